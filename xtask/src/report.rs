@@ -29,6 +29,14 @@ impl Report {
         self.steps.push((name.to_owned(), outcome));
     }
 
+    /// Runs a command for what it prints; it is no step of its own.
+    pub(crate) fn show(&self, title: &str, command: &mut Command) {
+        println!("{title}:");
+        if !command.status().is_ok_and(|status| status.success()) {
+            println!("{} failed", Shown(command));
+        }
+    }
+
     pub(crate) fn failed(&mut self, name: &str, reason: impl fmt::Display) {
         println!("\n==> {name}: failed: {reason}");
         self.steps

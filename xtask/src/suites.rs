@@ -29,15 +29,35 @@ impl Suite {
 /// Runs the given suites, or all of them.
 pub(crate) fn run(workspace: &Workspace, only: &[Suite], report: &mut Report) {
     let wanted = |suite| only.is_empty() || only.contains(&suite);
-    let runner = Runner::find(workspace);
+    let with_tests = wanted(Suite::Workspace) || wanted(Suite::Emulator);
     // Started for the workspace's tests too, so that one without `emulator` in its name is run and not passed over.
-    let emulators = (wanted(Suite::Workspace) || wanted(Suite::Emulator))
-        .then(|| TestEmulators::start(workspace));
-    let started = emulators.as_ref().and_then(|started| started.as_ref().ok());
+    let emulators = with_tests.then(|| TestEmulators::start(workspace));
+    let started = emulators
+        .as_ref()
+        .and_then(|emulators| emulators.as_ref().ok());
+    let nextest = succeeds(workspace.cargo().args(["nextest", "--version"]));
 
-    if wanted(Suite::Workspace) {
-        let mut tests = runner.tests(workspace, Suite::Workspace);
-        report.step("workspace tests", with_emulators(&mut tests, started));
+    if nextest && wanted(Suite::Workspace) {
+        let filter = format!("not {NEEDS_EMULATOR}");
+        report.step(
+            "workspace tests",
+            with_emulators(&mut nextest_run(workspace, &filter), started),
+        );
+    }
+    if !nextest && with_tests {
+        let mut tests = workspace.cargo();
+        tests.args([
+            "test",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--no-fail-fast",
+        ]);
+        report.step(
+            "workspace and emulator tests",
+            with_emulators(&mut tests, started),
+        );
     }
     if wanted(Suite::Doc) {
         let mut tests = workspace.cargo();
@@ -46,24 +66,47 @@ pub(crate) fn run(workspace: &Workspace, only: &[Suite], report: &mut Report) {
             tests.args(["test", "--workspace", "--doc", "--no-fail-fast"]),
         );
     }
-    if wanted(Suite::Emulator) {
-        const NAME: &str = "emulator tests";
-        match &emulators {
-            Some(Err(reason @ EmulatorError::Unavailable(_))) => {
-                report.skipped(NAME, reason);
-                println!("these tests did not run:");
-                let mut list = runner.list(workspace);
-                if !list.status().is_ok_and(|status| status.success()) {
-                    println!("(they could not be listed)");
-                }
+    match &emulators {
+        Some(Err(reason @ EmulatorError::Unavailable(_))) => {
+            report.skipped("emulator tests", reason);
+            if nextest {
+                report.show(
+                    "these did not run",
+                    &mut nextest_list(workspace, NEEDS_EMULATOR),
+                );
             }
-            Some(Err(error)) => report.failed(NAME, error),
-            _ => report.step(
-                NAME,
-                with_emulators(&mut runner.tests(workspace, Suite::Emulator), started),
-            ),
         }
+        Some(Err(error)) => report.failed("emulator tests", error),
+        Some(Ok(_)) if nextest && wanted(Suite::Emulator) => report.step(
+            "emulator tests",
+            with_emulators(&mut nextest_run(workspace, NEEDS_EMULATOR), started),
+        ),
+        _ => {}
     }
+}
+
+/// The tests of the emulator suite, as nextest selects them; our own are about emulators but need none. `cargo test`
+/// cannot select by the name of a binary, so it runs all in one step.
+const NEEDS_EMULATOR: &str = "((test(~emulator) | binary(~emulator)) - package(xtask))";
+
+fn nextest_run(workspace: &Workspace, filter: &str) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.args([
+        "nextest",
+        "run",
+        "--workspace",
+        "--no-fail-fast",
+        "--no-tests=warn",
+        "-E",
+        filter,
+    ]);
+    cargo
+}
+
+fn nextest_list(workspace: &Workspace, filter: &str) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.args(["nextest", "list", "--workspace", "-E", filter]);
+    cargo
 }
 
 /// A GitHub emulator for tests that can share one, and the command for a test that wants its own.
@@ -112,84 +155,5 @@ fn with_emulators<'a>(
             }
             tests
         }
-    }
-}
-
-/// What runs the tests.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Runner {
-    Nextest,
-    Cargo,
-}
-
-impl Runner {
-    fn find(workspace: &Workspace) -> Self {
-        if succeeds(workspace.cargo().args(["nextest", "--version"])) {
-            Self::Nextest
-        } else {
-            Self::Cargo
-        }
-    }
-
-    fn tests(self, workspace: &Workspace, suite: Suite) -> Command {
-        let mut cargo = workspace.cargo();
-        match self {
-            Self::Nextest => {
-                cargo.args([
-                    "nextest",
-                    "run",
-                    "--workspace",
-                    "--no-fail-fast",
-                    "--no-tests=warn",
-                    "-E",
-                ]);
-                cargo.arg(nextest_filter(suite));
-            }
-            Self::Cargo => {
-                cargo.args([
-                    "test",
-                    "--workspace",
-                    "--lib",
-                    "--bins",
-                    "--tests",
-                    "--no-fail-fast",
-                    "--",
-                ]);
-                cargo.args(if suite == Suite::Emulator {
-                    &["emulator"][..]
-                } else {
-                    &["--skip", "emulator"]
-                });
-            }
-        }
-        cargo
-    }
-
-    /// Prints the names of the tests that need emulators.
-    fn list(self, workspace: &Workspace) -> Command {
-        let mut cargo = workspace.cargo();
-        match self {
-            Self::Nextest => cargo.args([
-                "nextest",
-                "list",
-                "--workspace",
-                "-E",
-                &nextest_filter(Suite::Emulator),
-            ]),
-            Self::Cargo => {
-                cargo.args(["test", "--workspace", "--tests", "--", "--list", "emulator"])
-            }
-        };
-        cargo
-    }
-}
-
-/// Our own tests are about emulators but need none.
-fn nextest_filter(suite: Suite) -> String {
-    let emulator = "((test(~emulator) | binary(~emulator)) - package(xtask))";
-    if suite == Suite::Emulator {
-        emulator.to_owned()
-    } else {
-        format!("not {emulator}")
     }
 }

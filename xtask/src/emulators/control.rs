@@ -43,10 +43,8 @@ impl Control {
     fn request(&self, method_and_path: &str) -> io::Result<String> {
         let mut stream = self.connect()?;
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-        write!(
-            stream,
-            "{method_and_path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n"
-        )?;
+        let request = format!("{method_and_path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
@@ -60,6 +58,7 @@ impl Control {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
     use std::thread;
 
@@ -71,9 +70,12 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let length = stream.read(&mut request).unwrap();
-            assert!(request[..length].starts_with(b"GET /health HTTP/1.0\r\n"));
+            let head: Vec<_> = BufReader::new(&stream)
+                .lines()
+                .map(Result::unwrap)
+                .take_while(|line| !line.is_empty())
+                .collect();
+            assert_eq!(head[0], "GET /health HTTP/1.0");
             stream.write_all(answer.as_bytes()).unwrap();
         });
         Control::of(&Environment::parse(&format!("EMU_PID=77\nEMU_CONTROL_URL={url}")).unwrap())

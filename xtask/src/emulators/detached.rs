@@ -13,7 +13,7 @@ use super::{EmulatorError, Environment, Package, READY_WITHIN, Start};
 const POLL: Duration = Duration::from_millis(50);
 const STOPPED_WITHIN: Duration = Duration::from_secs(5);
 /// How much of the log is shown when they do not start.
-const LAST_LINES: usize = 8;
+const LAST_LINES: usize = 20;
 
 /// Starts emulators in the background and waits until they are ready; what they print is in `DIR/env` as well.
 ///
