@@ -1,0 +1,550 @@
+mod table;
+mod tables;
+
+use std::fmt;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use self::tables::Tables;
+use crate::clock::BoxFuture;
+use crate::engine::{
+    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, Engine,
+    EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery,
+    TaskRow, UserThreadRow, WriteSet,
+};
+use crate::id::{
+    ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
+};
+use crate::model::Source;
+
+/// An engine that keeps everything in memory, for tests. A clone is the same store.
+///
+/// A test can take away the process that it is in ([`crash`](MemoryEngine::crash)), and make commits
+/// fail ([`fail_commits`](MemoryEngine::fail_commits)).
+#[derive(Clone, Default)]
+pub struct MemoryEngine {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    tables: Mutex<Tables>,
+    last_id: AtomicI64,
+    stopped: AtomicBool,
+    unclean: bool,
+    faults: Mutex<Option<FaultHook>>,
+}
+
+type FaultHook = Box<dyn FnMut(&WriteSet) -> Option<Fault> + Send>;
+
+/// What a test makes of a commit.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// It fails so, and stores nothing.
+    Fail(CommitError),
+    /// The process dies before the set is stored: this call and all later ones answer
+    /// [`EngineError::Closed`]. [`MemoryEngine::crash`] is what the next process finds.
+    CrashBefore,
+    /// The process dies after the set was stored, and nobody hears of it.
+    CrashAfter,
+}
+
+impl From<CommitError> for Fault {
+    fn from(error: CommitError) -> Self {
+        Self::Fail(error)
+    }
+}
+
+impl MemoryEngine {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What a process finds that starts after this one was killed: everything that was committed, and
+    /// nothing else. This store stays as it is; the two have nothing in common any more.
+    pub fn crash(&self) -> Self {
+        self.restarted(true)
+    }
+
+    /// What a process finds that starts after this one was closed.
+    pub fn reopen(&self) -> Self {
+        self.restarted(!self.is_stopped())
+    }
+
+    /// Asks this about every commit that comes from now on, in place of who was asked before.
+    /// Nothing happens to one for which it answers none.
+    pub fn fail_commits(&self, faults: impl FnMut(&WriteSet) -> Option<Fault> + Send + 'static) {
+        *lock(&self.shared.faults) = Some(Box::new(faults));
+    }
+
+    /// Stores all commits again.
+    pub fn stop_failing(&self) {
+        *lock(&self.shared.faults) = None;
+    }
+
+    fn restarted(&self, unclean: bool) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                tables: Mutex::new(lock(&self.shared.tables).clone()),
+                last_id: AtomicI64::new(self.shared.last_id.load(Ordering::SeqCst)),
+                stopped: AtomicBool::new(false),
+                unclean,
+                faults: Mutex::new(None),
+            }),
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.shared.stopped.load(Ordering::SeqCst)
+    }
+
+    fn store(&self, set: WriteSet) -> Result<Committed, CommitError> {
+        if self.is_stopped() {
+            return Err(EngineError::Closed.into());
+        }
+        // Asked without the tables locked, so that it can look at the store.
+        let fault = lock(&self.shared.faults)
+            .as_mut()
+            .and_then(|faults| faults(&set));
+        match fault {
+            None => lock(&self.shared.tables).commit(set),
+            Some(Fault::Fail(error)) => Err(error),
+            Some(Fault::CrashBefore) => {
+                self.shared.stopped.store(true, Ordering::SeqCst);
+                Err(EngineError::Closed.into())
+            }
+            Some(Fault::CrashAfter) => {
+                let stored = lock(&self.shared.tables).commit(set);
+                self.shared.stopped.store(true, Ordering::SeqCst);
+                stored.and(Err(EngineError::Closed.into()))
+            }
+        }
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Tables) -> T + Send + 'static,
+    ) -> BoxFuture<'static, EngineResult<T>> {
+        let engine = self.clone();
+        Box::pin(async move {
+            if engine.is_stopped() {
+                return Err(EngineError::Closed);
+            }
+            Ok(read(&lock(&engine.shared.tables)))
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for MemoryEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryEngine")
+            .field("stopped", &self.is_stopped())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn take_ids(&self, count: u32) -> i64 {
+        self.shared
+            .last_id
+            .fetch_add(i64::from(count), Ordering::SeqCst)
+            + 1
+    }
+
+    fn commit(&self, set: WriteSet) -> BoxFuture<'static, Result<Committed, CommitError>> {
+        let engine = self.clone();
+        Box::pin(async move { engine.store(set) })
+    }
+
+    fn unclean_start(&self) -> bool {
+        self.shared.unclean
+    }
+
+    fn close(&self) -> BoxFuture<'static, EngineResult<()>> {
+        let engine = self.clone();
+        Box::pin(async move {
+            engine.shared.stopped.store(true, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+
+    fn state(
+        &self,
+        connection: ConnectionId,
+        keys: Vec<String>,
+    ) -> BoxFuture<'static, EngineResult<Vec<Option<StateValue>>>> {
+        self.read(move |tables| {
+            keys.into_iter()
+                .map(|key| tables.state.get(&(connection, key)).cloned())
+                .collect()
+        })
+    }
+
+    fn state_entries(
+        &self,
+        connection: ConnectionId,
+        prefix: String,
+        limit: usize,
+    ) -> BoxFuture<'static, EngineResult<Vec<(String, StateValue)>>> {
+        self.read(move |tables| {
+            tables
+                .state_entries(connection, &prefix)
+                .take(limit)
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
+        })
+    }
+
+    fn callback(
+        &self,
+        connection: ConnectionId,
+        id: i64,
+    ) -> BoxFuture<'static, EngineResult<Option<CallbackRow>>> {
+        self.read(move |tables| tables.callbacks.get(&(connection, id)).cloned())
+    }
+
+    fn callback_revoked(
+        &self,
+        connection: ConnectionId,
+        nonce: String,
+    ) -> BoxFuture<'static, EngineResult<bool>> {
+        self.read(move |tables| tables.revoked.get(&(connection, nonce)).is_some())
+    }
+
+    fn connection(
+        &self,
+        id: ConnectionId,
+    ) -> BoxFuture<'static, EngineResult<Option<Arc<ConnectionRow>>>> {
+        self.read(move |tables| tables.connections.get(&id).cloned())
+    }
+
+    fn connections(
+        &self,
+        user: Option<UserId>,
+        connector: Option<ConnectorId>,
+        after: Option<ConnectionId>,
+        limit: usize,
+    ) -> BoxFuture<'static, EngineResult<Vec<Arc<ConnectionRow>>>> {
+        self.read(move |tables| {
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            tables
+                .connections
+                .range((from, Bound::Unbounded))
+                .map(|(_, row)| row)
+                .filter(|row| user.as_ref().is_none_or(|wanted| *wanted == row.owner))
+                .filter(|row| {
+                    connector
+                        .as_ref()
+                        .is_none_or(|wanted| *wanted == row.connector)
+                })
+                .take(limit)
+                .cloned()
+                .collect()
+        })
+    }
+
+    fn channels(
+        &self,
+        connection: ConnectionId,
+    ) -> BoxFuture<'static, EngineResult<Vec<ChannelRow>>> {
+        self.read(move |tables| {
+            let all = tables
+                .channels
+                .range((connection, ChannelId::from_static(""))..);
+            all.take_while(|((owner, _), _)| *owner == connection)
+                .map(|(_, row)| row.clone())
+                .collect()
+        })
+    }
+
+    fn channel(
+        &self,
+        connection: ConnectionId,
+        channel: ChannelId,
+    ) -> BoxFuture<'static, EngineResult<Option<ChannelRow>>> {
+        self.read(move |tables| tables.channels.get(&(connection, channel)).cloned())
+    }
+
+    fn links_by_source(
+        &self,
+        connection: ConnectionId,
+        sources: Vec<Source>,
+    ) -> BoxFuture<'static, EngineResult<Vec<Option<LinkRow>>>> {
+        self.read(move |tables| {
+            let ids = sources
+                .into_iter()
+                .map(|source| tables.links_by_source.get(&(source, connection)));
+            ids.map(|id| id.and_then(|id| tables.links.get(id)).cloned())
+                .collect()
+        })
+    }
+
+    fn threads_of_sources(
+        &self,
+        sources: Vec<Source>,
+    ) -> BoxFuture<'static, EngineResult<Vec<Option<ThreadId>>>> {
+        self.read(move |tables| {
+            sources
+                .iter()
+                .map(|source| tables.thread_of_source(source))
+                .collect()
+        })
+    }
+
+    fn current_thread(&self, thread: ThreadId) -> BoxFuture<'static, EngineResult<ThreadId>> {
+        self.read(move |tables| tables.current_thread(thread))
+    }
+
+    fn link(&self, id: LinkId) -> BoxFuture<'static, EngineResult<Option<LinkRow>>> {
+        self.read(move |tables| tables.links.get(&id).cloned())
+    }
+
+    fn links(&self, query: LinkQuery) -> BoxFuture<'static, EngineResult<Vec<LinkRow>>> {
+        self.read(move |tables| tables.query_links(&query))
+    }
+
+    fn notes_by_key(
+        &self,
+        connection: ConnectionId,
+        keys: Vec<(LinkId, NoteKey)>,
+    ) -> BoxFuture<'static, EngineResult<Vec<Option<NoteRow>>>> {
+        self.read(move |tables| {
+            let ids = keys
+                .into_iter()
+                .map(|place| tables.notes_by_key.get(&place));
+            ids.map(|id| {
+                id.and_then(|id| tables.notes.get(id))
+                    .filter(|row| row.connection == connection)
+                    .cloned()
+            })
+            .collect()
+        })
+    }
+
+    fn note(&self, id: NoteId) -> BoxFuture<'static, EngineResult<Option<NoteRow>>> {
+        self.read(move |tables| tables.notes.get(&id).cloned())
+    }
+
+    fn notes_of_link(&self, link: LinkId) -> BoxFuture<'static, EngineResult<Vec<NoteRow>>> {
+        self.read(move |tables| tables.notes_of(link).cloned().collect())
+    }
+
+    fn user_threads(
+        &self,
+        user: UserId,
+        threads: Vec<ThreadId>,
+    ) -> BoxFuture<'static, EngineResult<Vec<Option<UserThreadRow>>>> {
+        self.read(move |tables| {
+            threads
+                .into_iter()
+                .map(|thread| tables.user_threads.get(&(thread, user.clone())).cloned())
+                .collect()
+        })
+    }
+
+    fn feed(&self, after: u64, limit: usize) -> BoxFuture<'static, EngineResult<Vec<FeedEntry>>> {
+        self.read(move |tables| {
+            let newer = tables
+                .feed
+                .range((Bound::Excluded(after), Bound::Unbounded));
+            newer.take(limit).map(|(_, entry)| entry.clone()).collect()
+        })
+    }
+
+    fn feed_end(&self) -> BoxFuture<'static, EngineResult<u64>> {
+        self.read(Tables::feed_end)
+    }
+
+    fn immediate_tasks(
+        &self,
+        after: TaskId,
+        limit: usize,
+    ) -> BoxFuture<'static, EngineResult<Vec<TaskRow>>> {
+        self.read(move |tables| {
+            tables
+                .tasks_in_order((None, after))
+                .take_while(|row| row.run_at.is_none())
+                .take(limit)
+                .cloned()
+                .collect()
+        })
+    }
+
+    fn scheduled_tasks(
+        &self,
+        after: (Timestamp, TaskId),
+        limit: usize,
+    ) -> BoxFuture<'static, EngineResult<Vec<TaskRow>>> {
+        self.read(move |tables| {
+            tables
+                .tasks_in_order((Some(after.0), after.1))
+                .take(limit)
+                .cloned()
+                .collect()
+        })
+    }
+
+    fn tasks_by_id(
+        &self,
+        ids: Vec<TaskId>,
+    ) -> BoxFuture<'static, EngineResult<Vec<Option<TaskRow>>>> {
+        self.read(move |tables| ids.iter().map(|id| tables.tasks.get(id).cloned()).collect())
+    }
+
+    fn task_by_key(
+        &self,
+        connection: ConnectionId,
+        key: String,
+    ) -> BoxFuture<'static, EngineResult<Option<TaskRow>>> {
+        self.read(move |tables| {
+            let id = tables.tasks_by_key.get(&(connection, key));
+            id.and_then(|id| tables.tasks.get(id)).cloned()
+        })
+    }
+
+    fn tasks(&self, query: TaskQuery) -> BoxFuture<'static, EngineResult<Vec<TaskRow>>> {
+        self.read(move |tables| tables.query_tasks(&query))
+    }
+
+    fn dead_tasks(&self, query: TaskQuery) -> BoxFuture<'static, EngineResult<Vec<DeadTask>>> {
+        self.read(move |tables| tables.query_dead(&query))
+    }
+
+    fn dead_task(&self, id: TaskId) -> BoxFuture<'static, EngineResult<Option<DeadTask>>> {
+        self.read(move |tables| tables.dead.get(&id).cloned())
+    }
+
+    fn setting(&self, name: String) -> BoxFuture<'static, EngineResult<Option<Bytes>>> {
+        self.read(move |tables| tables.settings.get(&name).cloned())
+    }
+
+    fn settings(&self, prefix: String) -> BoxFuture<'static, EngineResult<Vec<(String, Bytes)>>> {
+        self.read(move |tables| {
+            let all = tables.settings.range(prefix.clone()..);
+            all.take_while(|(name, _)| name.starts_with(&prefix))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        })
+    }
+
+    fn counts(&self) -> BoxFuture<'static, EngineResult<Counts>> {
+        self.read(|tables| Counts {
+            connections: tables.connections.count(),
+            links: tables.links.count(),
+            notes: tables.notes.count(),
+            tasks: tables.tasks.count(),
+            dead: tables.dead.count(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{FeedEntry, FeedKind, Write};
+
+    fn put(key: &str) -> WriteSet {
+        let connection = ConnectionId::from_number(1);
+        let value = Write::PutState {
+            connection,
+            key: key.to_owned(),
+            value: Bytes::from_static(b"1"),
+        };
+        WriteSet::of([
+            value,
+            Write::Feed(FeedEntry::new(FeedKind::Connection, connection, key)),
+        ])
+    }
+
+    async fn keys(engine: &MemoryEngine) -> Vec<String> {
+        let entries = engine
+            .state_entries(ConnectionId::from_number(1), String::new(), 10)
+            .await
+            .expect("it is read");
+        entries.into_iter().map(|(key, _)| key).collect()
+    }
+
+    fn is_closed(answer: Result<Committed, CommitError>) -> bool {
+        matches!(answer, Err(CommitError::Engine(EngineError::Closed)))
+    }
+
+    #[tokio::test]
+    async fn a_crash_keeps_what_was_committed_and_nothing_else() {
+        let engine = MemoryEngine::new();
+        engine.commit(put("a")).await.expect("it is stored");
+        let waiting = engine.commit(put("never asked for"));
+        let after = engine.crash();
+        drop(waiting);
+        engine
+            .commit(put("b"))
+            .await
+            .expect("the first store goes on");
+        assert_eq!(keys(&after).await, ["a"]);
+        assert!(after.unclean_start() && !engine.unclean_start());
+        assert!(
+            after.take_ids(1) == engine.take_ids(1),
+            "ids go on from where they were"
+        );
+        engine.close().await.expect("it is closed");
+        assert!(!engine.reopen().unclean_start(), "it was closed");
+        assert_eq!(keys(&engine.reopen()).await, ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn commits_fail_when_a_test_says_so() {
+        let engine = MemoryEngine::new();
+        let mut count = 0;
+        engine.fail_commits(move |set| {
+            count += 1;
+            assert!(!set.is_empty());
+            (count == 2).then_some(CommitError::RecordConflict.into())
+        });
+        engine.commit(put("a")).await.expect("the first is stored");
+        assert!(matches!(
+            engine.commit(put("b")).await,
+            Err(CommitError::RecordConflict)
+        ));
+        engine.commit(put("c")).await.expect("the third is stored");
+        assert_eq!(keys(&engine).await, ["a", "c"]);
+        engine.fail_commits(|_| Some(CommitError::TaskGone.into()));
+        assert!(engine.commit(put("d")).await.is_err());
+        engine.stop_failing();
+        engine.commit(put("d")).await.expect("it is stored");
+    }
+
+    #[tokio::test]
+    async fn a_process_dies_before_or_after_a_commit() {
+        for (fault, left) in [
+            (Fault::CrashBefore, vec!["a"]),
+            (Fault::CrashAfter, vec!["a", "b"]),
+        ] {
+            let engine = MemoryEngine::new();
+            engine.commit(put("a")).await.expect("it is stored");
+            engine.fail_commits(move |_| Some(fault.clone()));
+            assert!(
+                is_closed(engine.commit(put("b")).await),
+                "nobody hears of it"
+            );
+            assert!(
+                is_closed(engine.commit(put("c")).await),
+                "the process is dead"
+            );
+            assert!(matches!(engine.feed_end().await, Err(EngineError::Closed)));
+            let next = engine.crash();
+            assert!(next.unclean_start());
+            assert_eq!(keys(&next).await, left);
+            next.commit(put("d"))
+                .await
+                .expect("the next process commits");
+        }
+    }
+}

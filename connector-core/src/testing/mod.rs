@@ -1,0 +1,10 @@
+//! What tests of connectors, hosts and engines stand on: a store in memory, a clock that a test
+//! moves, and the rules that every engine keeps.
+
+mod clock;
+pub mod engine_conformance;
+mod memory;
+
+pub use clock::VirtualClock;
+pub use engine_conformance::{TestStore, engine_conformance};
+pub use memory::{Fault, MemoryEngine};
