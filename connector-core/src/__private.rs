@@ -1,0 +1,36 @@
+//! What the macros emit calls to. Not part of the public API: it changes without notice.
+
+pub use inventory;
+pub use schemars;
+pub use serde;
+pub use serde_json;
+
+pub use crate::callback::{BoundCallback, CallbackArgument, CallbackInput, CallbackReturn};
+pub use crate::clock::BoxFuture;
+pub use crate::component::{Component, Declared, DeclaredTool};
+pub use crate::connector::Connector;
+pub use crate::context::Context;
+pub use crate::declaration::{
+    ChannelRules, CustomProvider, Declaration, Hooks, Noun, Product, Provider, ScopeGroup, Scopes,
+};
+pub use crate::dispatch::{
+    Call, CallbackBlock, CallbackEntry, HooksOf, Registration, Returned, no_such_callback,
+    returned, returned_drain, returned_step,
+};
+pub use crate::error::Result;
+pub use crate::generated::{
+    NoArguments, callback_future_must_be_send, has_option, has_secure_option, tool_declaration,
+};
+pub use crate::id::ChannelId;
+pub use crate::link_type::{
+    Compose, ComposeTarget, ContactRole, LinkMeta, LinkType, LinkTypeDeclaration, Logos, Reactions,
+    Sharing, StatusDeclaration, StatusIcon, Supports,
+};
+pub use crate::options::{
+    Choice, Choices, Field, FieldDefault, FieldKind, FieldSettings, OptionErrors, OptionField,
+    OptionReader, Options, OptionsDeclaration, TypedField,
+};
+pub use crate::schema::of as schema_of;
+pub use crate::tool::{Tool, ToolDeclaration};
+pub use crate::webhook::{Handshake, Verified, Verify, WebhookDeclaration, WebhookRequest};
+pub use crate::work::{DrainCallback, Drained, Step, Work};

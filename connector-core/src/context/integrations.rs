@@ -1,0 +1,248 @@
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Dispatch, Mode};
+use crate::engine::ChannelRow;
+use crate::error::{Error, Result};
+use crate::id::ChannelId;
+use crate::model::{
+    Actor, Channel, CustomEmoji, LinkFilter, LinkInput, LinkPatch, NewLink, NewNote, NoteFilter, NoteRef, Reaction, Source,
+};
+use crate::records::RecordIntent;
+use crate::secret::Secret;
+
+/// Links, notes, people and channels of a connection (R8).
+pub struct Integrations<'a> {
+    pub(super) dispatch: &'a Arc<Dispatch>,
+}
+
+/// What became of the items of a call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SaveReport {
+    /// Will be stored with the dispatch.
+    pub saved: usize,
+    /// Older than the connection's history limit, and left out (R8.7).
+    pub filtered: usize,
+    /// Bad ones, which are left out while the rest is saved (R8.2).
+    pub failed: Vec<ItemError>,
+}
+
+/// Why one item was left out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{source_text}`: {message}")]
+#[non_exhaustive]
+pub struct ItemError {
+    /// The item's source.
+    pub source_text: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Integrations<'_> {
+    /// The access token of the account, fresh; none if the connection has none (R8.1).
+    pub async fn token(&self, channel: impl AsRef<ChannelId>) -> Result<Option<Secret>> {
+        let id = channel.as_ref();
+        match self.dispatch.connection.channels.get(id) {
+            Some(row) if row.enabled => self.dispatch.shared.ports.credentials.token(&self.dispatch.connection.row).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Nothing older than this is kept (R8.7); none if there is no limit. A sync need not ask for more.
+    pub fn earliest(&self) -> Option<Timestamp> {
+        let days = self.dispatch.connection.row.history_days?;
+        let now = self.dispatch.shared.ports.clock.now();
+        now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).ok()
+    }
+
+    /// Saves one item; a bad one is an error.
+    pub async fn save_link(&self, link: NewLink) -> Result<SaveReport> {
+        let mut report = self.save_links([link]).await?;
+        match report.failed.pop() {
+            Some(failed) => Err(Error::bug(failed.to_string())),
+            None => Ok(report),
+        }
+    }
+
+    /// Saves items. A bad item is left out and reported, the rest is saved (R8.2).
+    pub async fn save_links(&self, links: impl IntoIterator<Item = NewLink>) -> Result<SaveReport> {
+        let mut report = SaveReport::default();
+        let earliest = self.earliest();
+        let mut unit = self.dispatch.unit();
+        for link in links {
+            if let Err(message) = self.check(&link.input) {
+                report.fail(&self.dispatch.name, link.source(), message);
+            } else if earliest.is_some_and(|earliest| is_older(&link, earliest)) {
+                report.filtered += 1;
+            } else {
+                report.saved += 1;
+                unit.records.push(RecordIntent::Link(Box::new(link.input)));
+                unit.records.extend(link.notes.into_iter().map(|note| RecordIntent::Note(Box::new(note))));
+            }
+        }
+        Ok(report)
+    }
+
+    /// Changes an item that is there; one that is not stays away (R8.4).
+    pub async fn patch_link(&self, patch: LinkPatch) -> Result<()> {
+        self.check(&patch.input).map_err(Error::bug)?;
+        self.dispatch.unit().records.push(RecordIntent::Link(Box::new(patch.input)));
+        Ok(())
+    }
+
+    /// Saves one note; one whose link is not there is an error.
+    pub async fn save_note(&self, note: NewNote) -> Result<SaveReport> {
+        let mut report = self.save_notes([note]).await?;
+        match report.failed.pop() {
+            Some(failed) => Err(Error::bug(failed.to_string())),
+            None => Ok(report),
+        }
+    }
+
+    /// Saves notes. One whose link is not there is left out and reported, the rest is saved.
+    pub async fn save_notes(&self, notes: impl IntoIterator<Item = NewNote>) -> Result<SaveReport> {
+        let notes: Vec<_> = notes.into_iter().collect();
+        let mut report = SaveReport::default();
+        let mut sources: Vec<_> = notes.iter().map(|note| note.link.clone()).collect();
+        sources.sort();
+        sources.dedup();
+        {
+            let unit = self.dispatch.unit();
+            sources.retain(|source| {
+                !unit.records.iter().any(|intent| matches!(intent, RecordIntent::Link(link) if link.source == *source && link.create.is_some()))
+            });
+        }
+        let stored = self.dispatch.shared.ports.engine.links_by_source(self.dispatch.connection_id(), sources.clone()).await?;
+        let missing: Vec<_> = sources.into_iter().zip(stored).filter(|(_, row)| row.is_none()).map(|(source, _)| source).collect();
+        let mut unit = self.dispatch.unit();
+        for note in notes {
+            if missing.contains(&note.link) {
+                let message = format!("the note `{}` is of a link that was not saved: save its link first", note.key);
+                report.fail(&self.dispatch.name, &note.link, message);
+            } else {
+                report.saved += 1;
+                unit.records.push(RecordIntent::Note(Box::new(note)));
+            }
+        }
+        Ok(report)
+    }
+
+    /// Saves people of the account, for a user to address.
+    pub async fn save_contacts(&self, contacts: impl IntoIterator<Item = Actor>) -> Result<()> {
+        self.dispatch.unit().records.push(RecordIntent::Contacts(contacts.into_iter().collect()));
+        Ok(())
+    }
+
+    /// Saves the custom emoji of the service's workspace.
+    pub async fn save_custom_emoji(&self, emoji: impl IntoIterator<Item = CustomEmoji>) -> Result<()> {
+        self.dispatch.unit().records.push(RecordIntent::CustomEmoji(emoji.into_iter().collect()));
+        Ok(())
+    }
+
+    /// Archives links that are no longer current.
+    pub async fn archive_links(&self, filter: LinkFilter) -> Result<()> {
+        self.dispatch.unit().records.push(RecordIntent::ArchiveLinks(filter));
+        Ok(())
+    }
+
+    /// Archives notes that are no longer there.
+    pub async fn archive_notes(&self, filter: NoteFilter) -> Result<()> {
+        self.dispatch.unit().records.push(RecordIntent::ArchiveNotes(filter));
+        Ok(())
+    }
+
+    /// The owner made the item's thread a to-do at the service, or finished it.
+    pub async fn set_thread_to_do(&self, link: Source, todo: bool, date: Option<Date>) -> Result<()> {
+        self.dispatch.unit().records.push(RecordIntent::ToDo { link, todo, date });
+        Ok(())
+    }
+
+    /// Replaces all reactions of a note.
+    pub async fn set_note_reactions(&self, note: NoteRef, reactions: impl IntoIterator<Item = Reaction>) -> Result<()> {
+        self.dispatch.unit().records.push(RecordIntent::Reactions { note, reactions: reactions.into_iter().collect() });
+        Ok(())
+    }
+
+    /// All that was there in a channel has been fetched. Only for syncs made of tasks: a declared
+    /// `#[sync]` says so by its `Step`.
+    pub async fn channel_sync_completed(&self, channel: impl AsRef<ChannelId>) -> Result<()> {
+        self.dispatch.unit().completed_channels.push(channel.as_ref().clone());
+        Ok(())
+    }
+
+    /// The credential does not work any more: the user is asked to authorize again (R3.7).
+    pub async fn mark_needs_reauth(&self, reason: impl Into<String>) -> Result<()> {
+        self.dispatch.unit().needs_reauth = Some(reason.into());
+        Ok(())
+    }
+
+    /// The channels that there are now: new ones appear, those that are gone disappear.
+    pub async fn set_channels(&self, channels: impl IntoIterator<Item = Channel>) -> Result<()> {
+        self.dispatch.unit().records.push(RecordIntent::Channels(channels.into_iter().collect()));
+        Ok(())
+    }
+
+    /// What is wrong with an item.
+    fn check(&self, link: &LinkInput) -> Result<(), String> {
+        let connection = &self.dispatch.connection;
+        if link.source.as_str().is_empty() {
+            return Err("its source is empty".to_owned());
+        }
+        let Some(create) = &link.create else { return Ok(()) };
+        if let Some(bad) = &create.bad {
+            return Err(bad.clone());
+        }
+        let Some(declaration) = connection.connector.declaration.link_type(create.link_type.as_str()) else {
+            return Err(format!("the connector does not declare the link type `{}`: add it to `link_types`", create.link_type));
+        };
+        let row = connection.channels.get(&create.channel);
+        if row.is_none() && self.dispatch.mode != Mode::Live {
+            return Err(format!("there is no channel `{}`", create.channel));
+        }
+        if let crate::model::Patch::Set(status) = &link.fields.status
+            && !has_status(row, declaration, status.as_str())
+        {
+            return Err(format!("the link type `{}` has no status `{status}` in this channel", declaration.id));
+        }
+        if let crate::model::Patch::Set(contacts) = &link.fields.contacts {
+            let unknown = contacts
+                .iter()
+                .filter_map(|contact| contact.role.as_deref())
+                .find(|role| !declaration.contact_roles.iter().any(|declared| declared.id == *role));
+            if let Some(role) = unknown {
+                return Err(format!("the link type `{}` has no contact role `{role}`", declaration.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether items of a type can have a status in a channel, with what the channel refines (R1.8).
+pub(crate) fn has_status(channel: Option<&ChannelRow>, declaration: &crate::link_type::LinkTypeDeclaration, status: &str) -> bool {
+    let refined = channel
+        .and_then(|row| row.channel.link_types.iter().find(|refined| refined.id == declaration.id))
+        .and_then(|refined| refined.statuses.as_ref());
+    match refined {
+        Some(statuses) => statuses.iter().any(|known| known.id == status),
+        None => declaration.status(status).is_some(),
+    }
+}
+
+fn is_older(link: &NewLink, earliest: Timestamp) -> bool {
+    let Some(create) = link.input.create.as_ref().filter(|create| !create.recurring) else { return false };
+    let updated = match &link.input.fields.updated_at {
+        crate::model::Patch::Set(at) => (*at).max(create.occurred_at),
+        _ => create.occurred_at,
+    };
+    updated < earliest
+}
+
+impl SaveReport {
+    fn fail(&mut self, name: &str, source: &Source, message: String) {
+        tracing::warn!(dispatch = name, %source, "an item was left out: {message}");
+        self.failed.push(ItemError { source_text: source.to_string(), message });
+    }
+}

@@ -1,0 +1,222 @@
+//! What a hook or callback works with: state, callbacks, tasks, and the tools of the host.
+
+mod callbacks;
+mod integrations;
+mod state;
+mod tasks;
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use integrations::has_status;
+pub use integrations::{Integrations, ItemError, SaveReport};
+pub use tasks::{Scheduled, TaskToken};
+
+use crate::clock::BoxFuture;
+use crate::component::{Component, DeclaredTool};
+use crate::error::{Error, Result};
+use crate::id::{ConnectionId, TaskId, UserId};
+use crate::model::Account;
+use crate::network::{Network, NetworkPort, Outbound, ProviderApi, UrlRules};
+use crate::runtime::{ActiveConnection, Shared};
+use crate::secret::Secret;
+use crate::unit_of_work::UnitOfWork;
+
+/// Why a dispatch looks at the service (R8.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Walks what was there before the channel was enabled.
+    Backfill,
+    /// Follows what changes.
+    #[default]
+    Live,
+    /// Makes up for what was missed.
+    Recovery,
+}
+
+/// One run of one hook or callback.
+pub(crate) struct Dispatch {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) connection: Arc<ActiveConnection>,
+    pub(crate) unit: Mutex<UnitOfWork>,
+    pub(crate) mode: Mode,
+    pub(crate) task: Option<TaskId>,
+    pub(crate) attempt: u32,
+    /// The name of the hook or callback, for messages.
+    pub(crate) name: String,
+    pub(crate) may_call_out: bool,
+    pub(crate) requests: AtomicU32,
+    /// A request that may have changed something at the service got no answer.
+    pub(crate) unanswered: AtomicBool,
+}
+
+impl Dispatch {
+    pub(crate) fn unit(&self) -> MutexGuard<'_, UnitOfWork> {
+        // A panic in a connector cannot leave the unit half changed: no code of a connector runs while it is locked.
+        self.unit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn connection_id(&self) -> ConnectionId {
+        self.connection.row.id
+    }
+}
+
+impl Outbound for Dispatch {
+    fn start(&self) -> Result<()> {
+        if !self.may_call_out {
+            let message = format!(
+                "`{}` called the service: it must return fast, so queue a task that does it, or declare a `#[sync]`",
+                self.name
+            );
+            if self.shared.config.strict {
+                return Err(Error::bug(message));
+            }
+            tracing::warn!(connection = %self.connection_id(), "{message}");
+        }
+        let limit = self.shared.config.max_requests;
+        if self.requests.fetch_add(1, Ordering::Relaxed) >= limit {
+            return Err(Error::bug(format!(
+                "`{}` made more than {limit} requests in one run: take smaller steps, with a task or sync step for each",
+                self.name
+            )));
+        }
+        Ok(())
+    }
+
+    fn port(&self) -> &dyn NetworkPort {
+        &*self.shared.ports.network
+    }
+
+    fn rules(&self) -> &UrlRules {
+        &self.connection.rules
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.ports.clock.now()
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
+        self.shared.ports.clock.sleep_until(at)
+    }
+
+    fn token(&self) -> BoxFuture<'_, Result<Option<Secret>>> {
+        self.shared.ports.credentials.token(&self.connection.row)
+    }
+
+    fn api_url(&self) -> &str {
+        &self.connection.api_url
+    }
+
+    fn idempotency_key(&self) -> String {
+        match self.task {
+            Some(task) => format!("{}-{}", self.connection_id(), task),
+            None => self.connection_id().to_string(),
+        }
+    }
+
+    fn unanswered(&self) {
+        self.unanswered.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What a hook or callback of `C` works with. Typed by the connector: its options, its callbacks.
+///
+/// Nothing that is written through it is stored before the dispatch has succeeded; then all of it is
+/// stored together (R7.1). A read sees what was written before it.
+pub struct Context<C: Component> {
+    pub(crate) dispatch: Arc<Dispatch>,
+    options: Arc<C::Options>,
+    component: PhantomData<fn() -> C>,
+}
+
+impl<C: Component> Clone for Context<C> {
+    fn clone(&self) -> Self {
+        Self { dispatch: Arc::clone(&self.dispatch), options: Arc::clone(&self.options), component: PhantomData }
+    }
+}
+
+impl<C: Component> Context<C> {
+    pub(crate) fn new(dispatch: &Arc<Dispatch>) -> Result<Self> {
+        let options: Arc<dyn Any + Send + Sync> =
+            if C::NAMESPACE.is_empty() { dispatch.connection.options()? } else { Arc::new(()) };
+        let options = options
+            .downcast()
+            .map_err(|_| Error::bug(format!("`{}` runs for a connection of another connector", std::any::type_name::<C>())))?;
+        Ok(Self { dispatch: Arc::clone(dispatch), options, component: PhantomData })
+    }
+
+    /// The connection's options, typed.
+    pub fn options(&self) -> &C::Options {
+        &self.options
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> ConnectionId {
+        self.dispatch.connection_id()
+    }
+
+    /// The user whose connection it is.
+    pub fn owner(&self) -> &UserId {
+        &self.dispatch.connection.row.owner
+    }
+
+    /// The account that the connection works with, and the scopes that it was granted.
+    pub fn account(&self) -> &Account {
+        &self.dispatch.connection.row.account
+    }
+
+    /// Why this dispatch looks at the service (R8.5).
+    pub fn mode(&self) -> Mode {
+        self.dispatch.mode
+    }
+
+    /// The host's time. A connector takes no other, so that a test can move it.
+    pub fn now(&self) -> Timestamp {
+        self.dispatch.now()
+    }
+
+    /// Which attempt of the task this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.dispatch.attempt
+    }
+
+    /// The same for every attempt of one task, and for no other task: for services that accept one.
+    pub fn idempotency_key(&self) -> String {
+        Outbound::idempotency_key(&*self.dispatch)
+    }
+
+    /// Any URL that the connector declares.
+    pub fn network(&self) -> Network<'_> {
+        Network::new(&*self.dispatch)
+    }
+
+    /// The provider's API, with the account's token.
+    pub fn provider(&self) -> ProviderApi<'_> {
+        ProviderApi::new(&*self.dispatch)
+    }
+
+    /// Links, notes, people and channels.
+    pub fn integrations(&self) -> Integrations<'_> {
+        Integrations { dispatch: &self.dispatch }
+    }
+
+    /// The context of a tool, for its methods: `Contacts.sync(&cx.tool::<Contacts>()?)`.
+    pub fn tool<T: DeclaredTool>(&self) -> Result<Context<T>> {
+        let id = T::NAMESPACE;
+        if !self.dispatch.connection.connector.uses_tool(id) {
+            return Err(Error::bug(format!("the tool `{id}` is not declared: add it to `tools`")));
+        }
+        Context::new(&self.dispatch)
+    }
+
+    /// Stores what was done so far, and goes on. What is stored stays, even if the dispatch fails later (R7.1).
+    pub async fn checkpoint(&self) -> Result<()> {
+        self.dispatch.shared.commit(&self.dispatch, None).await.map(drop)
+    }
+}

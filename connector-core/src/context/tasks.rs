@@ -1,0 +1,265 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Dispatch};
+use crate::callback::{CallbackInput, Invocable, InvocationTarget};
+use crate::component::Component;
+use crate::engine::{KeyedTask, TaskPriority, TaskRow, Write};
+use crate::error::{Error, Result};
+use crate::id::TaskId;
+use crate::runtime::payload::{DrainTask, TaskPayload, drain_mark_prefix, drain_task_key};
+use crate::value;
+use crate::work::DrainCallback;
+
+/// A task that was queued, for cancelling it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskToken(TaskId);
+
+impl TaskToken {
+    /// The task's id, as the host shows it.
+    pub fn task(self) -> TaskId {
+        self.0
+    }
+}
+
+/// When a keyed task runs, and what becomes of one that waits with the same key (R6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scheduled {
+    run_at: Option<Timestamp>,
+    coalesce: bool,
+}
+
+impl Scheduled {
+    /// As soon as possible.
+    pub fn now() -> Self {
+        Self::default()
+    }
+
+    /// Then.
+    pub fn at(run_at: Timestamp) -> Self {
+        Self { run_at: Some(run_at), coalesce: false }
+    }
+
+    /// One that waits stays, at the earlier of the two times; else the new one takes its place.
+    pub fn coalesce(mut self) -> Self {
+        self.coalesce = true;
+        self
+    }
+}
+
+/// Prefixes of task keys: those that a connector chooses do not meet those of the host.
+pub(crate) const OWN_KEY: &str = "c/";
+
+impl<C: Component> Context<C> {
+    /// Queues a callback, to run as soon as this dispatch is stored (R6.1).
+    pub async fn run_task(&self, target: impl Invocable<C>) -> Result<TaskToken> {
+        self.queue(target, None, None).await
+    }
+
+    /// Queues a callback, to run then.
+    pub async fn run_task_at(&self, target: impl Invocable<C>, run_at: Timestamp) -> Result<TaskToken> {
+        self.queue(target, Some(run_at), None).await
+    }
+
+    /// Queues a callback with the input that it takes.
+    pub async fn run_task_with<I: CallbackInput>(&self, target: impl Invocable<C, I>, input: I) -> Result<TaskToken> {
+        let input = value::to_bytes(&input).map_err(|error| Error::bug("the input cannot be stored").with_source(error))?;
+        self.queue(target, None, Some(input.into())).await
+    }
+
+    async fn queue<I>(&self, target: impl Invocable<C, I>, run_at: Option<Timestamp>, input: Option<Bytes>) -> Result<TaskToken> {
+        let task = self.task(target.into_target()?, input).await?;
+        let task = TaskRow { run_at: run_at.filter(|at| *at > self.now()), ..task };
+        let token = TaskToken(task.id);
+        self.dispatch.unit().push(Write::PutTask { task, keyed: KeyedTask::Replace });
+        Ok(token)
+    }
+
+    /// A task as it is queued, to run at once.
+    async fn task(&self, target: InvocationTarget, input: Option<Bytes>) -> Result<TaskRow> {
+        let (payload, channel) = match target {
+            InvocationTarget::Bound { namespace, name, args, channel } => {
+                let payload = TaskPayload::Callback { namespace: namespace.into(), name: name.into(), args: args.into(), input, token: None };
+                (payload, channel)
+            }
+            InvocationTarget::Token(token) => {
+                let bound = self.dispatch.bound(&token).await?;
+                let payload = TaskPayload::Callback {
+                    namespace: bound.namespace.into(),
+                    name: bound.name.into(),
+                    args: bound.args,
+                    input,
+                    token: Some(token),
+                };
+                (payload, bound.channel)
+            }
+        };
+        Ok(TaskRow { channel, ..self.dispatch.new_task(&payload)? })
+    }
+
+    /// Queues a callback of which at most one waits for `key` (R6.2).
+    pub async fn schedule_task(&self, key: &str, target: impl Invocable<C>, when: Scheduled) -> Result<TaskToken> {
+        let task = self.task(target.into_target()?, None).await?;
+        let task = TaskRow { run_at: when.run_at.filter(|at| *at > self.now()), key: Some(own_key(C::NAMESPACE, key)), ..task };
+        let token = TaskToken(task.id);
+        let keyed = if when.coalesce { KeyedTask::Coalesce } else { KeyedTask::Replace };
+        self.dispatch.unit().push(Write::PutTask { task, keyed });
+        Ok(token)
+    }
+
+    /// Runs a callback at an interval, whatever happens to a run; one for each key (R6.3).
+    /// Scheduling it again changes its interval and callback, and starts it anew.
+    pub async fn schedule_recurring(
+        &self,
+        key: &str,
+        target: impl Invocable<C>,
+        interval: SignedDuration,
+        first_run_at: Option<Timestamp>,
+    ) -> Result<()> {
+        if interval < SignedDuration::from_secs(1) {
+            return Err(Error::bug(format!("the interval of `{key}` is under a second: that is a loop, not a schedule")));
+        }
+        let task = self.task(target.into_target()?, None).await?;
+        let task = TaskRow {
+            run_at: first_run_at.filter(|at| *at > self.now()),
+            key: Some(own_key(C::NAMESPACE, key)),
+            every_ms: Some(i64::try_from(interval.as_millis()).unwrap_or(i64::MAX)),
+            ..task
+        };
+        self.dispatch.unit().push(Write::PutTask { task, keyed: KeyedTask::Replace });
+        Ok(())
+    }
+
+    /// Cancels what `schedule_task` or `schedule_recurring` queued for a key; none is no error.
+    pub async fn cancel_scheduled(&self, key: &str) -> Result<()> {
+        let connection = self.connection();
+        self.dispatch.unit().push(Write::DeleteTaskByKey { connection, key: own_key(C::NAMESPACE, key) });
+        Ok(())
+    }
+
+    /// Cancels a task. One that has run, or never was, is no error (R6.1).
+    pub async fn cancel_task(&self, token: &TaskToken) -> Result<()> {
+        if self.dispatch.unit().take_back(token.0) {
+            return Ok(());
+        }
+        let stored = self.dispatch.shared.ports.engine.tasks_by_id(vec![token.0]).await?.pop().flatten();
+        if stored.is_some_and(|task| task.connection == self.connection()) {
+            self.dispatch.unit().push(Write::DeleteTask { id: token.0 });
+        }
+        Ok(())
+    }
+
+    /// Cancels all tasks of the connection but the one that is running here.
+    pub async fn cancel_all_tasks(&self) -> Result<()> {
+        let (connection, except) = (self.connection(), self.dispatch.task);
+        let mut unit = self.dispatch.unit();
+        unit.take_back_tasks();
+        unit.push(Write::DeleteTasks { connection, channel: None, except, dead: false });
+        Ok(())
+    }
+
+    /// Marks ids dirty, for a declared `#[drain]` to take (R11.2). One that is marked again before or
+    /// during the pass is handed over (again).
+    pub async fn mark_dirty<M: DrainCallback<Component = C>>(
+        &self,
+        drain: M,
+        ids: impl IntoIterator<Item = M::Id> + Send,
+    ) -> Result<()> {
+        let Some(crate::work::Work::Drain { batch, delay, max_attempts }) =
+            self.dispatch.connection.connector.callback(C::NAMESPACE, M::NAME).and_then(|found| found.entry.work)
+        else {
+            return Err(Error::bug(format!("`{}` is not declared as a drain", M::NAME)));
+        };
+        let key = match drain.channel() {
+            Some(channel) => format!("{}:{channel}", M::NAME),
+            None => M::NAME.to_owned(),
+        };
+        self.drain(&key, drain, ids, batch, delay, max_attempts).await
+    }
+
+    /// Hands changed ids to a callback that takes `Vec<Id>` and returns `Drained<Id>`, in one pass for a
+    /// burst of them (R6.4). Ids are stored, and forgotten only after the callback took them.
+    pub async fn schedule_drain<M: DrainCallback<Component = C>>(
+        &self,
+        key: &str,
+        handler: M,
+        ids: impl IntoIterator<Item = M::Id> + Send,
+        batch: u32,
+        delay: Duration,
+        max_attempts: u32,
+    ) -> Result<()> {
+        self.drain(key, handler, ids, batch, delay, max_attempts).await
+    }
+
+    async fn drain<M: DrainCallback<Component = C>>(
+        &self,
+        key: &str,
+        handler: M,
+        ids: impl IntoIterator<Item = M::Id> + Send,
+        batch: u32,
+        delay: Duration,
+        max_attempts: u32,
+    ) -> Result<()> {
+        let key = own_key(C::NAMESPACE, key);
+        let prefix = drain_mark_prefix(&key);
+        let marks = ids
+            .into_iter()
+            .map(|id| {
+                let bytes = value::to_bytes(&id).map_err(|error| Error::bug("an id cannot be stored").with_source(error))?;
+                let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                Ok(format!("{prefix}{name}"))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let InvocationTarget::Bound { namespace, name, args, channel } = handler.into_target()? else {
+            return Err(Error::bug("a message is no token"));
+        };
+        let drain = DrainTask { namespace: namespace.into(), name: name.into(), args: args.into(), key: key.clone(), batch, max_attempts };
+        let run_at = self.now().checked_add(SignedDuration::try_from(delay).unwrap_or(SignedDuration::ZERO)).ok();
+        let task = TaskRow {
+            channel,
+            run_at: run_at.filter(|at| *at > self.now()),
+            key: Some(drain_task_key(&key)),
+            priority: TaskPriority::Webhook,
+            ..self.dispatch.new_task(&TaskPayload::Drain(drain))?
+        };
+        let zero = Bytes::from(value::to_bytes(&0_u32).map_err(|error| Error::bug("a mark cannot be stored").with_source(error))?);
+        let mut unit = self.dispatch.unit();
+        for mark in marks {
+            unit.put(mark, Some(zero.clone()));
+        }
+        unit.push(Write::PutTask { task, keyed: KeyedTask::Coalesce });
+        Ok(())
+    }
+
+    /// Forgets the ids that wait for a drain, and its pass.
+    pub async fn cancel_drain(&self, key: &str) -> Result<()> {
+        let (connection, key) = (self.connection(), own_key(C::NAMESPACE, key));
+        let mut unit = self.dispatch.unit();
+        unit.clear(drain_mark_prefix(&key));
+        unit.push(Write::DeleteTaskByKey { connection, key: drain_task_key(&key) });
+        Ok(())
+    }
+}
+
+fn own_key(namespace: &str, key: &str) -> String {
+    format!("{OWN_KEY}{namespace}/{key}")
+}
+
+impl Dispatch {
+    /// A task of this connection, to run at once.
+    pub(crate) fn new_task(&self, payload: &TaskPayload) -> Result<TaskRow> {
+        let id = TaskId::from_number(self.shared.ports.engine.take_ids(1));
+        let mut task = payload.task(id, self.connection_id())?;
+        if self.mode != super::Mode::Live {
+            task.priority = TaskPriority::Backfill;
+        }
+        Ok(task)
+    }
+}

@@ -1,0 +1,386 @@
+use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::ErrorKind;
+use crate::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, TaskId, ThreadId, UserId, WorkspaceId};
+use crate::model::{Account, Actor, Channel, Link, Note};
+
+/// A value of a connection's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateValue {
+    /// Differs for each write of the key.
+    pub version: i64,
+    /// In the form of [`crate::value`].
+    pub value: Bytes,
+}
+
+/// A callback that is too large to be sealed in its token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackRow {
+    /// Its id, which the token names.
+    pub id: i64,
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// What the token would hold.
+    pub body: Bytes,
+}
+
+/// Whether a connection works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionStatus {
+    /// The user has not finished authorizing it.
+    AwaitingAuthorization,
+    /// Works.
+    Active,
+    /// Its credential does not work any more; its tasks are parked (R3.7).
+    NeedsReauth,
+    /// Over one of the operator's limits; its tasks are parked (R6.7).
+    Suspended,
+    /// Its connector is not linked into this host; its tasks are parked.
+    Disabled,
+}
+
+impl ConnectionStatus {
+    /// As one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AwaitingAuthorization => "awaiting_authorization",
+            Self::Active => "active",
+            Self::NeedsReauth => "needs_reauth",
+            Self::Suspended => "suspended",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A connection as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionRow {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Its connector.
+    pub connector: ConnectorId,
+    /// The version of the connector that last ran its `activate` or `upgrade`.
+    pub connector_version: String,
+    /// Whose it is.
+    pub owner: UserId,
+    /// The workspace that may share its credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceId>,
+    /// Whether it works.
+    pub status: ConnectionStatus,
+    /// Why it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
+    /// What it is called.
+    pub name: String,
+    /// Its options; secure ones are sealed.
+    #[serde(default)]
+    pub options: Map<String, Value>,
+    /// The account, without its credential.
+    pub account: Account,
+    /// The owner's own account at the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Actor>,
+    /// The sealed credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// Nothing older than this many days is kept; none if there is no limit (R8.7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_days: Option<u32>,
+    /// Newly discovered channels are enabled; none leaves it to the connector's declaration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_enable_new_channels: Option<bool>,
+    /// Callbacks of an earlier generation are deleted.
+    pub generation: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Counts the writes of the row.
+    #[serde(default)]
+    pub version: i64,
+}
+
+/// The last look for changes that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastSync {
+    /// When.
+    pub at: Timestamp,
+    /// `succeeded`, or what went wrong.
+    pub outcome: String,
+}
+
+/// How far the syncing of a channel is (design 6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncState {
+    /// Not enabled.
+    #[default]
+    Off,
+    /// Enabled, not begun.
+    Queued,
+    /// Under way.
+    Syncing,
+    /// All that is there was fetched.
+    Synced,
+    /// The service takes no more requests for now.
+    Throttled,
+    /// Gave up.
+    Failed,
+}
+
+/// The syncing of a channel, as a user sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ChannelSync {
+    /// How far it is.
+    pub state: SyncState,
+    /// Links and notes that it has saved since it began.
+    #[serde(default)]
+    pub saved: u64,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<Timestamp>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A channel of a connection as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChannelRow {
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// What `get_channels` last said of it, without its children.
+    pub channel: Channel,
+    /// The channel that it is within.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ChannelId>,
+    /// The user syncs it.
+    pub enabled: bool,
+    /// Only look: nothing is written back for it.
+    #[serde(default)]
+    pub observe_only: bool,
+    /// Its declared syncs that have not ended their first, or recovering, walk. Empty while live.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub walking: Vec<String>,
+    /// The walk that is under way makes up for what was missed, in place of being the first.
+    #[serde(default)]
+    pub recovering: bool,
+    /// How far it is.
+    pub sync: ChannelSync,
+    /// Counts the writes of the row.
+    #[serde(default)]
+    pub version: i64,
+}
+
+/// A link as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkRow {
+    /// The connection that sees it so.
+    pub connection: ConnectionId,
+    /// The link.
+    pub link: Link,
+    /// Counts the writes of the row.
+    #[serde(default)]
+    pub version: i64,
+}
+
+/// A note as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NoteRow {
+    /// The connection that sees it so.
+    pub connection: ConnectionId,
+    /// The note.
+    pub note: Note,
+    /// The hash of what the service last said that it stores (R9.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// Counts the writes of the row.
+    #[serde(default)]
+    pub version: i64,
+}
+
+/// What a user has done to a thread. A thread that the user never touched has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserThreadRow {
+    /// The user.
+    pub user: UserId,
+    /// The thread.
+    pub thread: ThreadId,
+    /// Something in it is new to the user.
+    #[serde(default)]
+    pub unread: bool,
+    /// The user wants to do something about it.
+    #[serde(default)]
+    pub todo: bool,
+    /// On this day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub todo_date: Option<Date>,
+    /// The user put it away.
+    #[serde(default)]
+    pub archived: bool,
+    /// Counts the writes of the row.
+    #[serde(default)]
+    pub version: i64,
+}
+
+/// In which order the tasks of a lane run (design 4, L11). A smaller one goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskPriority {
+    /// A user waits for it.
+    User = 0,
+    /// The service pushed it.
+    Webhook = 1,
+    /// Looks for changes.
+    Incremental = 2,
+    /// Walks what was there before.
+    Backfill = 3,
+}
+
+impl TaskPriority {
+    /// As a number, as it is stored.
+    pub fn number(self) -> i64 {
+        self as i64
+    }
+
+    /// The priority with this number; an unknown one goes last.
+    pub fn from_number(number: i64) -> Self {
+        match number {
+            0 => Self::User,
+            1 => Self::Webhook,
+            2 => Self::Incremental,
+            _ => Self::Backfill,
+        }
+    }
+}
+
+/// A task that waits or runs. A host keeps no mark of running in the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRow {
+    /// Its id; the same for all of its attempts, and all runs of a recurring one.
+    pub id: TaskId,
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// When it runs; none for at once.
+    pub run_at: Option<Timestamp>,
+    /// How often it was tried.
+    pub attempt: u32,
+    /// Differs for each change from outside while it waits or runs.
+    pub revision: i64,
+    /// At most one task of a connection has a key.
+    pub key: Option<String>,
+    /// Its lane; falls with the channel.
+    pub channel: Option<ChannelId>,
+    /// Its order in the lane.
+    pub priority: TaskPriority,
+    /// Runs again at this interval, in milliseconds.
+    pub every_ms: Option<i64>,
+    /// What it does: a `TaskPayload` in the form of [`crate::value`].
+    pub payload: Bytes,
+    /// What went wrong so far, oldest first.
+    pub errors: Vec<TaskError>,
+}
+
+/// What went wrong in one attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskError {
+    /// When.
+    pub at: Timestamp,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// What the host did about it.
+    #[serde(flatten)]
+    pub kind: ErrorKind,
+    /// The message.
+    pub message: String,
+}
+
+/// A task that the host gave up on, with its error history (R6.6).
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadTask {
+    /// The task as it was.
+    pub task: TaskRow,
+    /// When it was given up.
+    pub died_at: Timestamp,
+}
+
+/// What a feed entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedKind {
+    /// A thread's read, to-do or archive mark, or its merging with another.
+    Thread,
+    /// A link.
+    Link,
+    /// A note.
+    Note,
+    /// A connection.
+    Connection,
+    /// A channel's state.
+    Channel,
+}
+
+impl FeedKind {
+    /// As one word, as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Thread => "thread",
+            Self::Link => "link",
+            Self::Note => "note",
+            Self::Connection => "connection",
+            Self::Channel => "channel",
+        }
+    }
+
+    /// The kind that is stored as this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Thread, Self::Link, Self::Note, Self::Connection, Self::Channel].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// One entry of the change feed: that a thing was saved or changed. What it is now is read with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedEntry {
+    /// Its position, in the order of commits. Zero in one that is yet to be committed.
+    pub position: u64,
+    /// What it is about.
+    pub kind: FeedKind,
+    /// Whose connection; none for a user's thread marks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionId>,
+    /// The id of the thing: of the thread, link, note or connection, or of the channel.
+    pub id: String,
+}
+
+impl FeedEntry {
+    /// A thing of a connection was saved or changed.
+    pub fn new(kind: FeedKind, connection: ConnectionId, id: impl ToString) -> Self {
+        Self { position: 0, kind, connection: Some(connection), id: id.to_string() }
+    }
+
+    /// A user's marks of a thread were changed.
+    pub fn thread(thread: ThreadId) -> Self {
+        Self { position: 0, kind: FeedKind::Thread, connection: None, id: thread.to_string() }
+    }
+}
+
+impl LinkRow {
+    /// The link's id.
+    pub fn id(&self) -> LinkId {
+        self.link.id
+    }
+}
+
+impl NoteRow {
+    /// The note's id.
+    pub fn id(&self) -> NoteId {
+        self.note.id
+    }
+}

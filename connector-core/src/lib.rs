@@ -1,0 +1,41 @@
+//! The declarative connector framework: what the author of a connector imports.
+
+pub mod callback;
+pub mod clock;
+pub mod component;
+pub mod connector;
+pub mod content;
+pub mod context;
+pub mod declaration;
+pub mod dispatch;
+pub mod engine;
+pub mod error;
+mod generated;
+pub mod id;
+pub mod link_type;
+pub mod manifest;
+pub mod model;
+pub mod network;
+pub mod options;
+pub mod ports;
+pub mod prelude;
+mod records;
+pub mod registry;
+pub mod runtime;
+pub mod schema;
+pub mod secret;
+pub mod testing;
+pub mod tool;
+mod unit_of_work;
+pub mod value;
+pub mod webhook;
+pub mod work;
+
+#[doc(hidden)]
+pub mod __private;
+
+#[cfg(feature = "macros")]
+pub use connector_macros::{Choices, Options, callback, connector, drain, every, link_type, sync, tool, webhook};
+pub use error::{Error, ErrorKind, Result, ResultExt};
+pub use schemars;
+pub use serde;

@@ -1,0 +1,171 @@
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::Actor;
+use crate::id::{NoteId, ScheduleKey, ThreadId};
+
+/// A point on the calendar: a whole day, or an instant. Never a text (L22).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// A whole day, wherever one is.
+    Day(Date),
+    /// An instant.
+    At(Timestamp),
+}
+
+impl From<Timestamp> for When {
+    fn from(at: Timestamp) -> Self {
+        Self::At(at)
+    }
+}
+
+impl From<Date> for When {
+    fn from(day: Date) -> Self {
+        Self::Day(day)
+    }
+}
+
+/// When an item takes place, and who attends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Schedule {
+    /// The service's id of it, unique within the link.
+    pub key: ScheduleKey,
+    /// Begins.
+    pub start: When,
+    /// Ends; for days, the first day after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<When>,
+    /// The zone that a recurrence is reckoned in: an IANA name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// How it recurs: RFC 5545 `RRULE`, `RDATE` and `EXDATE` lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recurrence: Vec<String>,
+    /// In a recurring one, the occurrence that this one stands in for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurrence: Option<When>,
+    /// It does not take place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
+    /// Who attends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attendees: Vec<Attendee>,
+}
+
+impl Schedule {
+    /// A schedule that begins then.
+    pub fn new(key: impl Into<ScheduleKey>, start: impl Into<When>) -> Self {
+        Self {
+            key: key.into(),
+            start: start.into(),
+            end: None,
+            time_zone: None,
+            recurrence: Vec::new(),
+            occurrence: None,
+            cancelled: false,
+            attendees: Vec::new(),
+        }
+    }
+
+    /// Ends then; for days, the first day after it.
+    pub fn end(mut self, end: impl Into<When>) -> Self {
+        self.end = Some(end.into());
+        self
+    }
+
+    /// Recurs by these RFC 5545 lines, reckoned in this zone.
+    pub fn recurrence(mut self, lines: impl IntoIterator<Item = String>, time_zone: impl Into<String>) -> Self {
+        self.recurrence = lines.into_iter().collect();
+        self.time_zone = Some(time_zone.into());
+        self
+    }
+
+    /// Stands in for this occurrence of a recurring one.
+    pub fn occurrence(mut self, occurrence: impl Into<When>) -> Self {
+        self.occurrence = Some(occurrence.into());
+        self
+    }
+
+    /// Does not take place.
+    pub fn cancelled(mut self) -> Self {
+        self.cancelled = true;
+        self
+    }
+
+    /// With someone who attends.
+    pub fn attendee(mut self, actor: Actor, status: Option<Attendance>) -> Self {
+        self.attendees.push(Attendee { actor, status });
+        self
+    }
+}
+
+/// Whether someone comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attendance {
+    /// Comes.
+    Attend,
+    /// Does not come.
+    Skip,
+}
+
+/// Someone who attends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attendee {
+    /// Who.
+    #[serde(flatten)]
+    pub actor: Actor,
+    /// Whether they come; none while they have not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Attendance>,
+}
+
+/// A button on a link or note that runs a callback whose input is an [`Action`] (R4.6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionButton {
+    /// On the button.
+    pub label: String,
+    /// Opens this URL, or runs this callback.
+    #[serde(flatten)]
+    pub does: ButtonTarget,
+}
+
+/// What a button does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ButtonTarget {
+    /// Opens a page.
+    Url(String),
+    /// Runs a callback, by its token.
+    Callback(String),
+}
+
+impl ActionButton {
+    /// Opens this page.
+    pub fn open(label: impl Into<String>, url: impl Into<String>) -> Self {
+        Self { label: label.into(), does: ButtonTarget::Url(url.into()) }
+    }
+
+    /// Runs this callback.
+    pub fn run<O>(label: impl Into<String>, callback: &crate::callback::Callback<Action, O>) -> Self {
+        Self { label: label.into(), does: ButtonTarget::Callback(callback.token().to_owned()) }
+    }
+}
+
+/// What a user pressed: the input of an action callback (R4.6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Action {
+    /// The button.
+    pub label: String,
+    /// Who pressed it.
+    pub actor: Actor,
+    /// Where.
+    pub thread: ThreadId,
+    /// The note that the button was on; none if it was on the link.
+    #[serde(default)]
+    pub note: Option<NoteId>,
+}

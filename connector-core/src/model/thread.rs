@@ -1,0 +1,26 @@
+use serde::{Deserialize, Serialize};
+
+use super::Link;
+use crate::id::{LinkId, ThreadId};
+
+/// A thread as one connection sees it: the links of that connection in it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Thread {
+    /// Its id, the same for every user who sees it.
+    pub id: ThreadId,
+    /// The links of this connection, oldest first. At least one.
+    pub links: Vec<Link>,
+}
+
+impl Thread {
+    /// A thread with these links.
+    pub fn new(id: ThreadId, links: Vec<Link>) -> Self {
+        Self { id, links }
+    }
+
+    /// The link with this id.
+    pub fn link(&self, id: LinkId) -> Option<&Link> {
+        self.links.iter().find(|link| link.id == id)
+    }
+}

@@ -1,0 +1,157 @@
+//! Outbound HTTP: what a connector asks for, and what the host's client must do (R10.1, R10.2).
+
+mod client;
+mod error;
+mod link;
+mod url_pattern;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use url::Url;
+
+pub(crate) use client::Outbound;
+pub use client::{Network, ProviderApi, RequestBuilder};
+pub use error::TransportError;
+pub use url_pattern::{UrlPattern, UrlPatternError, UrlRules};
+
+use crate::clock::BoxFuture;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A request, complete.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Request {
+    /// Method.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Headers; those with secrets are marked sensitive.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+    /// Until the whole response is there.
+    pub timeout: Duration,
+    /// Largest body that is read, in bytes.
+    pub max_response: usize,
+}
+
+impl Request {
+    /// The time for a request that sets none.
+    pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// The largest body of a response, in bytes, for a request that sets none.
+    pub const MAX_RESPONSE: usize = 32 << 20;
+
+    /// A request without headers and body, with the usual limits.
+    pub fn new(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            timeout: Self::TIMEOUT,
+            max_response: Self::MAX_RESPONSE,
+        }
+    }
+}
+
+/// A response, with its whole body.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Response {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+    /// Where it came from, after redirects.
+    pub url: Url,
+}
+
+impl Response {
+    /// A response; made by clients.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes, url: Url) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+            url,
+        }
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The body as JSON. What is no JSON of that type is an error that says where it differs.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // A proxy's or a maintenance page in place of the service passes; another shape does not.
+            let start = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
+            let (kind, what) = match (start, error.classify()) {
+                (Some(b'<'), _) => (ErrorKind::Transient, "HTML in place of JSON"),
+                (None, _) => (ErrorKind::Transient, "an empty body in place of JSON"),
+                (_, Category::Eof) => (ErrorKind::Transient, "JSON that is cut off"),
+                (_, Category::Syntax | Category::Io) => {
+                    (ErrorKind::Transient, "a text that is no JSON")
+                }
+                (_, Category::Data) => (ErrorKind::Bug, "JSON of another shape than expected"),
+            };
+            Error::new(
+                kind,
+                format!("{} answered {what}", host_and_path(&self.url)),
+            )
+            .with_source(error)
+        })
+    }
+
+    /// The targets of the `Link` header by relation (RFC 8288), as services page with it: whole
+    /// URLs, the first for each relation.
+    pub fn links(&self) -> HashMap<String, String> {
+        let mut links = HashMap::new();
+        for value in self.headers.get_all(http::header::LINK) {
+            for (target, relations) in link::parse(&String::from_utf8_lossy(value.as_bytes())) {
+                let Ok(target) = self.url.join(&target) else {
+                    continue;
+                };
+                for relation in relations.split_ascii_whitespace() {
+                    links
+                        .entry(relation.to_ascii_lowercase())
+                        .or_insert_with(|| String::from(target.clone()));
+                }
+            }
+        }
+        links
+    }
+
+    /// The page after this one, by the `Link` header.
+    pub fn next_page(&self) -> Option<String> {
+        self.links().remove("next")
+    }
+}
+
+/// Sends requests. The host has one that uses the network; a test has one that it answers.
+pub trait NetworkPort: Send + Sync + 'static {
+    /// Sends a request and follows redirects, as long as `rules` allow each of the URLs, and reads
+    /// the body up to the request's limit.
+    fn send<'a>(
+        &'a self,
+        request: Request,
+        rules: &'a UrlRules,
+    ) -> BoxFuture<'a, Result<Response, TransportError>>;
+}
+
+/// A URL as it may stand in a log: without its query, which can hold a secret.
+pub(crate) fn host_and_path(url: &Url) -> String {
+    format!("{}{}", url.host_str().unwrap_or_default(), url.path())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,538 @@
+use std::fmt;
+use std::time::Duration;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::error::{TransportError, classify};
+use super::{NetworkPort, Request, Response, UrlRules, host_and_path};
+use crate::clock::BoxFuture;
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
+
+/// How long to wait before each repetition of a request that is safe to repeat.
+const BACKOFF: [SignedDuration; 2] = [
+    SignedDuration::from_millis(250),
+    SignedDuration::from_secs(1),
+];
+
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("connector/", env!("CARGO_PKG_VERSION")));
+
+/// What a dispatch gives to its requests.
+pub(crate) trait Outbound: Send + Sync {
+    /// Counts a request, each repetition too, against the limit of the dispatch (R6.7), and
+    /// refuses where requests are not allowed.
+    fn start(&self) -> Result<()>;
+
+    /// What sends.
+    fn port(&self) -> &dyn NetworkPort;
+
+    /// Where to.
+    fn rules(&self) -> &UrlRules;
+
+    /// Now.
+    fn now(&self) -> Timestamp;
+
+    /// Comes back when `now()` has reached that time.
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()>;
+
+    /// The account's token, if it has one.
+    fn token(&self) -> BoxFuture<'_, Result<Option<Secret>>>;
+
+    /// The base of the provider's API.
+    fn api_url(&self) -> &str;
+
+    /// What `Idempotency-Key` is: the same each time that the dispatch is run.
+    fn idempotency_key(&self) -> String;
+
+    /// Notes that a request that is not safe to repeat may have reached the service, and that what
+    /// came of it is not known.
+    fn unanswered(&self);
+}
+
+/// Outbound HTTP, from `cx.network()` (R10.1, R10.2).
+///
+/// Only the URLs that the connector declares are reached. A GET, HEAD, OPTIONS, PUT or DELETE, and
+/// any request with an [idempotency key](RequestBuilder::idempotency_key), is sent up to twice
+/// more when the connection fails or the service answers 502, 503 or 504 and does not say when to
+/// come back; any other request, when no connection could be made.
+#[derive(Clone, Copy)]
+pub struct Network<'a> {
+    outbound: &'a dyn Outbound,
+}
+
+impl<'a> Network<'a> {
+    pub(crate) fn new(outbound: &'a dyn Outbound) -> Self {
+        Self { outbound }
+    }
+
+    /// A request with this method.
+    pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder<'a> {
+        RequestBuilder::new(self.outbound, method, parse(url.as_ref()))
+    }
+
+    /// A GET request.
+    pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder<'a> {
+        self.request(Method::GET, url)
+    }
+
+    /// A POST request.
+    pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder<'a> {
+        self.request(Method::POST, url)
+    }
+
+    /// A PUT request.
+    pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder<'a> {
+        self.request(Method::PUT, url)
+    }
+
+    /// A PATCH request.
+    pub fn patch(&self, url: impl AsRef<str>) -> RequestBuilder<'a> {
+        self.request(Method::PATCH, url)
+    }
+
+    /// A DELETE request.
+    pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder<'a> {
+        self.request(Method::DELETE, url)
+    }
+}
+
+impl fmt::Debug for Network<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").finish_non_exhaustive()
+    }
+}
+
+/// The provider's API as the connected account, from `cx.provider()`: requests go to the base that
+/// the operator may set, with the account's token, and ask for JSON.
+///
+/// In place of a path each of them also takes a whole URL, as of a `Link` header, at the base's
+/// scheme, host and port.
+#[derive(Clone, Copy)]
+pub struct ProviderApi<'a> {
+    outbound: &'a dyn Outbound,
+}
+
+impl<'a> ProviderApi<'a> {
+    pub(crate) fn new(outbound: &'a dyn Outbound) -> Self {
+        Self { outbound }
+    }
+
+    /// The base of the API: the provider's, or what the operator set in its place.
+    pub fn api_url(&self) -> &'a str {
+        self.outbound.api_url()
+    }
+
+    /// A request with this method.
+    pub fn request(&self, method: Method, path: impl AsRef<str>) -> RequestBuilder<'a> {
+        let mut request =
+            RequestBuilder::new(self.outbound, method, below(self.api_url(), path.as_ref()));
+        request
+            .headers
+            .insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        request.with_token = true;
+        request
+    }
+
+    /// A GET request.
+    pub fn get(&self, path: impl AsRef<str>) -> RequestBuilder<'a> {
+        self.request(Method::GET, path)
+    }
+
+    /// A POST request.
+    pub fn post(&self, path: impl AsRef<str>) -> RequestBuilder<'a> {
+        self.request(Method::POST, path)
+    }
+
+    /// A PUT request.
+    pub fn put(&self, path: impl AsRef<str>) -> RequestBuilder<'a> {
+        self.request(Method::PUT, path)
+    }
+
+    /// A PATCH request.
+    pub fn patch(&self, path: impl AsRef<str>) -> RequestBuilder<'a> {
+        self.request(Method::PATCH, path)
+    }
+
+    /// A DELETE request.
+    pub fn delete(&self, path: impl AsRef<str>) -> RequestBuilder<'a> {
+        self.request(Method::DELETE, path)
+    }
+}
+
+impl fmt::Debug for ProviderApi<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderApi")
+            .field("api_url", &self.api_url())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request that is being put together. What is wrong with it is an [`ErrorKind::Bug`] when it is sent.
+#[must_use = "a request does nothing until it is sent"]
+pub struct RequestBuilder<'a> {
+    outbound: &'a dyn Outbound,
+    method: Method,
+    url: Result<Url>,
+    headers: HeaderMap,
+    body: Bytes,
+    timeout: Duration,
+    max_response: usize,
+    with_token: bool,
+    problem: Option<Error>,
+}
+
+impl<'a> RequestBuilder<'a> {
+    fn new(outbound: &'a dyn Outbound, method: Method, url: Result<Url>) -> Self {
+        let headers = HeaderMap::from_iter([(header::USER_AGENT, USER_AGENT)]);
+        Self {
+            outbound,
+            method,
+            url,
+            headers,
+            body: Bytes::new(),
+            timeout: Request::TIMEOUT,
+            max_response: Request::MAX_RESPONSE,
+            with_token: false,
+            problem: None,
+        }
+    }
+
+    /// Adds a query parameter; the name and the value are encoded.
+    pub fn query(mut self, name: &str, value: impl fmt::Display) -> Self {
+        if let Ok(url) = &mut self.url {
+            url.query_pairs_mut().append_pair(name, &value.to_string());
+        }
+        self
+    }
+
+    /// Sets a header. A value with a line break or another control character is an error.
+    ///
+    /// For a header with a secret, see [`secret_header`](Self::secret_header).
+    pub fn header(self, name: &str, value: impl AsRef<str>) -> Self {
+        let sensitive = names_a_credential(name);
+        self.set_header(name, value.as_ref(), sensitive)
+    }
+
+    /// Sets a header that holds a secret: it is never logged, and not sent on by a redirect to another host.
+    pub fn secret_header(self, name: &str, value: &Secret) -> Self {
+        self.set_header(name, value.expose(), true)
+    }
+
+    /// Authorizes with a bearer token (RFC 6750), in place of the account's.
+    pub fn bearer(self, token: &Secret) -> Self {
+        let value = format!("Bearer {}", token.expose());
+        self.set_header("authorization", &value, true)
+    }
+
+    /// Authorizes with a user name and a password (RFC 7617), in place of the account's token.
+    pub fn basic(self, user: &str, password: &Secret) -> Self {
+        if user.contains(':') {
+            return self.fail(|| {
+                "the user name of basic authentication may not contain a colon".to_owned()
+            });
+        }
+        let value = format!(
+            "Basic {}",
+            BASE64_STANDARD.encode(format!("{user}:{}", password.expose()))
+        );
+        self.set_header("authorization", &value, true)
+    }
+
+    /// Sets the body to this value as JSON.
+    pub fn json(self, value: &(impl Serialize + ?Sized)) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => self.body(body, "application/json"),
+            Err(error) => self.fail(|| format!("the body cannot be written as JSON: {error}")),
+        }
+    }
+
+    /// Sets the body to these fields as a form (`application/x-www-form-urlencoded`).
+    pub fn form<K: AsRef<str>, V: AsRef<str>>(
+        self,
+        fields: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        self.body(body, "application/x-www-form-urlencoded")
+    }
+
+    /// Sets the body to these bytes, with their media type.
+    pub fn body(mut self, body: impl Into<Bytes>, media_type: &str) -> Self {
+        self.body = body.into();
+        self.set_header("content-type", media_type, false)
+    }
+
+    /// How long it may take until the whole response is there. 30 seconds if not set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The largest body that is taken, in bytes. 32 MiB if not set.
+    pub fn max_response(mut self, bytes: usize) -> Self {
+        self.max_response = bytes;
+        self
+    }
+
+    /// Adds an `Idempotency-Key` header that stays the same when the dispatch is run again, so that
+    /// the service does the work once. The request then counts as safe to repeat.
+    pub fn idempotency_key(self) -> Self {
+        let key = self.outbound.idempotency_key();
+        self.set_header(IDEMPOTENCY_KEY, &key, false)
+    }
+
+    /// Sends it. A status of 400 and more is an error that says what to do about it (R6.6).
+    pub async fn send(self) -> Result<Response> {
+        let outbound = self.outbound;
+        let response = self.send_raw().await?;
+        if response.status.is_client_error() || response.status.is_server_error() {
+            return Err(classify(&response, outbound.now()));
+        }
+        Ok(response)
+    }
+
+    /// Sends it, and takes every status for an answer.
+    pub async fn send_raw(self) -> Result<Response> {
+        let outbound = self.outbound;
+        let request = self.build().await?;
+        let repeatable =
+            request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
+        let mut waits = BACKOFF.iter();
+        loop {
+            outbound.start()?;
+            let answer = Answer {
+                outbound,
+                awaited: !repeatable,
+            };
+            let outcome = outbound
+                .port()
+                .send(request.clone(), outbound.rules())
+                .await;
+            answer.came(&outcome);
+            let (method, url) = (&request.method, host_and_path(&request.url));
+            match &outcome {
+                Ok(response) => {
+                    tracing::debug!(%method, url, status = response.status.as_u16(), bytes = response.body.len(), "request")
+                }
+                Err(error) => tracing::debug!(%method, url, %error, "request failed"),
+            }
+            match waits.next() {
+                Some(wait) if passes_soon(&outcome, repeatable) => {
+                    outbound.sleep_until(outbound.now() + *wait).await
+                }
+                _ => return outcome.map_err(TransportError::into_error),
+            }
+        }
+    }
+
+    /// Sends it, and reads the response's body as JSON. Without content (204) that is `null`.
+    pub async fn fetch<T: DeserializeOwned>(self) -> Result<T> {
+        let mut response = self.send().await?;
+        if response.status == StatusCode::NO_CONTENT {
+            response.body = Bytes::from_static(b"null");
+        }
+        response.json()
+    }
+
+    async fn build(mut self) -> Result<Request> {
+        let url = self.url?;
+        if let Some(problem) = self.problem {
+            return Err(problem.context(format_args!("{} {}", self.method, host_and_path(&url))));
+        }
+        if !self.outbound.rules().allows(&url) {
+            return Err(TransportError::NotDeclared {
+                url: host_and_path(&url),
+            }
+            .into_error());
+        }
+        if self.with_token && !self.headers.contains_key(header::AUTHORIZATION) {
+            let Some(token) = self.outbound.token().await? else {
+                return Err(Error::needs_reauth(
+                    "the account is not connected: there is no token for it",
+                ));
+            };
+            let mut value =
+                HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| {
+                    Error::needs_reauth(
+                        "the account's token contains characters that no header may have",
+                    )
+                })?;
+            value.set_sensitive(true);
+            self.headers.insert(header::AUTHORIZATION, value);
+        }
+        Ok(Request {
+            method: self.method,
+            url,
+            headers: self.headers,
+            body: self.body,
+            timeout: self.timeout,
+            max_response: self.max_response,
+        })
+    }
+
+    fn set_header(mut self, name: &str, value: &str, sensitive: bool) -> Self {
+        let Ok(parsed) = HeaderName::try_from(name) else {
+            return self.fail(|| format!("`{}` is no name of a header", name.escape_debug()));
+        };
+        if SET_BY_THE_CLIENT.contains(&parsed.as_str()) {
+            return self.fail(|| format!("the header `{parsed}` is set by the client alone"));
+        }
+        // The value stays out of the message: it may be the secret.
+        let Ok(mut value) = HeaderValue::try_from(value) else {
+            return self.fail(|| format!("the value for the header `{parsed}` contains a line break or another control character"));
+        };
+        value.set_sensitive(sensitive);
+        self.headers.insert(parsed, value);
+        self
+    }
+
+    /// Keeps the first problem: those after it may follow from it.
+    fn fail(mut self, message: impl FnOnce() -> String) -> Self {
+        self.problem.get_or_insert_with(|| Error::bug(message()));
+        self
+    }
+}
+
+impl fmt::Debug for RequestBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.url.as_ref().map(host_and_path);
+        f.debug_struct("RequestBuilder")
+            .field("method", &self.method)
+            .field("url", &url)
+            .finish_non_exhaustive()
+    }
+}
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Headers about the connection. `Host` is among them, as it could name a host that is not declared.
+const SET_BY_THE_CLIENT: [&str; 9] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "proxy-authorization",
+];
+
+fn names_a_credential(header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    header != IDEMPOTENCY_KEY
+        && ["auth", "cookie", "token", "secret", "key"]
+            .iter()
+            .any(|part| header.contains(part))
+}
+
+/// Says that an answer did not come: also when the dispatch is cancelled while it is awaited.
+struct Answer<'a> {
+    outbound: &'a dyn Outbound,
+    awaited: bool,
+}
+
+impl Answer<'_> {
+    fn came(mut self, outcome: &Result<Response, TransportError>) {
+        self.awaited &= match outcome {
+            // The gateway answers for the service, which may have done its work.
+            Ok(response) => matches!(
+                response.status,
+                StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT
+            ),
+            // Nothing was sent, or a redirect was the answer.
+            Err(
+                TransportError::NotDeclared { .. }
+                | TransportError::PrivateAddress { .. }
+                | TransportError::NoSuchHost { .. }
+                | TransportError::NoConnection { .. },
+            ) => false,
+            Err(_) => true,
+        };
+    }
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        if self.awaited {
+            self.outbound.unanswered();
+        }
+    }
+}
+
+/// Whether the same request may do in a moment, and does no harm.
+fn passes_soon(outcome: &Result<Response, TransportError>, repeatable: bool) -> bool {
+    match outcome {
+        Ok(response) => {
+            let fails = matches!(
+                response.status,
+                StatusCode::BAD_GATEWAY
+                    | StatusCode::SERVICE_UNAVAILABLE
+                    | StatusCode::GATEWAY_TIMEOUT
+            );
+            repeatable && fails && !response.headers.contains_key(header::RETRY_AFTER)
+        }
+        Err(TransportError::NoConnection { .. }) => true,
+        Err(error) => repeatable && matches!(error, TransportError::Connection { .. }),
+    }
+}
+
+fn parse(text: &str) -> Result<Url> {
+    // What stands after the path may be secret.
+    let shown = text.split(['?', '#']).next().unwrap_or_default();
+    let url =
+        Url::parse(text).map_err(|error| Error::bug(format!("`{shown}` is no URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Error::bug(format!(
+            "`{shown}` is no URL to send a request to: its scheme is not https or http"
+        )));
+    }
+    Ok(url)
+}
+
+/// A path below the base of an API, or a URL at the same origin.
+fn below(base: &str, path: &str) -> Result<Url> {
+    let base = parse(base).map_err(|error| error.context("the base of the provider's API"))?;
+    if path.starts_with("https://") || path.starts_with("http://") {
+        let url = parse(path)?;
+        if url.origin() != base.origin() {
+            let (url, base) = (host_and_path(&url), base.origin().ascii_serialization());
+            return Err(Error::new(
+                ErrorKind::Bug,
+                format!(
+                    "`{url}` is not at the provider's API, {base}, and must not get the account's token: use `cx.network()`"
+                ),
+            ));
+        }
+        return Ok(url);
+    }
+    let mut root = base.clone();
+    root.set_query(None);
+    root.set_fragment(None);
+    let root = root.as_str().trim_end_matches('/');
+    let url = parse(&format!(
+        "{root}/{}",
+        path.strip_prefix('/').unwrap_or(path)
+    ))?;
+    let mut inside = UrlRules::default();
+    inside.push_base(&base);
+    if !inside.allows(&url) {
+        return Err(Error::bug(format!(
+            "`{}` leads out of the provider's API, {root}",
+            host_and_path(&url)
+        )));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests;

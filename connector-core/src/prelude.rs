@@ -1,0 +1,25 @@
+//! Everything that a connector usually needs: `use connector_core::prelude::*;`.
+
+pub use jiff::civil::Date;
+pub use jiff::{SignedDuration, Timestamp};
+pub use schemars::JsonSchema;
+pub use serde::{Deserialize, Serialize};
+
+pub use crate::callback::{BoundCallback, Callback};
+pub use crate::connector::Connector;
+pub use crate::context::{Context, Mode, Scheduled, TaskToken};
+pub use crate::declaration::Provider;
+pub use crate::error::{Error, ErrorKind, Result, ResultExt};
+pub use crate::id::{ChannelId, LinkTypeId, NoteKey, ScheduleKey, StatusId, UserId};
+pub use crate::link_type::{DynamicStatus, LinkType, LinkTypeRefinement};
+pub use crate::model::{
+    Account, Action, ActionButton, Actor, Attachment, Attendance, Author, Authorization, Channel, Contact, ContactChanges, Content,
+    Download, Emoji, Link, LinkChanges, LinkDraft, LinkFilter, LinkPatch, NewLink, NewNote, Note, NoteFilter, NoteRef, Patch,
+    Reaction, Recipient, Schedule, Source, SyncContext, Thread, When, WriteBack,
+};
+pub use crate::secret::Secret;
+pub use crate::tool::Tool;
+pub use crate::webhook::{Verified, WebhookRequest};
+pub use crate::work::{Drained, Endpoint, Registration, Step, Subscription};
+#[cfg(feature = "macros")]
+pub use crate::{Choices, Options, callback, connector, drain, every, link_type, sync, tool, webhook};

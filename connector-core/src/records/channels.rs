@@ -1,0 +1,158 @@
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::Resolver;
+use crate::declaration::Hooks;
+use crate::engine::{
+    ChannelRow, ChannelSync, ConnectionRow, Engine, EngineResult, FeedEntry, FeedKind, KeyedTask, SyncState, TaskPriority, TaskRow, Write,
+};
+use crate::id::{ChannelId, ConnectionId, TaskId};
+use crate::model::Channel;
+use crate::registry::RegisteredConnector;
+use crate::runtime::payload::{HookTask, TaskPayload, work_task_key};
+use crate::work::Work;
+
+/// The walk of a connector that syncs by tasks of its own, and ends it with `channel_sync_completed`.
+pub(crate) const OWN_WALK: &str = "*";
+
+/// What enabling a channel, or making up for what it missed, writes (R3.4): its row, the hook, and
+/// the tasks of its declared work.
+pub(crate) fn enable_writes(
+    engine: &dyn Engine,
+    connector: &RegisteredConnector,
+    before: &ChannelRow,
+    stored: Option<i64>,
+    recovering: bool,
+) -> Vec<Write> {
+    let (connection, channel) = (before.connection, &before.channel.id);
+    let mut row = before.clone();
+    row.enabled = true;
+    row.recovering = recovering;
+    row.walking.clear();
+    let mut tasks = Vec::new();
+    for entry in connector.work().filter(|entry| entry.per_channel) {
+        if let Some(Work::Sync { .. }) = entry.work {
+            row.walking.push(entry.name.to_owned());
+        }
+        tasks.extend(work_task(engine, connection, entry.name, entry.work, Some(channel), TaskPriority::Backfill));
+    }
+    if connector.hooks.has(Hooks::CHANNEL_ENABLED) {
+        if row.walking.is_empty() {
+            row.walking.push(OWN_WALK.to_owned());
+        }
+        let hook = TaskPayload::Hook(HookTask::ChannelEnabled { channel: channel.clone(), recovering });
+        if let Ok(task) = hook.task(TaskId::from_number(engine.take_ids(1)), connection) {
+            tasks.push(Write::PutTask { task: TaskRow { channel: Some(channel.clone()), ..task }, keyed: KeyedTask::Replace });
+        }
+    }
+    let state = if row.walking.is_empty() { SyncState::Synced } else { SyncState::Queued };
+    row.sync = ChannelSync { state, ..ChannelSync::default() };
+    let feed = Write::Feed(FeedEntry::new(FeedKind::Channel, connection, channel));
+    let put = Write::PutChannel { row: Box::new(row), expect: stored };
+    [put, feed].into_iter().chain(tasks).collect()
+}
+
+/// The task of a piece of declared work; none for work that waits for something else than time.
+pub(crate) fn work_task(
+    engine: &dyn Engine,
+    connection: ConnectionId,
+    name: &'static str,
+    work: Option<Work>,
+    channel: Option<&ChannelId>,
+    priority: TaskPriority,
+) -> Option<Write> {
+    let (payload, kind, every) = match work? {
+        Work::Sync { .. } => (TaskPayload::Sync { name: name.into(), channel: channel.cloned() }, "sync", None),
+        Work::Every { interval } => (TaskPayload::Every { name: name.into(), channel: channel.cloned() }, "every", Some(interval)),
+        Work::Drain { .. } | Work::Webhook(_) => return None,
+    };
+    let task = payload.task(TaskId::from_number(engine.take_ids(1)), connection).ok()?;
+    let task = TaskRow {
+        channel: channel.cloned(),
+        key: Some(work_task_key(kind, name, channel)),
+        priority,
+        every_ms: every.map(|every| i64::try_from(every.as_millis()).unwrap_or(i64::MAX)),
+        ..task
+    };
+    Some(Write::PutTask { task, keyed: KeyedTask::Replace })
+}
+
+/// A channel that was just found.
+pub(crate) fn new_channel(connection: ConnectionId, channel: &Channel, parent: Option<&ChannelId>) -> ChannelRow {
+    ChannelRow {
+        connection,
+        channel: Channel { children: Vec::new(), ..channel.clone() },
+        parent: parent.cloned(),
+        enabled: false,
+        observe_only: false,
+        walking: Vec::new(),
+        recovering: false,
+        sync: ChannelSync::default(),
+        version: 0,
+    }
+}
+
+/// A tree of channels as a list, each with the one that it is within.
+pub(crate) fn with_parents(channels: &[Channel]) -> Vec<(Option<ChannelId>, &Channel)> {
+    let mut all = Vec::new();
+    let mut left: Vec<_> = channels.iter().rev().map(|channel| (None, channel)).collect();
+    while let Some((parent, channel)) = left.pop() {
+        left.extend(channel.children.iter().rev().map(|child| (Some(channel.id.clone()), child)));
+        all.push((parent, channel));
+    }
+    all
+}
+
+impl Resolver<'_> {
+    /// The channels that there are now (R8.2). One that is gone and not enabled disappears; an enabled one stays until its user disables it.
+    pub(super) async fn channels(&mut self, channels: &[Channel]) -> EngineResult<()> {
+        let connection = self.about.connection;
+        let stored = self.about.engine.channels(connection).await?;
+        let first_listing = stored.is_empty();
+        let mut stored: HashMap<_, _> = stored.into_iter().map(|row| (row.channel.id.clone(), row)).collect();
+        for (parent, channel) in with_parents(channels) {
+            let found = new_channel(connection, channel, parent.as_ref());
+            match stored.remove(&channel.id) {
+                Some(before) => {
+                    let row = ChannelRow { channel: found.channel, parent: found.parent, ..before.clone() };
+                    if row != before {
+                        let expect = Some(before.version);
+                        self.writes.push(Write::PutChannel { row: Box::new(row), expect });
+                        self.writes.push(Write::Feed(FeedEntry::new(FeedKind::Channel, connection, &channel.id)));
+                    }
+                }
+                None => {
+                    let by_itself = if first_listing { false } else { self.about.auto_enable };
+                    if channel.enabled_by_default.unwrap_or(by_itself) {
+                        self.writes.extend(enable_writes(&**self.about.engine, self.about.connector, &found, None, false));
+                    } else {
+                        self.writes.push(Write::PutChannel { row: Box::new(found), expect: None });
+                    }
+                }
+            }
+        }
+        for gone in stored.into_values().filter(|row| !row.enabled) {
+            self.writes.push(Write::DeleteChannel { connection, channel: gone.channel.id });
+        }
+        Ok(())
+    }
+}
+
+/// Ends a walk of a channel. True if it was the last one, so that the channel is synced.
+pub(crate) fn end_walk(row: &mut ChannelRow, name: &str, now: Timestamp) -> bool {
+    row.walking.retain(|walking| walking != name);
+    if !row.walking.is_empty() || matches!(row.sync.state, SyncState::Off | SyncState::Synced) {
+        return false;
+    }
+    row.recovering = false;
+    row.sync.state = SyncState::Synced;
+    row.sync.completed = Some(now);
+    row.sync.error = None;
+    true
+}
+
+/// Whether newly discovered channels of a connection are enabled.
+pub(crate) fn auto_enables(connection: &ConnectionRow, connector: &RegisteredConnector) -> bool {
+    connection.auto_enable_new_channels.unwrap_or(connector.declaration.channels.auto_enable_new)
+}

@@ -1,0 +1,296 @@
+use super::{RecordIntent, Resolver, Tracked};
+use crate::engine::{EngineResult, Expect, LinkQuery, LinkRow, Write};
+use crate::id::{LinkId, ThreadId};
+use crate::model::{Delivery, Link, LinkFields, LinkFilter, LinkInput, Source};
+
+/// Links that are read at once while many are archived.
+const ARCHIVE_PAGE: usize = 1000;
+
+/// Longest title, in characters.
+const MAX_TITLE: usize = 500;
+
+impl Resolver<'_> {
+    /// Upserts an item by its source (R8.3).
+    pub(super) async fn link(&mut self, input: &LinkInput) -> EngineResult<()> {
+        let id = match self.by_source.get(&input.source).copied().flatten() {
+            Some(id) => {
+                if let Some(tracked) = self.links.get_mut(&id) {
+                    let was_archived = tracked.current.link.archived;
+                    apply(&mut tracked.current.link, &input.fields);
+                    if input.create.is_some() && input.fields.archived.is_none() {
+                        tracked.current.link.archived = false;
+                    }
+                    if let Some(create) = &input.create {
+                        tracked.current.link.channel.clone_from(&create.channel);
+                        tracked.current.link.author.clone_from(&create.author);
+                        tracked.current.link.occurred_at = create.occurred_at;
+                    }
+                    let link = &tracked.current.link;
+                    let (thread, author) = (link.thread, link.author.clone());
+                    let unarchive = input.fields.unarchive == Some(true) && was_archived;
+                    if input.fields.provider_read.is_some() || unarchive || input.fields.unarchive == Some(true) {
+                        // A change of an item that was there is no news; what the connector states is.
+                        let system = crate::model::Author::system("update");
+                        let by = if self.is_owner(&author) { &author } else { &system };
+                        self.news(thread, by, input.fields.provider_read, input.fields.unarchive == Some(true)).await?;
+                    }
+                }
+                id
+            }
+            None => {
+                let Some(create) = input.create.as_ref().filter(|_| !input.update_only) else { return Ok(()) };
+                let thread = self.thread_for(&input.source, &input.also);
+                let id = LinkId::from_number(self.about.engine.take_ids(1));
+                let mut link = Link {
+                    id,
+                    thread,
+                    source: input.source.clone(),
+                    link_type: create.link_type.clone(),
+                    channel: create.channel.clone(),
+                    title: None,
+                    preview: None,
+                    url: None,
+                    status: None,
+                    assignee: None,
+                    contacts: Vec::new(),
+                    schedules: Vec::new(),
+                    actions: Vec::new(),
+                    author: create.author.clone(),
+                    occurred_at: create.occurred_at,
+                    updated_at: create.occurred_at,
+                    raw_meta: serde_json::Value::Null,
+                    delivery: None,
+                    archived: false,
+                };
+                apply(&mut link, &input.fields);
+                self.links.insert(id, Tracked::new(LinkRow { connection: self.about.connection, link, version: 0 }));
+                self.by_source.insert(input.source.clone(), Some(id));
+                self.complete.push(id);
+                let unarchive = input.fields.unarchive == Some(true);
+                self.news(thread, &create.author, input.fields.provider_read, unarchive).await?;
+                id
+            }
+        };
+        self.join_threads(id, &input.also);
+        if self.links.get(&id).is_some_and(Tracked::changed)
+            && let Some(create) = &input.create
+        {
+            *self.saved.entry(create.channel.clone()).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// The thread of a new link: that of the first of its sources which has one, else a new one.
+    fn thread_for(&mut self, source: &Source, also: &[Source]) -> ThreadId {
+        let known = std::iter::once(source).chain(also).filter_map(|source| self.threads.get(source).copied().flatten()).min();
+        self.expects.push(Expect::SourceThread {
+            source: source.clone(),
+            thread: self.threads.get(source).copied().flatten(),
+        });
+        let thread = known.unwrap_or_else(|| ThreadId::from_number(self.about.engine.take_ids(1)));
+        self.threads.insert(source.clone(), Some(thread));
+        thread
+    }
+
+    /// Links that share a source share a thread: the oldest of their threads stays (R8.3).
+    fn join_threads(&mut self, id: LinkId, also: &[Source]) {
+        let Some(thread) = self.links.get(&id).map(|tracked| tracked.current.link.thread) else { return };
+        let mut stays = thread;
+        let mut goes = Vec::new();
+        for source in also {
+            let known = self.threads.get(source).copied().flatten();
+            if known == Some(thread) {
+                continue;
+            }
+            self.expects.push(Expect::SourceThread { source: source.clone(), thread: known });
+            match known {
+                None => {}
+                Some(other) if other < stays => {
+                    goes.push(stays);
+                    stays = other;
+                }
+                Some(other) if other != stays => goes.push(other),
+                Some(_) => {}
+            }
+            self.threads.insert(source.clone(), Some(stays));
+            self.writes.push(Write::PutSource { source: source.clone(), thread: stays });
+        }
+        for from in goes {
+            self.writes.push(Write::MergeThreads { from, into: stays });
+            for thread in self.threads.values_mut().filter(|thread| **thread == Some(from)) {
+                *thread = Some(stays);
+            }
+            for tracked in self.links.values_mut().filter(|tracked| tracked.current.link.thread == from) {
+                tracked.current.link.thread = stays;
+                // The merge moves the stored row as well.
+                if let Some(stored) = &mut tracked.stored {
+                    stored.link.thread = stays;
+                }
+            }
+            for tracked in self.notes.values_mut().filter(|tracked| tracked.current.note.thread == from) {
+                tracked.current.note.thread = stays;
+                if let Some(stored) = &mut tracked.stored {
+                    stored.note.thread = stays;
+                }
+            }
+        }
+    }
+
+    /// Archives what meets a filter.
+    pub(super) async fn archive_links(&mut self, filter: &LinkFilter) -> EngineResult<()> {
+        let connection = self.about.connection;
+        if let Some(sources) = &filter.sources {
+            let rows = self.about.engine.links_by_source(connection, sources.clone()).await?;
+            self.track(rows.into_iter().flatten());
+        } else {
+            let mut query = LinkQuery {
+                connections: Some(vec![connection]),
+                channel: filter.channel.clone(),
+                link_type: filter.link_type.as_ref().map(ToString::to_string),
+                limit: ARCHIVE_PAGE,
+                ..LinkQuery::default()
+            };
+            loop {
+                let rows = self.about.engine.links(query.clone()).await?;
+                let (count, last) = (rows.len(), rows.last().map(|row| (row.link.updated_at, row.link.id)));
+                self.track(rows);
+                if count < ARCHIVE_PAGE {
+                    break;
+                }
+                query.after = last;
+            }
+        }
+        for tracked in self.links.values_mut().filter(|tracked| filter.matches(&tracked.current.link)) {
+            tracked.current.link.archived = true;
+        }
+        Ok(())
+    }
+
+    fn track(&mut self, rows: impl IntoIterator<Item = LinkRow>) {
+        for row in rows {
+            self.by_source.insert(row.link.source.clone(), Some(row.id()));
+            self.links.entry(row.id()).or_insert_with(|| Tracked::loaded(row));
+        }
+    }
+
+    /// The item that a user composed is at the service now, under this identity.
+    pub(super) async fn composed(&mut self, id: LinkId, created: Option<&LinkInput>) -> EngineResult<()> {
+        let Some(draft) = self.about.engine.link(id).await? else { return Ok(()) };
+        let thread = draft.link.thread;
+        self.track([draft]);
+        let Some(created) = created else {
+            if let Some(draft) = self.links.get_mut(&id) {
+                draft.current.link.delivery = Some(Delivery::Delivered);
+            }
+            return Ok(());
+        };
+        match self.by_source.get(&created.source).copied().flatten() {
+            // A sync was faster: the draft becomes one with what it found, in the older thread.
+            Some(found) if found != id => {
+                let other = self.links.get(&found).map_or(thread, |tracked| tracked.current.link.thread);
+                let (from, into) = if other < thread { (thread, other) } else { (other, thread) };
+                for note in self.about.engine.notes_of_link(id).await? {
+                    let mut tracked = Tracked::loaded(note);
+                    tracked.current.note.link = found;
+                    tracked.current.note.thread = into;
+                    self.notes.insert(tracked.current.id(), tracked);
+                }
+                if from != into {
+                    self.writes.push(Write::MergeThreads { from, into });
+                    if let Some(tracked) = self.links.get_mut(&found) {
+                        tracked.current.link.thread = into;
+                        if let Some(stored) = &mut tracked.stored {
+                            stored.link.thread = into;
+                        }
+                    }
+                }
+                if let Some(draft) = self.links.get_mut(&id) {
+                    draft.deleted = true;
+                }
+                Box::pin(self.link(created)).await
+            }
+            _ => {
+                if let Some(draft) = self.links.get_mut(&id) {
+                    let link = &mut draft.current.link;
+                    link.source = created.source.clone();
+                    link.delivery = Some(Delivery::Delivered);
+                    if let Some(create) = &created.create {
+                        link.link_type.clone_from(&create.link_type);
+                        link.occurred_at = create.occurred_at;
+                        link.author.clone_from(&create.author);
+                        // The host fills the channel in where the connector's item names none.
+                        if !create.channel.as_str().is_empty() {
+                            link.channel.clone_from(&create.channel);
+                        }
+                    }
+                    apply(link, &created.fields);
+                }
+                let thread_now = self.threads.get(&created.source).copied().flatten();
+                self.expects.push(Expect::SourceThread { source: created.source.clone(), thread: thread_now });
+                self.by_source.insert(created.source.clone(), Some(id));
+                if let Some(other) = thread_now.filter(|other| *other != thread) {
+                    let (from, into) = if other < thread { (thread, other) } else { (other, thread) };
+                    self.writes.push(Write::MergeThreads { from, into });
+                    if let Some(draft) = self.links.get_mut(&id) {
+                        draft.current.link.thread = into;
+                        if let Some(stored) = &mut draft.stored {
+                            stored.link.thread = into;
+                        }
+                    }
+                }
+                self.join_threads(id, &created.also);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Puts what is given over what is there.
+fn apply(link: &mut Link, fields: &LinkFields) {
+    let fields = fields.clone();
+    fields.title.apply(&mut link.title);
+    link.title = link.title.take().map(|title| one_line(&title));
+    fields.preview.apply(&mut link.preview);
+    fields.url.apply(&mut link.url);
+    fields.status.apply(&mut link.status);
+    fields.assignee.apply(&mut link.assignee);
+    if let Some(contacts) = fields.contacts.as_option() {
+        link.contacts = contacts.cloned().unwrap_or_default();
+    }
+    if let Some(schedules) = fields.schedules.as_option() {
+        link.schedules = schedules.cloned().unwrap_or_default();
+    }
+    if let Some(actions) = fields.actions.as_option() {
+        link.actions = actions.cloned().unwrap_or_default();
+    }
+    if let Some(meta) = fields.meta.as_option() {
+        link.raw_meta = meta.cloned().unwrap_or_default();
+    }
+    if let Some(Some(at)) = fields.updated_at.as_option() {
+        link.updated_at = *at;
+    }
+    if let Some(archived) = fields.archived {
+        link.archived = archived;
+    }
+}
+
+fn one_line(title: &str) -> String {
+    if title.chars().count() <= MAX_TITLE && !title.contains(['\n', '\r', '\t']) && title.trim().len() == title.len() {
+        return title.to_owned();
+    }
+    title.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_TITLE).collect()
+}
+
+impl RecordIntent {
+    /// What a connector's `on_create_link` gave back.
+    pub(crate) fn composed(link: LinkId, created: Option<crate::model::NewLink>) -> Vec<Self> {
+        match created {
+            None => vec![Self::Composed { link, created: None }],
+            Some(created) => {
+                let mut intents = vec![Self::Composed { link, created: Some(Box::new(created.input)) }];
+                intents.extend(created.notes.into_iter().map(|note| Self::Note(Box::new(note))));
+                intents
+            }
+        }
+    }
+}

@@ -1,0 +1,462 @@
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use serde_json::{Map, Value};
+
+use super::ActionError;
+use crate::context::Mode;
+use crate::declaration::Hooks;
+use crate::dispatch::{HookCall, HookReply};
+use crate::engine::{
+    ChannelRow, ChannelSync, CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, SyncState, TaskPriority, TaskRow,
+    Write, WriteSet,
+};
+use crate::error::{Error, ErrorKind};
+use crate::id::{ChannelId, ConnectionId, ConnectorId, TaskId, UserId, WorkspaceId};
+use crate::model::{Account, Authorization, Channel, LinkFilter};
+use crate::records::{RecordIntent, enable_writes, new_channel, with_parents, work_task};
+use crate::registry::RegisteredConnector;
+use crate::runtime::connections::{ActiveConnection, Unavailable};
+use crate::runtime::dispatching::acting;
+use crate::runtime::payload::{HookTask, TaskPayload, channel_key_prefix, drain_mark_prefix};
+use crate::runtime::{DispatchOf, Runtime};
+use crate::secret::Secret;
+use crate::work::Work;
+
+/// How often the host looks for channels that are new or gone.
+const CHANNELS_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
+
+/// What a credential is sealed for.
+pub(crate) const CREDENTIAL_PURPOSE: &str = "credential";
+
+/// A connection to make.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConnectRequest {
+    /// The connector.
+    pub connector: ConnectorId,
+    /// Whose connection it will be.
+    pub user: UserId,
+    /// The user's workspace.
+    pub workspace: Option<WorkspaceId>,
+    /// What it is called; else what the connector says.
+    pub name: Option<String>,
+    /// Options as the user sent them.
+    pub options: Map<String, Value>,
+    /// An access token, for a connector with a provider.
+    pub token: Option<Secret>,
+    /// Nothing older than this many days is kept.
+    pub history_days: Option<u32>,
+}
+
+impl ConnectRequest {
+    /// A connection of this user to this connector.
+    pub fn new(connector: impl Into<ConnectorId>, user: impl Into<UserId>) -> Self {
+        Self {
+            connector: connector.into(),
+            user: user.into(),
+            workspace: None,
+            name: None,
+            options: Map::new(),
+            token: None,
+            history_days: None,
+        }
+    }
+}
+
+/// A change of a connection; what is none stays.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionUpdate {
+    /// Another name.
+    pub name: Option<String>,
+    /// Other options; those left out stay.
+    pub options: Option<Map<String, Value>>,
+    /// Whether new channels are enabled by themselves.
+    pub auto_enable_new_channels: Option<bool>,
+}
+
+/// How a channel is enabled.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ChannelUpdate {
+    /// Only look: nothing is written back for it.
+    pub observe_only: bool,
+}
+
+impl Runtime {
+    /// Makes a connection, with its credential at hand: tries it, reads the account and its channels,
+    /// and runs `activate`. Nothing is stored if any of that fails.
+    pub async fn connect(&self, request: ConnectRequest) -> Result<Arc<ConnectionRow>, ActionError> {
+        let shared = &self.shared;
+        let connector = self.connector(&request.connector)?;
+        let declaration = connector.declaration;
+        if request.user.as_str().trim().is_empty() {
+            return Err(ActionError::Invalid("a connection needs a user".to_owned()));
+        }
+        if !declaration.multiple_instances {
+            let others = shared.ports.engine.connections(Some(request.user.clone()), Some(request.connector.clone()), None, 1).await?;
+            if let Some(other) = others.first() {
+                let (user, id) = (&request.user, other.id);
+                return Err(ActionError::Conflict(format!(
+                    "{user} has a connection to {} already ({id}), and it allows one for each user: disconnect that one first",
+                    declaration.name
+                )));
+            }
+        }
+        let options = declaration.options.validate(&request.options, &Map::new())?;
+        let options = shared.seal_values(options, &connector);
+        let credential = match (&request.token, declaration.provider, declaration.key_option) {
+            (Some(token), Some(_), _) => Some(shared.ports.vault.seal(CREDENTIAL_PURPOSE, token.expose().as_bytes())),
+            (Some(_), None, _) => {
+                return Err(ActionError::Invalid(format!("{} has no provider, so it takes no token", declaration.name)));
+            }
+            (None, Some(provider), None) => {
+                return Err(ActionError::Invalid(format!(
+                    "{} is authorized by {}: give an access token",
+                    declaration.name,
+                    provider.id()
+                )));
+            }
+            (None, _, _) => None,
+        };
+        let id = ConnectionId::from_number(shared.ports.engine.take_ids(1));
+        let mut row = ConnectionRow {
+            id,
+            connector: request.connector.clone(),
+            connector_version: declaration.version.to_owned(),
+            owner: request.user.clone(),
+            workspace: request.workspace,
+            status: ConnectionStatus::Active,
+            status_reason: None,
+            name: request.name.clone().unwrap_or_else(|| declaration.name.to_owned()),
+            options,
+            account: Account {
+                scopes: declaration.scopes.required.iter().map(ToString::to_string).collect(),
+                ..Account::new(request.user)
+            },
+            identity: None,
+            credential,
+            history_days: request.history_days,
+            auto_enable_new_channels: None,
+            generation: 0,
+            created_at: shared.ports.clock.now(),
+            version: 0,
+        };
+        let (name, identity, channels) = self.probe(&row).await?;
+        if request.name.is_none()
+            && let Some(name) = name
+        {
+            row.name.clone_from(&name);
+            row.account.name = Some(name);
+        }
+        row.account.id = identity.as_ref().map(|identity| identity.id.clone());
+        row.identity = identity.map(|mut identity| {
+            identity.user = Some(row.owner.clone());
+            identity
+        });
+        let set = self.activation(&row, &channels).await?;
+        shared.store(set).await?;
+        Ok(Arc::new(row))
+    }
+
+    /// Asks the service who the account is, and which channels it has.
+    async fn probe(&self, row: &ConnectionRow) -> Result<(Option<String>, Option<crate::model::Actor>, Vec<Channel>), ActionError> {
+        let refused = |error: Error| match error.kind() {
+            ErrorKind::NeedsReauth => ActionError::Invalid(format!("the credential was not accepted: {error}")),
+            _ => ActionError::from(error),
+        };
+        let account = row.account.clone();
+        let name = self.hook_once(row, HookCall::GetAccountName { account: account.clone() }).await.map_err(refused)?;
+        let name = if let HookReply::AccountName(name) = name { name } else { None };
+        let identity = self.hook_once(row, HookCall::GetAccountIdentity { account }).await.map_err(refused)?;
+        let identity = if let HookReply::Identity(identity) = identity { identity } else { None };
+        let dispatch = self.provisional(row, "get_channels", true)?.begin(&self.shared);
+        let channels = self.shared.guarded(&dispatch, self.shared.list_channels(&dispatch)).await.map_err(refused)?;
+        Ok((name, identity, channels))
+    }
+
+    async fn hook_once(&self, row: &ConnectionRow, call: HookCall) -> Result<HookReply, Error> {
+        let dispatch = self.provisional(row, call.hook().0, call.may_call_out())?.begin(&self.shared);
+        self.shared.guarded(&dispatch, self.shared.call_hook(&dispatch, call)).await
+    }
+
+    /// A dispatch for a connection that is not stored yet.
+    fn provisional(&self, row: &ConnectionRow, name: &str, may_call_out: bool) -> Result<DispatchOf, Error> {
+        let connection = self.shared.activate_row(Arc::new(row.clone()), Vec::new()).map_err(unavailable)?;
+        Ok(dispatch_of(Arc::new(connection), name, may_call_out))
+    }
+
+    /// Everything that is stored when a connection begins: its row, what `activate` wrote, its channels, its work.
+    async fn activation(&self, row: &ConnectionRow, channels: &[Channel]) -> Result<WriteSet, ActionError> {
+        let shared = &self.shared;
+        let (engine, id) = (&shared.ports.engine, row.id);
+        let connector = self.connector(&row.connector)?;
+        let dispatch = self.provisional(row, "activate", false)?.begin(shared);
+        let actor = row.identity.clone().unwrap_or_else(|| acting(&row.owner));
+        let call = HookCall::Activate { authorization: Authorization::new(row.account.clone()), actor };
+        shared.guarded(&dispatch, shared.call_hook(&dispatch, call)).await?;
+        let mut writes = vec![
+            Write::PutConnection { row: Box::new(row.clone()), expect: None },
+            Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)),
+        ];
+        let (_, own) = dispatch.unit().drain(id);
+        writes.extend(own);
+        for (parent, channel) in with_parents(channels) {
+            let found = new_channel(id, channel, parent.as_ref());
+            if connector.declaration.channels.single || channel.enabled_by_default == Some(true) {
+                writes.extend(enable_writes(&**engine, &connector, &found, None, false));
+            } else {
+                writes.push(Write::PutChannel { row: Box::new(found), expect: None });
+            }
+        }
+        for entry in connector.work().filter(|entry| !entry.per_channel) {
+            writes.extend(work_task(&**engine, id, entry.name, entry.work, None, TaskPriority::Backfill));
+        }
+        if connector.hooks.has(Hooks::GET_CHANNELS) && !connector.declaration.channels.fixed {
+            let task = TaskPayload::RefreshChannels.task(TaskId::from_number(engine.take_ids(1)), id)?;
+            let task = TaskRow {
+                key: Some("w//channels".to_owned()),
+                every_ms: i64::try_from(CHANNELS_INTERVAL.as_millis()).ok(),
+                run_at: shared.ports.clock.now().checked_add(CHANNELS_INTERVAL).ok(),
+                ..task
+            };
+            writes.push(Write::PutTask { task, keyed: KeyedTask::Replace });
+        }
+        Ok(WriteSet { connection: Some(id), ..WriteSet::of(writes) })
+    }
+
+    /// Changes a connection's name or options; options reach the connector through `on_options_changed`.
+    pub async fn update_connection(&self, id: ConnectionId, update: ConnectionUpdate) -> Result<Arc<ConnectionRow>, ActionError> {
+        let shared = &self.shared;
+        let before = self.connection(id).await?;
+        let connector = self.connector(&before.connector)?;
+        let mut row = ConnectionRow::clone(&before);
+        if let Some(name) = update.name {
+            row.name = name;
+        }
+        row.auto_enable_new_channels = update.auto_enable_new_channels.or(row.auto_enable_new_channels);
+        let mut writes = Vec::new();
+        if let Some(sent) = update.options {
+            let kept = shared.open_options(&before, &connector)?;
+            let new = connector.declaration.options.validate(&sent, &kept)?;
+            row.options = shared.seal_values(new, &connector);
+            if connector.hooks.has(Hooks::OPTIONS_CHANGED) {
+                let hook = HookTask::OptionsChanged { old: before.options.clone(), new: row.options.clone() };
+                let task = TaskPayload::Hook(hook).task(TaskId::from_number(shared.ports.engine.take_ids(1)), id)?;
+                writes.push(Write::PutTask { task, keyed: KeyedTask::Replace });
+            }
+        }
+        writes.insert(0, Write::PutConnection { row: Box::new(row.clone()), expect: Some(before.version) });
+        writes.push(Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)));
+        shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
+        Ok(Arc::new(row))
+    }
+
+    /// Gives a connection another token. One that needed re-authorization goes on, and makes up for what it missed (R3.7).
+    pub async fn reauthorize(&self, id: ConnectionId, token: Secret) -> Result<Arc<ConnectionRow>, ActionError> {
+        let shared = &self.shared;
+        let before = self.connection(id).await?;
+        let connector = self.connector(&before.connector)?;
+        let mut row = ConnectionRow::clone(&before);
+        row.credential = Some(shared.ports.vault.seal(CREDENTIAL_PURPOSE, token.expose().as_bytes()));
+        row.status = ConnectionStatus::Active;
+        row.status_reason = None;
+        self.probe(&row).await?;
+        let mut writes = vec![
+            Write::PutConnection { row: Box::new(row.clone()), expect: Some(before.version) },
+            Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)),
+        ];
+        for channel in shared.ports.engine.channels(id).await?.into_iter().filter(|channel| channel.enabled) {
+            writes.extend(enable_writes(&*shared.ports.engine, &connector, &channel, Some(channel.version), true));
+        }
+        shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
+        self.unpark(id);
+        Ok(Arc::new(row))
+    }
+
+    fn unpark(&self, id: ConnectionId) {
+        let mut scheduler = self.shared.scheduler();
+        scheduler.set_parked(id, false);
+        drop(scheduler);
+        self.shared.ready.notify_one();
+    }
+
+    /// Ends a connection: `deactivate` runs, then nothing of it is left (R3.1).
+    pub async fn disconnect(&self, id: ConnectionId) -> Result<(), ActionError> {
+        let shared = &self.shared;
+        self.connection(id).await?;
+        match shared.active(id).await {
+            Ok(connection) => {
+                let dispatch = dispatch_of(connection, "deactivate", true).begin(shared);
+                if let Err(error) = shared.guarded(&dispatch, shared.call_hook(&dispatch, HookCall::Deactivate)).await {
+                    tracing::warn!(connection = %id, "deactivate failed, and the connection goes away all the same: {error}");
+                }
+            }
+            Err(Unavailable::Gone | Unavailable::NotLinked) => {}
+            Err(Unavailable::Failed(error)) => return Err(error.into()),
+        }
+        let writes = [Write::DeleteConnection { id }, Write::Feed(FeedEntry::new(FeedKind::Connection, id, id))];
+        shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
+        Ok(())
+    }
+
+    /// The channels of a connection, as the service has them now (R3.3).
+    pub async fn channels(&self, id: ConnectionId) -> Result<Vec<ChannelRow>, ActionError> {
+        let shared = &self.shared;
+        let row = self.connection(id).await?;
+        if row.status == ConnectionStatus::Active {
+            let connection = shared.active(id).await.map_err(unavailable)?;
+            if connection.connector.hooks.has(Hooks::GET_CHANNELS) {
+                let dispatch = dispatch_of(connection, "get_channels", true).begin(shared);
+                let deadline = shared.config.channels_deadline;
+                let listing = shared.list_channels(&dispatch);
+                let clock = &shared.ports.clock;
+                let until = SignedDuration::try_from(deadline).ok().and_then(|deadline| clock.now().checked_add(deadline).ok());
+                let timer = clock.sleep_until(until.unwrap_or(jiff::Timestamp::MAX));
+                let guarded = std::pin::pin!(shared.guarded(&dispatch, listing));
+                let channels = match futures_util::future::select(guarded, timer).await {
+                    futures_util::future::Either::Left((channels, _)) => channels?,
+                    futures_util::future::Either::Right(_) => {
+                        let message = format!("the channels could not be listed within {} s", deadline.as_secs());
+                        return Err(Error::transient(message).into());
+                    }
+                };
+                dispatch.unit().records.push(RecordIntent::Channels(channels));
+                shared.commit(&dispatch, None).await?;
+            }
+        }
+        Ok(shared.ports.engine.channels(id).await?)
+    }
+
+    /// Enables a channel (R3.4); one that is enabled already stays as it is.
+    pub async fn enable_channel(&self, id: ConnectionId, channel: &ChannelId, update: ChannelUpdate) -> Result<ChannelRow, ActionError> {
+        let shared = &self.shared;
+        let connection = self.connection(id).await?;
+        let connector = self.connector(&connection.connector)?;
+        let before = self.channel(id, channel).await?;
+        if before.enabled {
+            return Ok(before);
+        }
+        let row = ChannelRow { observe_only: update.observe_only, ..before };
+        let writes = enable_writes(&*shared.ports.engine, &connector, &row, Some(row.version), false);
+        match shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await {
+            // Enabled twice at the same time: the other one did it.
+            Ok(_) | Err(CommitError::RecordConflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.channel(id, channel).await
+    }
+
+    /// Disables a channel: its work and tasks end, its links are archived (R3.6).
+    pub async fn disable_channel(&self, id: ConnectionId, channel: &ChannelId) -> Result<ChannelRow, ActionError> {
+        let shared = &self.shared;
+        let before = self.channel(id, channel).await?;
+        if !before.enabled {
+            return Ok(before);
+        }
+        let connection = shared.active(id).await.map_err(unavailable)?;
+        let connector = Arc::clone(&connection.connector);
+        let dispatch = dispatch_of(connection, "on_channel_disabled", true).begin(shared);
+        let mut row = before.clone();
+        row.enabled = false;
+        row.walking.clear();
+        row.sync = ChannelSync { state: SyncState::Off, ..ChannelSync::default() };
+        {
+            let mut unit = dispatch.unit();
+            unit.push(Write::PutChannel { row: Box::new(row), expect: Some(before.version) });
+            unit.push(Write::Feed(FeedEntry::new(FeedKind::Channel, id, channel)));
+            unit.push(Write::DeleteTasks { connection: id, channel: Some(channel.clone()), except: None, dead: false });
+            unit.push(Write::DeleteStatePrefix { connection: id, prefix: format!("h/{}", channel_key_prefix(channel)) });
+            for (namespace, entry) in connector.callbacks() {
+                if let Some(Work::Drain { .. }) = entry.work {
+                    let prefix = drain_mark_prefix(&format!("c/{namespace}/{}:{channel}", entry.name));
+                    unit.push(Write::DeleteStatePrefix { connection: id, prefix });
+                }
+            }
+            unit.records.push(RecordIntent::ArchiveLinks(LinkFilter::channel(channel)));
+            if connector.hooks.has(Hooks::CHANNEL_DISABLED) {
+                let hook = HookTask::ChannelDisabled { channel: before.channel.clone() };
+                let task = TaskPayload::Hook(hook).task(TaskId::from_number(shared.ports.engine.take_ids(1)), id)?;
+                unit.push(Write::PutTask { task, keyed: KeyedTask::Replace });
+            }
+        }
+        shared.commit(&dispatch, None).await?;
+        self.channel(id, channel).await
+    }
+
+    /// Looks for changes now: the declared work of the connection runs as soon as it can.
+    pub async fn sync_now(&self, id: ConnectionId) -> Result<(), ActionError> {
+        self.connection(id).await?;
+        let hasten = Write::HastenTasks { connection: id, key_prefix: "w/".to_owned() };
+        self.shared.store(WriteSet { connection: Some(id), ..WriteSet::of([hasten]) }).await?;
+        Ok(())
+    }
+
+    /// A connection, which there is.
+    pub async fn connection(&self, id: ConnectionId) -> Result<Arc<ConnectionRow>, ActionError> {
+        let row = self.shared.ports.engine.connection(id).await?;
+        row.ok_or_else(|| ActionError::NotFound(format!("there is no connection {id}")))
+    }
+
+    pub(crate) async fn channel(&self, id: ConnectionId, channel: &ChannelId) -> Result<ChannelRow, ActionError> {
+        let row = self.shared.ports.engine.channel(id, channel.clone()).await?;
+        row.ok_or_else(|| {
+            ActionError::NotFound(format!("{id} has no channel `{channel}`: list those it has with `connectors channels {id}`"))
+        })
+    }
+
+    pub(crate) fn connector(&self, id: &ConnectorId) -> Result<Arc<RegisteredConnector>, ActionError> {
+        self.shared.registry.get(id.as_str()).cloned().ok_or_else(|| {
+            let known: Vec<_> = self.shared.registry.iter().map(|connector| connector.declaration.id).collect();
+            let known = if known.is_empty() { "none is linked into this host".to_owned() } else { format!("there are {}", known.join(", ")) };
+            ActionError::NotFound(format!("there is no connector `{id}`: {known}"))
+        })
+    }
+
+    /// Connections whose connector has another version now get its `upgrade`, once each (R3.1).
+    pub async fn upgrade_connections(&self) -> Result<usize, ActionError> {
+        let (shared, mut after, mut upgraded) = (&self.shared, None, 0);
+        for connector in shared.registry.iter() {
+            let (id, version) = (ConnectorId::from_static(connector.declaration.id), connector.declaration.version);
+            let setting = format!("version/{id}");
+            // The version that all connections have: then there is nothing to look for.
+            if shared.ports.engine.setting(setting.clone()).await?.is_some_and(|known| known == version.as_bytes()) {
+                continue;
+            }
+            loop {
+                let rows = shared.ports.engine.connections(None, Some(id.clone()), after, 500).await?;
+                let Some(last) = rows.last() else { break };
+                after = Some(last.id);
+                for before in rows.iter().filter(|row| row.connector_version != version) {
+                    let row = ConnectionRow { connector_version: version.to_owned(), ..ConnectionRow::clone(before) };
+                    let hook = HookTask::Upgrade { from: before.connector_version.clone() };
+                    let task = TaskPayload::Hook(hook).task(TaskId::from_number(shared.ports.engine.take_ids(1)), before.id)?;
+                    let writes = [
+                        Write::PutConnection { row: Box::new(row), expect: Some(before.version) },
+                        Write::PutTask { task, keyed: KeyedTask::Replace },
+                    ];
+                    match shared.store(WriteSet { connection: Some(before.id), ..WriteSet::of(writes) }).await {
+                        Ok(_) => upgraded += 1,
+                        Err(CommitError::RecordConflict) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+            after = None;
+            let value = Some(bytes::Bytes::from_static(version.as_bytes()));
+            shared.store(WriteSet::of([Write::PutSetting { name: setting, value }])).await?;
+        }
+        Ok(upgraded)
+    }
+}
+
+fn dispatch_of(connection: Arc<ActiveConnection>, name: &str, may_call_out: bool) -> DispatchOf {
+    DispatchOf { connection, mode: Mode::Live, task: None, attempt: 1, name: name.to_owned(), may_call_out }
+}
+
+fn unavailable(reason: Unavailable) -> Error {
+    match reason {
+        Unavailable::Gone => Error::gone("the connection is gone"),
+        Unavailable::NotLinked => Error::bug("the connection's connector is not linked into this host"),
+        Unavailable::Failed(error) => error,
+    }
+}

@@ -1,0 +1,593 @@
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+use super::ActionError;
+use crate::context::has_status;
+use crate::declaration::Hooks;
+use crate::engine::{
+    ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, LinkQuery, LinkRow, NoteRow, TaskRow, UserThreadRow, Write, WriteSet,
+};
+use crate::id::{ChannelId, ConnectionId, LinkId, LinkTypeId, NoteId, ScheduleKey, StatusId, TaskId, ThreadId, UserId};
+use crate::link_type::LinkTypeDeclaration;
+use crate::model::{
+    Actor, Attendance, Author, Contact, ContactChanges, Content, Delivery, Emoji, Link, LinkChanges, LinkDraft, Note, Patch, Reaction,
+    Recipient, Source,
+};
+use crate::records::untouched;
+use crate::registry::RegisteredConnector;
+use crate::runtime::Runtime;
+use crate::runtime::dispatching::acting;
+use crate::runtime::payload::{HookTask, TaskPayload};
+
+/// Links of a thread that are looked at.
+const MAX_LINKS: usize = 1000;
+
+/// A note that a user writes.
+#[derive(Debug, Clone)]
+pub struct NewUserNote {
+    /// Who writes.
+    pub user: UserId,
+    /// The text, as markdown.
+    pub content: String,
+    /// The link that it answers; else the thread's newest that takes replies.
+    pub link: Option<LinkId>,
+    /// Whom it is for.
+    pub recipients: Vec<Recipient>,
+}
+
+/// What a user changes about a link; what is none stays.
+#[derive(Debug, Clone, Default)]
+pub struct LinkUpdate {
+    /// Another title.
+    pub title: Option<String>,
+    /// Another status, by id.
+    pub status: Option<StatusId>,
+    /// Another assignee, or none any more.
+    pub assignee: Patch<Actor>,
+}
+
+/// An item that a user composes.
+#[derive(Debug, Clone)]
+pub struct Compose {
+    /// Who composes.
+    pub user: UserId,
+    /// By which of their connections.
+    pub connection: ConnectionId,
+    /// Where it goes.
+    pub channel: Option<ChannelId>,
+    /// Its kind.
+    pub link_type: LinkTypeId,
+    /// The status it begins in; else the declared one.
+    pub status: Option<StatusId>,
+    /// Its title.
+    pub title: String,
+    /// Its first content, as markdown.
+    pub content: Option<String>,
+    /// Whom it is for.
+    pub recipients: Vec<Recipient>,
+}
+
+/// A link with what is needed to act on it for a user.
+struct Acting {
+    row: LinkRow,
+    connection: Arc<ConnectionRow>,
+    connector: Arc<RegisteredConnector>,
+    /// The connection is the user's own, works, and its channel may be written to: what they do is carried to the service.
+    own: bool,
+}
+
+impl Acting {
+    fn declaration(&self) -> Option<&'static LinkTypeDeclaration> {
+        self.connector.declaration.link_type(self.row.link.link_type.as_str())
+    }
+
+    fn dispatches(&self, hook: Hooks) -> bool {
+        self.own && self.connector.hooks.has(hook)
+    }
+
+    /// The user as the service knows them.
+    fn actor(&self, user: &UserId) -> Actor {
+        match &self.connection.identity {
+            Some(identity) if self.connection.owner == *user => identity.clone(),
+            _ => acting(user),
+        }
+    }
+}
+
+impl Runtime {
+    /// The links of a thread, those of the user's own connections first; newest first within.
+    async fn links_for(&self, thread: ThreadId, user: &UserId) -> Result<Vec<Acting>, ActionError> {
+        let engine = &self.shared.ports.engine;
+        let thread = engine.current_thread(thread).await?;
+        let query = LinkQuery { thread: Some(thread), archived: true, limit: MAX_LINKS, ..LinkQuery::default() };
+        let mut links = Vec::new();
+        for row in engine.links(query).await? {
+            links.push(self.acting(row, user).await?);
+        }
+        if links.is_empty() {
+            return Err(ActionError::NotFound(format!("there is no thread {thread}")));
+        }
+        links.sort_by_key(|link| (!link.own, std::cmp::Reverse(link.row.link.updated_at)));
+        Ok(links)
+    }
+
+    async fn acting(&self, row: LinkRow, user: &UserId) -> Result<Acting, ActionError> {
+        let engine = &self.shared.ports.engine;
+        let connection = self.connection(row.connection).await?;
+        let connector = self.connector(&connection.connector)?;
+        let usable = matches!(connection.status, ConnectionStatus::Active | ConnectionStatus::NeedsReauth | ConnectionStatus::Suspended);
+        let mut own = connection.owner == *user && usable;
+        if own && let Some(channel) = engine.channel(row.connection, row.link.channel.clone()).await? {
+            own = !channel.observe_only;
+        }
+        Ok(Acting { row, connection, connector, own })
+    }
+
+    /// A link as the acting user's own connection sees it, if they have one that does.
+    async fn own_link(&self, id: LinkId, user: &UserId) -> Result<Acting, ActionError> {
+        let row = self.shared.ports.engine.link(id).await?;
+        let row = row.ok_or_else(|| ActionError::NotFound(format!("there is no link {id}")))?;
+        let (thread, source) = (row.link.thread, row.link.source.clone());
+        let named = self.acting(row, user).await?;
+        if named.own {
+            return Ok(named);
+        }
+        let others = self.links_for(thread, user).await?;
+        Ok(others.into_iter().find(|other| other.own && other.row.link.source == source).unwrap_or(named))
+    }
+
+    async fn own_note(&self, id: NoteId, user: &UserId) -> Result<(NoteRow, Acting), ActionError> {
+        let engine = &self.shared.ports.engine;
+        let missing = || ActionError::NotFound(format!("there is no note {id}"));
+        let note = engine.note(id).await?.ok_or_else(missing)?;
+        let link = self.own_link(note.note.link, user).await?;
+        if link.row.connection == note.connection {
+            return Ok((note, link));
+        }
+        // The user has their own view of the same note.
+        if let Some(key) = note.note.key.clone() {
+            let own = engine.notes_by_key(link.row.connection, vec![(link.row.id(), key)]).await?.pop().flatten();
+            if let Some(own) = own {
+                return Ok((own, link));
+            }
+        }
+        Ok((note, link))
+    }
+
+    fn hook_task(&self, link: &Acting, hook: HookTask) -> Result<Write, ActionError> {
+        let id = TaskId::from_number(self.shared.ports.engine.take_ids(1));
+        let task = TaskPayload::Hook(hook).task(id, link.row.connection)?;
+        let channel = Some(link.row.link.channel.clone()).filter(|channel| !channel.as_str().is_empty());
+        Ok(Write::PutTask { task: TaskRow { channel, ..task }, keyed: KeyedTask::Replace })
+    }
+
+    async fn put(&self, connection: ConnectionId, writes: Vec<Write>) -> Result<(), ActionError> {
+        self.shared.store(WriteSet { connection: Some(connection), ..WriteSet::of(writes) }).await?;
+        Ok(())
+    }
+
+    /// A user writes a note in a thread. It is stored, and on its way if a connection of theirs can take it.
+    pub async fn create_note(&self, thread: ThreadId, new: NewUserNote) -> Result<Note, ActionError> {
+        if new.content.trim().is_empty() {
+            return Err(ActionError::Invalid("a note needs some content".to_owned()));
+        }
+        let links = self.links_for(thread, &new.user).await?;
+        let takes = |link: &Acting| link.connector.declaration.handle_replies && link.dispatches(Hooks::NOTE_CREATED);
+        let link = match new.link {
+            Some(id) => links.iter().find(|link| link.row.id() == id),
+            None => links.iter().find(|link| takes(link)).or(links.first()),
+        };
+        let link = link.ok_or_else(|| ActionError::NotFound(format!("{thread} has no such link")))?;
+        let sends = takes(link);
+        let own_id = link.connection.identity.as_ref().map(|identity| identity.id.clone());
+        let now = self.shared.ports.clock.now();
+        let note = Note {
+            id: NoteId::from_number(self.shared.ports.engine.take_ids(1)),
+            thread: link.row.link.thread,
+            link: link.row.id(),
+            key: None,
+            author: Author::Person(Actor { user: Some(new.user.clone()), ..link.actor(&new.user) }),
+            occurred_at: now,
+            updated_at: now,
+            content: Content::Markdown(new.content).to_markdown(),
+            url: None,
+            reply_to: None,
+            attachments: Vec::new(),
+            reactions: Vec::new(),
+            actions: Vec::new(),
+            recipients: new.recipients.into_iter().filter(|recipient| Some(&recipient.actor.id) != own_id.as_ref()).collect(),
+            written_by: Some(new.user),
+            delivery: sends.then_some(Delivery::Pending),
+            archived: false,
+        };
+        let row = NoteRow { connection: link.row.connection, note: note.clone(), baseline: None, version: 0 };
+        let mut writes = vec![
+            Write::PutNote { row: Box::new(row), expect: None },
+            Write::Feed(FeedEntry::new(FeedKind::Note, link.row.connection, note.id)),
+        ];
+        if sends {
+            writes.push(self.hook_task(link, HookTask::NoteCreated { note: note.id })?);
+        }
+        self.put(link.row.connection, writes).await?;
+        Ok(note)
+    }
+
+    /// A user edits their note.
+    pub async fn edit_note(&self, id: NoteId, user: &UserId, content: String) -> Result<Note, ActionError> {
+        if content.trim().is_empty() {
+            return Err(ActionError::Invalid("a note needs some content".to_owned()));
+        }
+        let (before, link) = self.own_note(id, user).await?;
+        let mine = before.note.written_by.as_ref() == Some(user)
+            || matches!(&before.note.author, Author::Person(actor) if link.connection.owner == *user && Some(&actor.id) == link.connection.identity.as_ref().map(|identity| &identity.id))
+            || (before.note.author == Author::Owner && link.connection.owner == *user);
+        if !mine {
+            return Err(ActionError::Conflict(format!("{user} did not write {id}: only its author edits a note")));
+        }
+        let mut row = before.clone();
+        row.note.content = Content::Markdown(content).to_markdown();
+        row.note.updated_at = self.shared.ports.clock.now();
+        let (created, hook) = match row.note.key {
+            Some(_) => (false, Hooks::NOTE_UPDATED),
+            None => (true, Hooks::NOTE_CREATED),
+        };
+        let sends = link.connector.declaration.handle_replies && link.dispatches(hook);
+        let in_flight = created && matches!(before.note.delivery, Some(Delivery::Sending));
+        if in_flight {
+            return Err(ActionError::Conflict(format!("{id} is being sent right now: edit it when it has arrived")));
+        }
+        if sends {
+            row.note.delivery = Some(Delivery::Pending);
+        }
+        let note = row.note.clone();
+        let mut writes = vec![
+            Write::PutNote { row: Box::new(row), expect: Some(before.version) },
+            Write::Feed(FeedEntry::new(FeedKind::Note, link.row.connection, note.id)),
+        ];
+        // One that is still waiting to be sent goes out as it is then.
+        let waits = created && matches!(before.note.delivery, Some(Delivery::Pending));
+        if sends && !waits {
+            let hook = if created { HookTask::NoteCreated { note: note.id } } else { HookTask::NoteUpdated { note: note.id } };
+            writes.push(self.hook_task(&link, hook)?);
+        }
+        self.put(link.row.connection, writes).await?;
+        Ok(note)
+    }
+
+    /// A user wants a note that was not delivered to be sent again (R9.4).
+    pub async fn retry_note(&self, id: NoteId, user: &UserId) -> Result<Note, ActionError> {
+        let (before, link) = self.own_note(id, user).await?;
+        if !matches!(before.note.delivery, Some(Delivery::Failed { .. } | Delivery::Unknown)) {
+            return Err(ActionError::Conflict(format!("{id} was not refused: there is nothing to send again")));
+        }
+        let (hook, task) = match before.note.key {
+            Some(_) => (Hooks::NOTE_UPDATED, HookTask::NoteUpdated { note: before.note.id }),
+            None => (Hooks::NOTE_CREATED, HookTask::NoteCreated { note: before.note.id }),
+        };
+        if !link.dispatches(hook) {
+            return Err(ActionError::Conflict(format!("{user} has no connection that can send {id}")));
+        }
+        let mut row = before.clone();
+        row.note.delivery = Some(Delivery::Pending);
+        let note = row.note.clone();
+        let writes = vec![
+            Write::PutNote { row: Box::new(row), expect: Some(before.version) },
+            Write::Feed(FeedEntry::new(FeedKind::Note, link.row.connection, note.id)),
+            self.hook_task(&link, task)?,
+        ];
+        self.put(link.row.connection, writes).await?;
+        Ok(note)
+    }
+
+    /// A user discards a note of theirs that was not delivered (R9.4).
+    pub async fn discard_note(&self, id: NoteId, user: &UserId) -> Result<(), ActionError> {
+        let (row, _) = self.own_note(id, user).await?;
+        let undelivered = !matches!(row.note.delivery, Some(Delivery::Sending)) && row.note.key.is_none();
+        if row.note.written_by.as_ref() != Some(user) || !undelivered {
+            return Err(ActionError::Conflict(format!("{id} is at the service, or is not {user}'s: it cannot be discarded here")));
+        }
+        let feed = Write::Feed(FeedEntry::new(FeedKind::Note, row.connection, id));
+        self.put(row.connection, vec![Write::DeleteNote { id: row.id() }, feed]).await
+    }
+
+    /// A user changes a link; only what they changed reaches the connector (R9.1).
+    pub async fn update_link(&self, id: LinkId, user: &UserId, update: LinkUpdate) -> Result<Link, ActionError> {
+        let acting = self.own_link(id, user).await?;
+        let before = acting.row.clone();
+        let mut row = before.clone();
+        let declaration = acting.declaration();
+        let mut changes = LinkChanges::default();
+        if let Some(title) = update.title.filter(|title| Some(title) != before.link.title.as_ref()) {
+            row.link.title = Some(title.clone());
+            changes.title = Some(title);
+        }
+        if let Some(status) = update.status.filter(|status| Some(status) != before.link.status.as_ref()) {
+            let channel = self.shared.ports.engine.channel(before.connection, before.link.channel.clone()).await?;
+            if !declaration.is_some_and(|declaration| has_status(channel.as_ref(), declaration, status.as_str())) {
+                let known: Vec<_> = declaration.iter().flat_map(|declaration| declaration.statuses).map(|status| status.id).collect();
+                return Err(ActionError::Invalid(format!(
+                    "a {} has no status `{status}`: it has {}",
+                    before.link.link_type,
+                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                )));
+            }
+            row.link.status = Some(status.clone());
+            changes.raw_status = Some(status);
+        }
+        let assignee_changes = match update.assignee.as_option() {
+            None => false,
+            Some(wanted) => wanted.map(|actor| &actor.id) != before.link.assignee.as_ref().map(|actor| &actor.id),
+        };
+        if assignee_changes {
+            if !declaration.is_some_and(|declaration| declaration.assignee) {
+                return Err(ActionError::Invalid(format!("a {} has no assignee", before.link.link_type)));
+            }
+            row.link.assignee = update.assignee.as_option().flatten().cloned();
+            changes.assignee = update.assignee;
+        }
+        if changes.is_empty() {
+            return Ok(before.link);
+        }
+        if !acting.connector.hooks.has(Hooks::LINK_UPDATED) {
+            return Err(ActionError::Conflict(format!("{} shows this, and cannot change it", acting.connector.declaration.name)));
+        }
+        row.link.delivery = None;
+        let link = row.link.clone();
+        let mut writes = vec![
+            Write::PutLink { row: Box::new(row), expect: Some(before.version) },
+            Write::Feed(FeedEntry::new(FeedKind::Link, before.connection, link.id)),
+        ];
+        if acting.own {
+            writes.push(self.hook_task(&acting, HookTask::LinkUpdated { link: link.id, changes })?);
+        }
+        self.put(before.connection, writes).await?;
+        Ok(link)
+    }
+
+    /// Changes a user's marks of a thread, and lets a connector of theirs know.
+    async fn change_marks(
+        &self,
+        thread: ThreadId,
+        user: &UserId,
+        hook: Hooks,
+        task: impl Fn(ThreadId) -> HookTask + Send,
+        change: impl Fn(&mut UserThreadRow) + Send,
+    ) -> Result<UserThreadRow, ActionError> {
+        let links = self.links_for(thread, user).await?;
+        let thread = links.first().map_or(thread, |link| link.row.link.thread);
+        let stored = self.shared.ports.engine.user_threads(user.clone(), vec![thread]).await?.pop().flatten();
+        let expect = stored.as_ref().map(|row| row.version);
+        let before = stored.unwrap_or_else(|| untouched(user, thread));
+        let mut row = before.clone();
+        change(&mut row);
+        if row == before {
+            return Ok(row);
+        }
+        let mut writes = vec![Write::PutUserThread { row: row.clone(), expect }, Write::Feed(FeedEntry::thread(thread))];
+        let mut told = Vec::new();
+        for link in links.iter().filter(|link| link.dispatches(hook)) {
+            if !told.contains(&link.row.connection) {
+                told.push(link.row.connection);
+                writes.push(self.hook_task(link, task(thread))?);
+            }
+        }
+        self.shared.store(WriteSet::of(writes)).await?;
+        Ok(row)
+    }
+
+    /// A user reads a thread, or marks it unread.
+    pub async fn set_read(&self, thread: ThreadId, user: &UserId, unread: bool) -> Result<UserThreadRow, ActionError> {
+        let task = |thread| HookTask::ThreadRead { thread, unread };
+        self.change_marks(thread, user, Hooks::THREAD_READ, task, |row| row.unread = unread).await
+    }
+
+    /// A user makes a thread a to-do, or finishes it.
+    pub async fn set_to_do(&self, thread: ThreadId, user: &UserId, todo: bool, date: Option<Date>) -> Result<UserThreadRow, ActionError> {
+        let date = date.filter(|_| todo);
+        let task = |thread| HookTask::ThreadToDo { thread, todo, date };
+        self.change_marks(thread, user, Hooks::THREAD_TO_DO, task, |row| {
+            row.todo = todo;
+            row.todo_date = date;
+        })
+        .await
+    }
+
+    /// A user reacts to a note, or takes it back.
+    pub async fn react(&self, id: NoteId, user: &UserId, emoji: Emoji, added: bool) -> Result<Note, ActionError> {
+        let (before, link) = self.own_note(id, user).await?;
+        let takes = link.declaration().and_then(|declaration| declaration.reactions).or(link.connector.declaration.reactions);
+        if !takes.is_some_and(|takes| takes.takes(&emoji)) {
+            return Err(ActionError::Invalid(format!("{} cannot take the reaction {emoji}", link.connector.declaration.name)));
+        }
+        let actor = Actor { user: Some(user.clone()), ..link.actor(user) };
+        let mut row = before.clone();
+        row.note.reactions.retain(|reaction| reaction.emoji != emoji || reaction.actor.id != actor.id);
+        if added {
+            row.note.reactions.push(Reaction::new(emoji.clone(), actor));
+        }
+        if row == before {
+            return Ok(before.note);
+        }
+        let note = row.note.clone();
+        let mut writes = vec![
+            Write::PutNote { row: Box::new(row), expect: Some(before.version) },
+            Write::Feed(FeedEntry::new(FeedKind::Note, before.connection, note.id)),
+        ];
+        if link.dispatches(Hooks::NOTE_REACTION_CHANGED) && note.key.is_some() {
+            writes.push(self.hook_task(&link, HookTask::NoteReactionChanged { note: note.id, emoji, added })?);
+        }
+        self.put(before.connection, writes).await?;
+        Ok(note)
+    }
+
+    /// A user changes the people of a thread's link.
+    pub async fn change_contacts(&self, thread: ThreadId, user: &UserId, changes: ContactChanges) -> Result<Link, ActionError> {
+        let links = self.links_for(thread, user).await?;
+        let supports = |link: &&Acting| link.declaration().is_some_and(|declaration| declaration.supports.contact_changes);
+        let Some(link) = links.iter().find(supports) else {
+            return Err(ActionError::Invalid("the people of this thread cannot be changed".to_owned()));
+        };
+        let before = link.row.clone();
+        let mut row = before.clone();
+        let contacts = &mut row.link.contacts;
+        let gone = changes.removed.iter().chain(&changes.changed).chain(&changes.added);
+        let gone: Vec<_> = gone.map(|contact| contact.actor.id.clone()).collect();
+        contacts.retain(|contact| !gone.contains(&contact.actor.id));
+        contacts.extend(changes.changed.iter().chain(&changes.added).cloned());
+        let changed = row.link.clone();
+        let mut writes = vec![
+            Write::PutLink { row: Box::new(row), expect: Some(before.version) },
+            Write::Feed(FeedEntry::new(FeedKind::Link, before.connection, changed.id)),
+        ];
+        if link.dispatches(Hooks::CONTACTS_CHANGED) {
+            writes.push(self.hook_task(link, HookTask::ContactsChanged { link: changed.id, changes })?);
+        }
+        self.put(before.connection, writes).await?;
+        Ok(changed)
+    }
+
+    /// A user says whether a contact attends.
+    pub async fn set_attendance(
+        &self,
+        id: LinkId,
+        schedule: &ScheduleKey,
+        contact: &str,
+        user: &UserId,
+        attendance: Option<Attendance>,
+    ) -> Result<Link, ActionError> {
+        let acting = self.own_link(id, user).await?;
+        let before = acting.row.clone();
+        let mut row = before.clone();
+        let attendee = row
+            .link
+            .schedules
+            .iter_mut()
+            .find(|known| known.key == *schedule)
+            .and_then(|known| known.attendees.iter_mut().find(|attendee| attendee.actor.id == contact))
+            .ok_or_else(|| ActionError::NotFound(format!("{contact} is not invited to `{schedule}` of {id}")))?;
+        attendee.status = attendance;
+        let contact = Contact::new(attendee.actor.clone());
+        let link = row.link.clone();
+        let mut writes = vec![
+            Write::PutLink { row: Box::new(row), expect: Some(before.version) },
+            Write::Feed(FeedEntry::new(FeedKind::Link, before.connection, link.id)),
+        ];
+        if acting.dispatches(Hooks::SCHEDULE_CONTACT_UPDATED) {
+            let hook = HookTask::ScheduleContactUpdated { link: link.id, schedule: schedule.clone(), contact, attendance };
+            writes.push(self.hook_task(&acting, hook)?);
+        }
+        self.put(before.connection, writes).await?;
+        Ok(link)
+    }
+
+    /// A user composes a new item. It is stored as a draft of its own thread, and on its way.
+    pub async fn compose(&self, compose: Compose) -> Result<Link, ActionError> {
+        let shared = &self.shared;
+        let (engine, now) = (&shared.ports.engine, shared.ports.clock.now());
+        let connection = self.connection(compose.connection).await?;
+        if connection.owner != compose.user {
+            return Err(ActionError::NotFound(format!("{} has no connection {}", compose.user, compose.connection)));
+        }
+        let connector = self.connector(&connection.connector)?;
+        let declared = connector.declaration.link_type(compose.link_type.as_str());
+        let Some((declaration, rules)) = declared.and_then(|declared| Some((declared, declared.compose?))) else {
+            let known: Vec<_> =
+                connector.declaration.link_types.iter().filter(|declared| declared.compose.is_some()).map(|declared| declared.id).collect();
+            let known = if known.is_empty() { "it composes none".to_owned() } else { format!("it composes {}", known.join(", ")) };
+            return Err(ActionError::Invalid(format!("{} composes no `{}`: {known}", connector.declaration.name, compose.link_type)));
+        };
+        if compose.title.trim().is_empty() {
+            return Err(ActionError::Invalid("give it a title".to_owned()));
+        }
+        let to_channel = rules.target == crate::link_type::ComposeTarget::Channels;
+        let channel = match &compose.channel {
+            Some(channel) => Some(self.channel(compose.connection, channel).await?),
+            None if to_channel => return Err(ActionError::Invalid("choose the channel that it goes to".to_owned())),
+            None => None,
+        };
+        if let Some(channel) = channel.as_ref().filter(|channel| !channel.enabled || channel.observe_only) {
+            let name = &channel.channel.name;
+            return Err(ActionError::Conflict(format!("{name} is not enabled for writing: enable it first")));
+        }
+        let status = compose.status.or_else(|| rules.status.map(StatusId::from_static));
+        if let Some(status) = status.as_ref().filter(|status| !has_status(channel.as_ref(), declaration, status.as_str())) {
+            return Err(ActionError::Invalid(format!("a {} has no status `{status}`", declaration.id)));
+        }
+        let first = engine.take_ids(4);
+        let (thread, id, note) = (ThreadId::from_number(first), LinkId::from_number(first + 1), NoteId::from_number(first + 2));
+        let author = Author::Person(Actor {
+            user: Some(compose.user.clone()),
+            ..connection.identity.clone().unwrap_or_else(|| acting(&compose.user))
+        });
+        let own_id = connection.identity.as_ref().map(|identity| identity.id.clone());
+        let recipients: Vec<_> =
+            compose.recipients.into_iter().filter(|recipient| Some(&recipient.actor.id) != own_id.as_ref()).collect();
+        let link = Link {
+            id,
+            thread,
+            source: Source::new("draft", [id.to_string()]),
+            link_type: compose.link_type.clone(),
+            channel: compose.channel.clone().unwrap_or_else(|| ChannelId::from_static("")),
+            title: Some(compose.title.clone()),
+            preview: None,
+            url: None,
+            status: status.clone(),
+            assignee: None,
+            contacts: recipients.iter().map(|to| Contact::new(to.actor.clone()).role(to.role.clone())).collect(),
+            schedules: Vec::new(),
+            actions: Vec::new(),
+            author: author.clone(),
+            occurred_at: now,
+            updated_at: now,
+            raw_meta: serde_json::Value::Null,
+            delivery: Some(Delivery::Pending),
+            archived: false,
+        };
+        let draft = LinkDraft {
+            channel: compose.channel,
+            content: compose.content.clone(),
+            raw_status: status,
+            recipients,
+            ..LinkDraft::new(compose.link_type, compose.title, compose.user.clone(), thread)
+        };
+        let row = LinkRow { connection: compose.connection, link: link.clone(), version: 0 };
+        let mut writes = vec![
+            Write::PutLink { row: Box::new(row.clone()), expect: None },
+            Write::Feed(FeedEntry::new(FeedKind::Link, compose.connection, id)),
+        ];
+        if let Some(content) = compose.content.filter(|content| !content.trim().is_empty()) {
+            let body = Note {
+                id: note,
+                thread,
+                link: id,
+                key: None,
+                author,
+                occurred_at: now,
+                updated_at: now,
+                content: Content::Markdown(content).to_markdown(),
+                url: None,
+                reply_to: None,
+                attachments: Vec::new(),
+                reactions: Vec::new(),
+                actions: Vec::new(),
+                recipients: Vec::new(),
+                written_by: Some(compose.user.clone()),
+                // It goes out with its link.
+                delivery: Some(Delivery::Delivered),
+                archived: false,
+            };
+            let body = NoteRow { connection: compose.connection, note: body, baseline: None, version: 0 };
+            writes.push(Write::PutNote { row: Box::new(body), expect: None });
+            writes.push(Write::Feed(FeedEntry::new(FeedKind::Note, compose.connection, note)));
+        }
+        if rules.todo {
+            let marks = UserThreadRow { todo: true, ..untouched(&compose.user, thread) };
+            writes.push(Write::PutUserThread { row: marks, expect: None });
+        }
+        let acting = Acting { row, connection, connector, own: true };
+        writes.push(self.hook_task(&acting, HookTask::CreateLink { link: id, draft })?);
+        self.put(compose.connection, writes).await?;
+        Ok(link)
+    }
+}

@@ -1,0 +1,167 @@
+//! Connections as dispatches see them: the row, its connector, its typed options.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Map, Value};
+
+use super::Shared;
+use crate::context::Dispatch;
+use crate::engine::{ChannelRow, ConnectionRow, Write, FeedEntry, FeedKind, ConnectionStatus};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{ChannelId, ConnectionId};
+use crate::network::UrlRules;
+use crate::registry::RegisteredConnector;
+
+/// What secure options are sealed for.
+pub(crate) const OPTION_PURPOSE: &str = "option";
+
+/// Connections that are kept in memory; beyond it, all are forgotten and read again as they are needed.
+const MAX_CACHED: usize = 10_000;
+
+/// A connection with everything that its dispatches need. Made anew when its row or a channel changes.
+pub(crate) struct ActiveConnection {
+    pub(crate) row: Arc<ConnectionRow>,
+    pub(crate) connector: Arc<RegisteredConnector>,
+    pub(crate) channels: HashMap<ChannelId, ChannelRow>,
+    pub(crate) rules: UrlRules,
+    pub(crate) api_url: String,
+    values: Map<String, Value>,
+    options: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl ActiveConnection {
+    /// The typed options.
+    pub(crate) fn options(&self) -> Result<Arc<dyn Any + Send + Sync>> {
+        if let Some(options) = self.options.get() {
+            return Ok(Arc::clone(options));
+        }
+        let options = (self.connector.registration.read_options)(&self.values)?;
+        Ok(Arc::clone(self.options.get_or_init(|| options)))
+    }
+}
+
+/// Why there is no connection to run something for.
+#[derive(Debug)]
+pub(crate) enum Unavailable {
+    /// It is gone.
+    Gone,
+    /// Its connector is not linked into this program.
+    NotLinked,
+    /// The store, or what it holds.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Unavailable {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Shared {
+    /// A connection, from memory where it is there.
+    pub(crate) async fn active(&self, id: ConnectionId) -> Result<Arc<ActiveConnection>, Unavailable> {
+        let cached = self.connections().get(&id).cloned();
+        if let Some(connection) = cached {
+            return Ok(connection);
+        }
+        let engine = &self.ports.engine;
+        let row = engine.connection(id).await?.ok_or(Unavailable::Gone)?;
+        let channels = engine.channels(id).await?;
+        let connection = Arc::new(self.activate_row(row, channels)?);
+        let mut connections = self.connections();
+        if connections.len() >= MAX_CACHED {
+            connections.clear();
+        }
+        connections.insert(id, Arc::clone(&connection));
+        Ok(connection)
+    }
+
+    pub(crate) fn activate_row(&self, row: Arc<ConnectionRow>, channels: Vec<ChannelRow>) -> Result<ActiveConnection, Unavailable> {
+        let connector = Arc::clone(self.registry.get(row.connector.as_str()).ok_or(Unavailable::NotLinked)?);
+        let mut rules = UrlRules::parse(&connector.urls().collect::<Vec<_>>()).map_err(|error| Error::bug(error.to_string()))?;
+        let provider = connector.declaration.provider;
+        let api_url = provider.map(|provider| {
+            self.config.api_urls.get(provider.id()).cloned().unwrap_or_else(|| provider.api_url().to_owned())
+        });
+        if let Some(api_url) = &api_url {
+            let base = url::Url::parse(api_url).map_err(|error| {
+                Error::bug(format!("`{api_url}` is no URL for the provider's API: correct it in the configuration")).with_source(error)
+            })?;
+            rules.push_base(&base);
+        }
+        let values = self.open_options(&row, &connector)?;
+        Ok(ActiveConnection {
+            channels: channels.into_iter().map(|channel| (channel.channel.id.clone(), channel)).collect(),
+            rules,
+            api_url: api_url.unwrap_or_default().trim_end_matches('/').to_owned(),
+            values,
+            options: OnceLock::new(),
+            connector,
+            row,
+        })
+    }
+
+    /// The options with the secure ones in the clear.
+    pub(crate) fn open_options(&self, row: &ConnectionRow, connector: &RegisteredConnector) -> Result<Map<String, Value>> {
+        self.open_values(&row.options, connector)
+    }
+
+    /// Opens the secure ones of stored options.
+    pub(crate) fn open_values(&self, stored: &Map<String, Value>, connector: &RegisteredConnector) -> Result<Map<String, Value>> {
+        let mut values = stored.clone();
+        for field in connector.declaration.options.fields.iter().filter(|field| field.secure()) {
+            let Some(Value::String(sealed)) = values.get(field.name) else { continue };
+            let plain = self.ports.vault.open(OPTION_PURPOSE, sealed).map_err(|error| {
+                Error::new(ErrorKind::Bug, format!("the option `{}` cannot be opened", field.name)).with_source(error)
+            })?;
+            values.insert(field.name.to_owned(), Value::String(String::from_utf8_lossy(&plain).into_owned()));
+        }
+        Ok(values)
+    }
+
+    /// Seals the secure ones of validated options.
+    pub(crate) fn seal_values(&self, mut values: Map<String, Value>, connector: &RegisteredConnector) -> Map<String, Value> {
+        for field in connector.declaration.options.fields.iter().filter(|field| field.secure()) {
+            if let Some(Value::String(plain)) = values.get(field.name) {
+                let sealed = self.ports.vault.seal(OPTION_PURPOSE, plain.as_bytes());
+                values.insert(field.name.to_owned(), Value::String(sealed));
+            }
+        }
+        values
+    }
+
+    /// What a dispatch says about its connection and channels, as writes on their rows.
+    pub(crate) async fn connection_marks(
+        &self,
+        dispatch: &Dispatch,
+        needs_reauth: Option<String>,
+        callbacks_deleted: bool,
+        completed: Vec<ChannelId>,
+    ) -> Result<Vec<Write>> {
+        let id = dispatch.connection_id();
+        let mut writes = Vec::new();
+        if let Some(row) = self.ports.engine.connection(id).await? {
+            let mut row = ConnectionRow::clone(&row);
+            let expect = Some(row.version);
+            if let Some(reason) = needs_reauth {
+                row.status = ConnectionStatus::NeedsReauth;
+                row.status_reason = Some(reason);
+            }
+            row.generation += i64::from(callbacks_deleted);
+            writes.push(Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)));
+            writes.push(Write::PutConnection { row: Box::new(row), expect });
+        }
+        for channel in completed {
+            if let Some(mut row) = self.ports.engine.channel(id, channel).await? {
+                let expect = Some(row.version);
+                if crate::records::end_walk(&mut row, crate::records::OWN_WALK, self.ports.clock.now()) {
+                    writes.push(Write::Feed(FeedEntry::new(FeedKind::Channel, id, &row.channel.id)));
+                    writes.push(Write::PutChannel { row: Box::new(row), expect });
+                }
+            }
+        }
+        Ok(writes)
+    }
+}

@@ -1,0 +1,276 @@
+//! Running connectors: the queue, the dispatch of each task, its commit, and what users do.
+
+mod actions;
+mod connections;
+mod dispatching;
+pub(crate) mod payload;
+mod policy;
+mod scheduler;
+mod worker;
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+pub use actions::{ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, LinkUpdate, NewUserNote, TaskView};
+pub(crate) use connections::ActiveConnection;
+pub use worker::Workers;
+
+use crate::context::Dispatch;
+use crate::engine::{CommitError, Committed, Completion, Write, WriteSet};
+use crate::error::{Error, Result};
+use crate::id::ConnectionId;
+use crate::ports::Ports;
+use crate::records::{Resolution, auto_enables, resolve};
+use crate::registry::Registry;
+use crate::runtime::scheduler::Scheduler;
+
+/// Limits and habits of a host.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Tasks that run side by side.
+    pub concurrency: usize,
+    /// Tasks of one connection that run side by side.
+    pub per_connection: usize,
+    /// Wall time of one dispatch (R6.7).
+    pub max_time: Duration,
+    /// Outbound requests of one dispatch (R6.7).
+    pub max_requests: u32,
+    /// How often a task is tried before it becomes a dead letter, for errors that pass by themselves.
+    pub max_attempts: u32,
+    /// How often a task is tried whose error says that the connector is wrong.
+    pub max_bug_attempts: u32,
+    /// How long `get_channels` may take.
+    pub channels_deadline: Duration,
+    /// A hook that must not call the service and does so fails, in place of a warning (R3.5).
+    pub strict: bool,
+    /// Where the APIs of providers begin, by the provider's id, where that differs from the built-in ones.
+    pub api_urls: HashMap<String, String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            per_connection: 16,
+            max_time: Duration::from_secs(60),
+            max_requests: 1_000,
+            max_attempts: 12,
+            max_bug_attempts: 3,
+            channels_deadline: Duration::from_secs(20),
+            strict: false,
+            api_urls: HashMap::new(),
+        }
+    }
+}
+
+/// How often records are resolved anew because another commit was faster.
+const MAX_RESOLUTIONS: usize = 8;
+
+/// What everything that runs shares.
+pub(crate) struct Shared {
+    pub(crate) ports: Ports,
+    pub(crate) registry: Registry,
+    pub(crate) config: Config,
+    scheduler: Mutex<Scheduler>,
+    /// Rings when there may be something to run.
+    ready: Notify,
+    /// Rings when a timer was set that may be the first.
+    timer: Notify,
+    feed_end: watch::Sender<u64>,
+    connections: Mutex<HashMap<ConnectionId, Arc<ActiveConnection>>>,
+}
+
+/// Runs the connectors of a registry on the ports of a host. Cheap to clone.
+///
+/// It does nothing by itself until [`start`](Self::start): what users do is stored, and waits.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Runtime {
+    /// A runtime for these connectors.
+    pub fn new(registry: Registry, ports: Ports, config: Config) -> Self {
+        let scheduler = Mutex::new(Scheduler::new(config.per_connection));
+        Self {
+            shared: Arc::new(Shared {
+                ports,
+                registry,
+                config,
+                scheduler,
+                ready: Notify::new(),
+                timer: Notify::new(),
+                feed_end: watch::Sender::new(0),
+                connections: Mutex::new(HashMap::new()),
+            }),
+        }
+    }
+
+    /// The connectors.
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    /// The ports.
+    pub fn ports(&self) -> &Ports {
+        &self.shared.ports
+    }
+
+    /// Rings with the last position of the change feed whenever something was added to it here.
+    pub fn feed_changes(&self) -> watch::Receiver<u64> {
+        self.shared.feed_end.subscribe()
+    }
+
+    /// How many tasks are ready, wait for their time, and run, as far as they are in memory.
+    pub fn queue_depths(&self) -> (usize, usize, usize) {
+        self.shared.scheduler().depths()
+    }
+}
+
+impl Shared {
+    pub(crate) fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
+        self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores writes, and tells everyone in this process whom they concern.
+    pub(crate) async fn store(&self, set: WriteSet) -> Result<Committed, CommitError> {
+        let stale: Vec<_> = set.writes.iter().filter_map(touches_connection).collect();
+        let committed = self.ports.engine.commit(set).await?;
+        if !stale.is_empty() {
+            let mut connections = self.connections();
+            for connection in &stale {
+                connections.remove(connection);
+            }
+        }
+        if !committed.tasks.is_empty() {
+            let mut scheduler = self.scheduler();
+            let before = scheduler.next_timer();
+            scheduler.apply(committed.tasks.clone(), self.ports.clock.now());
+            let (runnable, after) = (scheduler.has_runnable(), scheduler.next_timer());
+            drop(scheduler);
+            if runnable {
+                self.ready.notify_one();
+            }
+            if after != before {
+                self.timer.notify_one();
+            }
+        }
+        if let Some(end) = committed.feed_end {
+            self.feed_end.send_if_modified(|last| {
+                let newer = end > *last;
+                *last = end.max(*last);
+                newer
+            });
+        }
+        Ok(committed)
+    }
+
+    fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<ActiveConnection>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores what a dispatch did, with the end of its task if it has ended.
+    pub(crate) async fn commit(&self, dispatch: &Dispatch, completes: Option<Completion>) -> Result<Committed> {
+        let (expects, mut writes, records, needs_reauth) = {
+            let mut unit = dispatch.unit();
+            let (expects, writes) = unit.drain(dispatch.connection_id());
+            let records = std::mem::take(&mut unit.records);
+            let completed = std::mem::take(&mut unit.completed_channels);
+            let marks = (unit.needs_reauth.take(), std::mem::take(&mut unit.callbacks_deleted), completed);
+            (expects, writes, records, marks)
+        };
+        let (needs_reauth, callbacks_deleted, completed) = needs_reauth;
+        if needs_reauth.is_some() || callbacks_deleted || !completed.is_empty() {
+            writes.extend(self.connection_marks(dispatch, needs_reauth, callbacks_deleted, completed).await?);
+        }
+        for _ in 0..MAX_RESOLUTIONS {
+            let mut set = WriteSet {
+                connection: Some(dispatch.connection_id()),
+                completes: completes.clone(),
+                expects: expects.clone(),
+                writes: Vec::new(),
+            };
+            if records.is_empty() {
+                // Nothing to resolve: nothing to keep for another try.
+                set.writes = std::mem::take(&mut writes);
+            } else {
+                let row = &dispatch.connection.row;
+                let resolution = Resolution {
+                    engine: &self.ports.engine,
+                    connector: &dispatch.connection.connector,
+                    connection: row.id,
+                    owner: &row.owner,
+                    identity: row.identity.as_ref(),
+                    auto_enable: auto_enables(row, &dispatch.connection.connector),
+                    mode: dispatch.mode,
+                    now: self.ports.clock.now(),
+                };
+                let (more_expects, more_writes) = resolve(&resolution, &records).await?;
+                set.expects.extend(more_expects);
+                set.writes.clone_from(&writes);
+                set.writes.extend(more_writes);
+            }
+            if set.is_empty() {
+                return Ok(Committed::default());
+            }
+            match self.store(set).await {
+                Ok(committed) => return Ok(committed),
+                Err(CommitError::RecordConflict) if !records.is_empty() => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        Err(Error::conflict("the same records are changed by others all the time"))
+    }
+}
+
+/// The connection whose cached row a write makes stale.
+fn touches_connection(write: &Write) -> Option<ConnectionId> {
+    match write {
+        Write::PutConnection { row, .. } => Some(row.id),
+        Write::DeleteConnection { id } => Some(*id),
+        Write::PutChannel { row, .. } => Some(row.connection),
+        Write::DeleteChannel { connection, .. } => Some(*connection),
+        _ => None,
+    }
+}
+
+/// What a refused commit means for the dispatch that wanted it.
+fn refused(error: CommitError) -> Error {
+    match error {
+        CommitError::StateConflict(_) | CommitError::RecordConflict => Error::conflict(error.to_string()),
+        CommitError::TaskGone => Error::gone(error.to_string()),
+        CommitError::Engine(error) => Error::transient(error.to_string()),
+    }
+}
+
+/// A fresh dispatch of a connection.
+pub(crate) struct DispatchOf {
+    pub(crate) connection: Arc<ActiveConnection>,
+    pub(crate) mode: crate::context::Mode,
+    pub(crate) task: Option<crate::id::TaskId>,
+    pub(crate) attempt: u32,
+    pub(crate) name: String,
+    pub(crate) may_call_out: bool,
+}
+
+impl DispatchOf {
+    pub(crate) fn begin(self, shared: &Arc<Shared>) -> Arc<Dispatch> {
+        Arc::new(Dispatch {
+            shared: Arc::clone(shared),
+            connection: self.connection,
+            unit: Mutex::default(),
+            mode: self.mode,
+            task: self.task,
+            attempt: self.attempt,
+            name: self.name,
+            may_call_out: self.may_call_out,
+            requests: AtomicU32::new(0),
+            unanswered: false.into(),
+        })
+    }
+}

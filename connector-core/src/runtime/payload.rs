@@ -1,0 +1,162 @@
+//! What a task does, as it is stored.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::engine::{TaskPriority, TaskRow};
+use crate::error::{Error, Result};
+use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, ScheduleKey, TaskId, ThreadId};
+use crate::model::{Attendance, Authorization, Channel, Contact, ContactChanges, Emoji, LinkChanges, LinkDraft};
+use crate::value;
+
+type Name = Cow<'static, str>;
+
+/// What a task does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum TaskPayload {
+    /// Runs a callback.
+    Callback {
+        #[serde(default, skip_serializing_if = "str::is_empty")]
+        namespace: Name,
+        name: Name,
+        #[serde(default)]
+        args: Bytes,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input: Option<Bytes>,
+        /// The token that it was queued by: it must still be valid when it runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
+    },
+    /// Calls a hook.
+    Hook(HookTask),
+    /// Takes a step of a `#[sync]`.
+    Sync { name: Name, channel: Option<ChannelId> },
+    /// Runs an `#[every]`.
+    Every { name: Name, channel: Option<ChannelId> },
+    /// Hands over the ids that were marked dirty.
+    Drain(DrainTask),
+    /// Looks for channels that are new or gone.
+    RefreshChannels,
+}
+
+/// The drain that a task runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DrainTask {
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub(crate) namespace: Name,
+    pub(crate) name: Name,
+    pub(crate) args: Bytes,
+    pub(crate) key: String,
+    pub(crate) batch: u32,
+    pub(crate) max_attempts: u32,
+}
+
+/// The hook that a task calls. It names things by id; what they are is read when it runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum HookTask {
+    Activate { authorization: Authorization },
+    Upgrade { from: String },
+    OptionsChanged { old: Map<String, Value>, new: Map<String, Value> },
+    ChannelEnabled { channel: ChannelId, recovering: bool },
+    ChannelDisabled { channel: Channel },
+    LinkUpdated { link: LinkId, changes: LinkChanges },
+    CreateLink { link: LinkId, draft: LinkDraft },
+    NoteCreated { note: NoteId },
+    NoteUpdated { note: NoteId },
+    ThreadRead { thread: ThreadId, unread: bool },
+    ThreadToDo { thread: ThreadId, todo: bool, date: Option<Date> },
+    ContactsChanged { link: LinkId, changes: ContactChanges },
+    ScheduleContactUpdated { link: LinkId, schedule: ScheduleKey, contact: Contact, attendance: Option<Attendance> },
+    NoteReactionChanged { note: NoteId, emoji: Emoji, added: bool },
+}
+
+impl TaskPayload {
+    /// A task that does it at once.
+    pub(crate) fn task(&self, id: TaskId, connection: ConnectionId) -> Result<TaskRow> {
+        let payload = value::to_bytes(self).map_err(|error| Error::bug("a task cannot be stored").with_source(error))?;
+        let priority = match self {
+            Self::Hook(_) => TaskPriority::User,
+            Self::Drain(_) => TaskPriority::Webhook,
+            Self::Callback { .. } | Self::Sync { .. } | Self::Every { .. } | Self::RefreshChannels => TaskPriority::Incremental,
+        };
+        Ok(TaskRow {
+            id,
+            connection,
+            run_at: None,
+            attempt: 0,
+            revision: 0,
+            key: None,
+            channel: None,
+            priority,
+            every_ms: None,
+            payload: payload.into(),
+            errors: Vec::new(),
+        })
+    }
+
+    /// What it is called in a list.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Self::Callback { namespace, name, .. } if namespace.is_empty() => name.to_string(),
+            Self::Callback { namespace, name, .. } => format!("{namespace}/{name}"),
+            Self::Hook(hook) => hook.name().to_owned(),
+            Self::Sync { name, .. } => format!("sync {name}"),
+            Self::Every { name, .. } => format!("every {name}"),
+            Self::Drain(drain) => format!("drain {}", drain.name),
+            Self::RefreshChannels => "get_channels".to_owned(),
+        }
+    }
+}
+
+impl HookTask {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Activate { .. } => "activate",
+            Self::Upgrade { .. } => "upgrade",
+            Self::OptionsChanged { .. } => "on_options_changed",
+            Self::ChannelEnabled { .. } => "on_channel_enabled",
+            Self::ChannelDisabled { .. } => "on_channel_disabled",
+            Self::LinkUpdated { .. } => "on_link_updated",
+            Self::CreateLink { .. } => "on_create_link",
+            Self::NoteCreated { .. } => "on_note_created",
+            Self::NoteUpdated { .. } => "on_note_updated",
+            Self::ThreadRead { .. } => "on_thread_read",
+            Self::ThreadToDo { .. } => "on_thread_to_do",
+            Self::ContactsChanged { .. } => "on_contacts_changed",
+            Self::ScheduleContactUpdated { .. } => "on_schedule_contact_updated",
+            Self::NoteReactionChanged { .. } => "on_note_reaction_changed",
+        }
+    }
+}
+
+/// Keys of tasks that the host runs for declared work.
+pub(crate) fn work_task_key(kind: &str, name: &str, channel: Option<&ChannelId>) -> String {
+    match channel {
+        Some(channel) => format!("{}{kind}/{name}", channel_key_prefix(channel)),
+        None => format!("w//{kind}/{name}"),
+    }
+}
+
+/// What the keys of a channel's declared work begin with. Channel ids may hold any character, so the length tells where they end.
+pub(crate) fn channel_key_prefix(channel: &ChannelId) -> String {
+    format!("w/{}:{channel}/", channel.as_str().len())
+}
+
+/// Where the cursor of a declared sync is kept in the connection's state.
+pub(crate) fn cursor_key(name: &str, channel: Option<&ChannelId>) -> String {
+    format!("h/{}", work_task_key("cursor", name, channel))
+}
+
+/// The task of a drain.
+pub(crate) fn drain_task_key(key: &str) -> String {
+    format!("d/{key}")
+}
+
+/// Where the ids of a drain are kept in the connection's state.
+pub(crate) fn drain_mark_prefix(key: &str) -> String {
+    format!("d/{key}\u{1}")
+}

@@ -1,0 +1,224 @@
+//! What the host does about each kind of error: one policy, in one place (R6.6).
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Shared;
+use super::payload::{HookTask, TaskPayload, channel_key_prefix, cursor_key};
+use crate::context::Dispatch;
+use crate::engine::{After, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SyncState, TaskError, TaskRow, Write};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::TaskId;
+use crate::model::Delivery;
+
+/// The first retry comes after about this long.
+const BACKOFF_BASE: SignedDuration = SignedDuration::from_secs(2);
+
+/// And no retry later than this after the last.
+const BACKOFF_CAP: SignedDuration = SignedDuration::from_hours(1);
+
+/// Errors that are kept of one task.
+const MAX_ERRORS: usize = 20;
+
+impl Shared {
+    /// When to try again after this many attempts: exponential, between a half and the whole of the
+    /// step at random, so that many that failed together do not come back together.
+    pub(super) fn backoff(&self, attempts: u32) -> Option<Timestamp> {
+        let step = BACKOFF_BASE.saturating_mul(1_i32 << attempts.saturating_sub(1).min(12)).min(BACKOFF_CAP);
+        let [random, ..] = self.ports.vault.random();
+        let jitter = step.as_millis() / 2 * i128::from(random) / 255;
+        let wait = SignedDuration::from_millis(i64::try_from(step.as_millis() / 2 + jitter).unwrap_or(i64::MAX));
+        self.ports.clock.now().checked_add(wait).ok()
+    }
+
+    /// The history of a task's errors, with this one.
+    fn errors(&self, row: &TaskRow, error: &Error) -> Vec<TaskError> {
+        let mut errors = row.errors.clone();
+        errors.push(TaskError {
+            at: self.ports.clock.now(),
+            attempt: row.attempt + 1,
+            kind: error.kind().clone(),
+            message: error.to_string(),
+        });
+        let surplus = errors.len().saturating_sub(MAX_ERRORS);
+        errors.drain(..surplus);
+        errors
+    }
+
+    /// A task that is given up; one that recurs goes on at its next time.
+    pub(super) fn dead(&self, row: &TaskRow, error: &Error) -> After {
+        let again = self.goes_on(row).map(|at| (at, TaskId::from_number(self.ports.engine.take_ids(1))));
+        After::Dead { attempt: row.attempt + 1, errors: self.errors(row, error), at: self.ports.clock.now(), again }
+    }
+
+    /// When a task runs again that does so whatever happens to one run: recurring ones and declared work.
+    fn goes_on(&self, row: &TaskRow) -> Option<Timestamp> {
+        if row.every_ms.is_some() {
+            return self.next_interval(row);
+        }
+        let declared = row.key.as_ref().is_some_and(|key| key.starts_with("w/"));
+        declared.then(|| self.ports.clock.now().checked_add(BACKOFF_CAP).ok()).flatten()
+    }
+
+    fn retry(&self, row: &TaskRow, error: &Error, limit: u32) -> After {
+        let attempt = row.attempt + 1;
+        if attempt >= limit {
+            return self.dead(row, error);
+        }
+        After::Retry { run_at: self.backoff(attempt), attempt, errors: self.errors(row, error) }
+    }
+
+    /// What becomes of a task that failed, and what else that changes.
+    pub(super) async fn after_failure(
+        &self,
+        row: &TaskRow,
+        payload: &TaskPayload,
+        dispatch: &Dispatch,
+        error: &Error,
+    ) -> Result<(After, Vec<Write>)> {
+        let mut writes = Vec::new();
+        let lost = self.may_have_arrived(payload, dispatch, error);
+        let then = match error.kind() {
+            ErrorKind::Transient if lost => After::Delete,
+            ErrorKind::Transient => self.retry(row, error, self.config.max_attempts),
+            ErrorKind::Bug => self.retry(row, error, self.config.max_bug_attempts),
+            ErrorKind::RateLimited { until } => {
+                After::Retry { run_at: Some(*until), attempt: row.attempt, errors: self.errors(row, error) }
+            }
+            ErrorKind::NeedsReauth => {
+                writes.extend(self.needs_reauth(dispatch, error).await?);
+                After::Retry { run_at: None, attempt: row.attempt, errors: self.errors(row, error) }
+            }
+            ErrorKind::ScopeMissing { .. } => self.dead(row, error),
+            ErrorKind::Gone => self.goes_on(row).map_or(After::Delete, |at| After::Again { run_at: Some(at) }),
+            ErrorKind::Rejected if is_write_back(payload) => After::Delete,
+            ErrorKind::Rejected => self.dead(row, error),
+            ErrorKind::CursorExpired => match payload {
+                TaskPayload::Sync { name, channel } => {
+                    writes.push(Write::DeleteState { connection: row.connection, key: cursor_key(name, channel.as_ref()) });
+                    if let Some(channel) = channel {
+                        self.change_channel(dispatch, channel, |row| {
+                            row.recovering = true;
+                            row.sync.state = SyncState::Syncing;
+                            if !row.walking.iter().any(|walking| walking == name.as_ref()) {
+                                row.walking.push(name.to_string());
+                            }
+                        })
+                        .await?;
+                    }
+                    After::Again { run_at: None }
+                }
+                _ => self.retry(row, error, self.config.max_bug_attempts),
+            },
+        };
+        let ended = matches!(then, After::Delete | After::Dead { .. });
+        writes.extend(self.show_failure(payload, dispatch, error, lost, ended).await?);
+        if lost {
+            writes.extend(self.look_again(row));
+        }
+        Ok((then, writes))
+    }
+
+    /// A request that creates something got no answer: whether it did, only the service knows.
+    fn may_have_arrived(&self, payload: &TaskPayload, dispatch: &Dispatch, error: &Error) -> bool {
+        let creates = matches!(payload, TaskPayload::Hook(HookTask::NoteCreated { .. } | HookTask::CreateLink { .. }));
+        creates && matches!(error.kind(), ErrorKind::Transient) && dispatch.unanswered.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Lets the declared syncs of the task's channel look now whether what is unknown has arrived.
+    pub(super) fn look_again(&self, row: &TaskRow) -> Option<Write> {
+        let channel = row.channel.as_ref()?;
+        Some(Write::HastenTasks { connection: row.connection, key_prefix: channel_key_prefix(channel) })
+    }
+
+    async fn needs_reauth(&self, dispatch: &Dispatch, error: &Error) -> Result<Vec<Write>> {
+        let id = dispatch.connection_id();
+        let Some(row) = self.ports.engine.connection(id).await? else { return Ok(Vec::new()) };
+        if row.status != ConnectionStatus::Active {
+            return Ok(Vec::new());
+        }
+        let row_now = ConnectionRow {
+            status: ConnectionStatus::NeedsReauth,
+            status_reason: Some(error.to_string()),
+            ..ConnectionRow::clone(&row)
+        };
+        Ok(vec![
+            Write::PutConnection { row: Box::new(row_now), expect: Some(row.version) },
+            Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)),
+        ])
+    }
+
+    /// Shows a failure where its user sees it: on the note or link, or on the channel (R9.4, L1).
+    async fn show_failure(&self, payload: &TaskPayload, dispatch: &Dispatch, error: &Error, lost: bool, ended: bool) -> Result<Vec<Write>> {
+        let connection = dispatch.connection_id();
+        let delivery = if lost {
+            Delivery::Unknown
+        } else if ended {
+            Delivery::Failed { reason: error.to_string() }
+        } else {
+            Delivery::Pending
+        };
+        match payload {
+            TaskPayload::Hook(HookTask::NoteCreated { note } | HookTask::NoteUpdated { note }) => {
+                let Some(mut row) = self.ports.engine.note(*note).await? else { return Ok(Vec::new()) };
+                let expect = Some(row.version);
+                row.note.delivery = Some(delivery);
+                let feed = Write::Feed(FeedEntry::new(FeedKind::Note, connection, note));
+                Ok(vec![Write::PutNote { row: Box::new(row), expect }, feed])
+            }
+            TaskPayload::Hook(HookTask::CreateLink { link, .. } | HookTask::LinkUpdated { link, .. }) => {
+                let Some(mut row) = self.ports.engine.link(*link).await? else { return Ok(Vec::new()) };
+                let expect = Some(row.version);
+                row.link.delivery = Some(delivery);
+                let feed = Write::Feed(FeedEntry::new(FeedKind::Link, connection, link));
+                Ok(vec![Write::PutLink { row: Box::new(row), expect }, feed])
+            }
+            TaskPayload::Sync { channel: Some(channel), .. } | TaskPayload::Hook(HookTask::ChannelEnabled { channel, .. }) => {
+                let state = match error.kind() {
+                    ErrorKind::RateLimited { .. } => Some(SyncState::Throttled),
+                    ErrorKind::CursorExpired => None,
+                    _ if ended => Some(SyncState::Failed),
+                    _ => None,
+                };
+                if let Some(state) = state {
+                    let message = error.to_string();
+                    self.change_channel(dispatch, channel, |row| {
+                        row.sync.state = state;
+                        row.sync.error = Some(message.clone());
+                    })
+                    .await?;
+                }
+                Ok(Vec::new())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Tells the feed that what a task writes back has another state.
+    pub(super) fn written_back_feed(&self, payload: &TaskPayload, row: &TaskRow) -> Option<Write> {
+        let entry = match payload {
+            TaskPayload::Hook(HookTask::NoteCreated { note } | HookTask::NoteUpdated { note }) => {
+                FeedEntry::new(FeedKind::Note, row.connection, note)
+            }
+            TaskPayload::Hook(HookTask::CreateLink { link, .. }) => FeedEntry::new(FeedKind::Link, row.connection, link),
+            _ => return None,
+        };
+        Some(Write::Feed(entry))
+    }
+}
+
+fn is_write_back(payload: &TaskPayload) -> bool {
+    matches!(
+        payload,
+        TaskPayload::Hook(
+            HookTask::LinkUpdated { .. }
+                | HookTask::CreateLink { .. }
+                | HookTask::NoteCreated { .. }
+                | HookTask::NoteUpdated { .. }
+                | HookTask::ThreadRead { .. }
+                | HookTask::ThreadToDo { .. }
+                | HookTask::ContactsChanged { .. }
+                | HookTask::ScheduleContactUpdated { .. }
+                | HookTask::NoteReactionChanged { .. }
+        )
+    )
+}

@@ -1,0 +1,190 @@
+//! The loops that run tasks: as many side by side as the configuration says, and one for timers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use super::{Runtime, Shared};
+use crate::engine::EngineResult;
+use crate::id::TaskId;
+
+/// Tasks that are read from the store at once.
+const PAGE: usize = 2_000;
+
+/// Timers that are in memory at most; those after them stay in the store until they are near.
+const MAX_TIMERS: usize = 50_000;
+
+/// The running loops of a [`Runtime`].
+#[derive(Debug)]
+pub struct Workers {
+    set: JoinSet<()>,
+    stop: Arc<Stop>,
+}
+
+#[derive(Debug, Default)]
+struct Stop {
+    wanted: AtomicBool,
+    /// Tasks up to this id were there when the host stopped without notice, and run with caution.
+    cautious: AtomicI64,
+}
+
+impl Runtime {
+    /// Reads the queue from the store and runs what is due, until the workers are stopped.
+    pub async fn start(&self) -> EngineResult<Workers> {
+        self.load().await?;
+        let stop = Arc::new(Stop::default());
+        if self.shared.ports.engine.unclean_start() {
+            stop.cautious.store(self.shared.ports.engine.take_ids(1), Ordering::Relaxed);
+        }
+        let mut set = JoinSet::new();
+        for _ in 0..self.shared.config.concurrency.max(1) {
+            set.spawn(run(Arc::clone(&self.shared), Arc::clone(&stop)));
+        }
+        set.spawn(watch_timers(Arc::clone(&self.shared), Arc::clone(&stop)));
+        self.shared.ready.notify_one();
+        Ok(Workers { set, stop })
+    }
+
+    /// Reads the queue from the store.
+    pub(crate) async fn load(&self) -> EngineResult<()> {
+        let engine = &self.shared.ports.engine;
+        let mut after = TaskId::from_number(0);
+        loop {
+            let rows = engine.immediate_tasks(after, PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            let (full, now) = (rows.len() == PAGE, self.shared.ports.clock.now());
+            let mut scheduler = self.shared.scheduler();
+            for row in rows {
+                scheduler.waits(row, now);
+            }
+            drop(scheduler);
+            if !full {
+                break;
+            }
+        }
+        self.shared.load_timers((Timestamp::MIN, TaskId::from_number(0))).await
+    }
+
+    /// Runs one task that is ready, here and now; false if there is none. For tests, which run no workers.
+    pub(crate) async fn run_one(&self) -> bool {
+        let entry = {
+            let mut scheduler = self.shared.scheduler();
+            scheduler.fire(self.shared.ports.clock.now());
+            scheduler.next()
+        };
+        match entry {
+            Some(entry) => {
+                self.shared.run_entry(entry, false).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// When the next task is due that waits for its time.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.shared.scheduler().next_timer()
+    }
+}
+
+impl Workers {
+    /// Lets the running tasks end, takes no others, and returns when all have ended.
+    pub async fn stop(mut self, runtime: &Runtime) {
+        self.stop.wanted.store(true, Ordering::Relaxed);
+        runtime.shared.ready.notify_waiters();
+        runtime.shared.timer.notify_waiters();
+        runtime.shared.ready.notify_one();
+        runtime.shared.timer.notify_one();
+        while self.set.join_next().await.is_some() {
+            runtime.shared.ready.notify_one();
+            runtime.shared.timer.notify_one();
+        }
+    }
+}
+
+async fn run(shared: Arc<Shared>, stop: Arc<Stop>) {
+    loop {
+        let notified = shared.ready.notified();
+        if stop.wanted.load(Ordering::Relaxed) {
+            // The next one to stop waits as well.
+            shared.ready.notify_one();
+            return;
+        }
+        let (entry, more) = {
+            let mut scheduler = shared.scheduler();
+            let entry = scheduler.next();
+            (entry, scheduler.has_runnable())
+        };
+        if more {
+            shared.ready.notify_one();
+        }
+        match entry {
+            Some(entry) => {
+                let cautious = entry.id.number() < stop.cautious.load(Ordering::Relaxed);
+                shared.run_entry(entry, cautious).await;
+            }
+            None => notified.await,
+        }
+    }
+}
+
+async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
+    loop {
+        let notified = shared.timer.notified();
+        if stop.wanted.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = shared.ports.clock.now();
+        let (next, horizon) = {
+            let mut scheduler = shared.scheduler();
+            scheduler.fire(now);
+            (scheduler.next_timer(), scheduler.horizon())
+        };
+        shared.ready.notify_one();
+        if let Some(horizon) = horizon.filter(|(at, _)| next.is_none_or(|next| next >= *at) && *at <= now)
+            && let Err(error) = shared.load_timers(horizon).await
+        {
+            tracing::error!("the timers cannot be read: {error}");
+        }
+        match next {
+            Some(next) => {
+                let due = shared.ports.clock.sleep_until(next);
+                futures_util::future::select(std::pin::pin!(notified), due).await;
+            }
+            None => notified.await,
+        }
+    }
+}
+
+impl Shared {
+    /// Reads timers after this position, as many as stay in memory.
+    async fn load_timers(&self, after: (Timestamp, TaskId)) -> EngineResult<()> {
+        let mut position = after;
+        let mut read = 0;
+        loop {
+            let rows = self.ports.engine.scheduled_tasks(position, PAGE).await?;
+            let last = rows.last().and_then(|row| Some((row.run_at?, row.id)));
+            let (count, now) = (rows.len(), self.ports.clock.now());
+            read += count;
+            let mut scheduler = self.scheduler();
+            // While they are read, none may be kept out as too far away.
+            scheduler.set_horizon(None);
+            for row in rows {
+                scheduler.waits(row, now);
+            }
+            if let Some(last) = last {
+                position = last;
+            }
+            if count < PAGE {
+                return Ok(());
+            }
+            if read >= MAX_TIMERS {
+                scheduler.set_horizon(Some(position));
+                return Ok(());
+            }
+        }
+    }
+}

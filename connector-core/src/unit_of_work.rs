@@ -1,0 +1,141 @@
+//! What one dispatch wants to store, until it is stored together (R7.1).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::engine::{Expect, TaskRow, Write};
+use crate::id::{ChannelId, ConnectionId, TaskId};
+use crate::records::RecordIntent;
+
+/// Writes and reads of one dispatch since it began, or since its last checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct UnitOfWork {
+    /// Values by full key, as this dispatch has written them; none for a removed one.
+    state: BTreeMap<String, Option<Bytes>>,
+    /// Prefixes that were removed as a whole, before the writes in `state`.
+    cleared: Vec<String>,
+    /// Versions by full key, as this dispatch has read them.
+    read: BTreeMap<String, Option<i64>>,
+    /// Prefixes that were listed, with what was there.
+    listed: Vec<(String, Vec<(String, i64)>)>,
+    /// Tasks, callbacks and what else is stored as it is.
+    writes: Vec<Write>,
+    /// Links, notes and marks, which are resolved against the store when it is committed.
+    pub(crate) records: Vec<RecordIntent>,
+    /// Channels whose first walk a connector says is complete.
+    pub(crate) completed_channels: Vec<ChannelId>,
+    /// The connector says that the credential does not work any more.
+    pub(crate) needs_reauth: Option<String>,
+    /// All callbacks are to be deleted.
+    pub(crate) callbacks_deleted: bool,
+}
+
+/// What the unit of work knows about a state key.
+pub(crate) enum Pending<'a> {
+    /// It was written here.
+    Written(Option<&'a Bytes>),
+    /// Nothing: the store knows.
+    Unknown,
+}
+
+impl UnitOfWork {
+    pub(crate) fn pending(&self, key: &str) -> Pending<'_> {
+        match self.state.get(key) {
+            Some(value) => Pending::Written(value.as_ref()),
+            None if self.cleared.iter().any(|prefix| key.starts_with(prefix)) => Pending::Written(None),
+            None => Pending::Unknown,
+        }
+    }
+
+    /// Entries below a prefix, as the store has them, with what was written here put over them.
+    pub(crate) fn overlay(&self, prefix: &str, stored: impl IntoIterator<Item = (String, Bytes)>) -> BTreeMap<String, Bytes> {
+        let mut entries: BTreeMap<_, _> =
+            stored.into_iter().filter(|(key, _)| matches!(self.pending(key), Pending::Unknown)).collect();
+        for (key, value) in self.state.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix)) {
+            if let Some(value) = value {
+                entries.insert(key.clone(), value.clone());
+            }
+        }
+        entries
+    }
+
+    pub(crate) fn put(&mut self, key: String, value: Option<Bytes>) {
+        self.state.insert(key, value);
+    }
+
+    pub(crate) fn clear(&mut self, prefix: String) {
+        self.state.retain(|key, _| !key.starts_with(&prefix));
+        self.cleared.push(prefix);
+    }
+
+    /// Remembers the version of the first read: a later one that differs is a conflict at commit.
+    pub(crate) fn note_read(&mut self, key: String, version: Option<i64>) {
+        self.read.entry(key).or_insert(version);
+    }
+
+    pub(crate) fn note_listed(&mut self, prefix: String, versions: Vec<(String, i64)>) {
+        self.listed.push((prefix, versions));
+    }
+
+    pub(crate) fn push(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+
+    /// Takes a task back that was not stored yet.
+    pub(crate) fn take_back(&mut self, id: TaskId) -> bool {
+        let before = self.writes.len();
+        self.writes.retain(|write| !matches!(write, Write::PutTask { task, .. } if task.id == id));
+        self.writes.len() != before
+    }
+
+    /// A callback's stored body that was not committed yet.
+    pub(crate) fn callback(&self, id: i64) -> Option<Bytes> {
+        self.writes.iter().rev().find_map(|write| match write {
+            Write::PutCallback(row) if row.id == id => Some(row.body.clone()),
+            _ => None,
+        })
+    }
+
+    /// Whether a callback was deleted here.
+    pub(crate) fn callback_deleted(&self, nonce: &str) -> bool {
+        self.writes.iter().any(|write| matches!(write, Write::RevokeCallback { nonce: revoked, .. } if revoked == nonce))
+    }
+
+    /// Takes back all tasks that were not stored yet.
+    pub(crate) fn take_back_tasks(&mut self) -> Vec<TaskRow> {
+        let mut taken = Vec::new();
+        self.writes.retain(|write| match write {
+            Write::PutTask { task, .. } => {
+                taken.push(task.clone());
+                false
+            }
+            _ => true,
+        });
+        taken
+    }
+
+    /// What must still be so, and what is to be stored, but for the records. A dispatch that writes
+    /// nothing relies on nothing.
+    pub(crate) fn drain(&mut self, connection: ConnectionId) -> (Vec<Expect>, Vec<Write>) {
+        let mut writes = Vec::with_capacity(self.state.len() + self.writes.len() + self.cleared.len());
+        for prefix in self.cleared.drain(..) {
+            writes.push(Write::DeleteStatePrefix { connection, prefix });
+        }
+        for (key, value) in std::mem::take(&mut self.state) {
+            writes.push(match value {
+                Some(value) => Write::PutState { connection, key, value },
+                None => Write::DeleteState { connection, key },
+            });
+        }
+        writes.append(&mut self.writes);
+        let mut expects = Vec::with_capacity(self.read.len() + self.listed.len());
+        for (key, version) in std::mem::take(&mut self.read) {
+            expects.push(Expect::State { connection, key, version });
+        }
+        for (prefix, versions) in self.listed.drain(..) {
+            expects.push(Expect::StatePrefix { connection, prefix, versions });
+        }
+        (expects, writes)
+    }
+}

@@ -1,0 +1,238 @@
+//! Requests that services push, and how it is checked that they come from the service (R10.3, L14).
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
+
+/// How the requests of a `#[webhook]` are checked, acknowledged and told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WebhookDeclaration {
+    /// How it is checked that the service sent it.
+    pub verify: Verify,
+    /// How the service asks whether the endpoint is wanted.
+    pub handshake: Option<Handshake>,
+    /// The header with an id of the delivery: one that was seen is dropped.
+    pub delivery_id: Option<&'static str>,
+}
+
+/// How it is checked that a request comes from the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "scheme")]
+pub enum Verify {
+    /// HMAC-SHA256 of the body, in hex, in a header.
+    HmacSha256 {
+        /// The header.
+        header: &'static str,
+        /// What stands before the digest: `sha256=`.
+        prefix: &'static str,
+    },
+    /// Slack: HMAC-SHA256 of `v0:timestamp:body`, no older than five minutes.
+    Slack,
+    /// Stripe style: `t=timestamp,v1=digest` of `timestamp.body`, no older than five minutes.
+    Timestamped {
+        /// The header.
+        header: &'static str,
+    },
+    /// The URL cannot be guessed, and the service has no other scheme.
+    SecretUrl,
+    /// A field of the body is the secret that the service was given.
+    StateField {
+        /// A JSON pointer (RFC 6901): `/clientState`.
+        pointer: &'static str,
+    },
+    /// Nothing is checked, for this reason.
+    None {
+        /// Why that is safe.
+        reason: &'static str,
+    },
+}
+
+/// How a service asks whether an endpoint is wanted, and what it wants to hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Handshake {
+    /// A query parameter is sent back as text (Microsoft's `validationToken`).
+    EchoQuery {
+        /// The parameter.
+        parameter: &'static str,
+    },
+    /// A field of the JSON body is sent back (Slack's `challenge`).
+    EchoField {
+        /// A JSON pointer (RFC 6901).
+        pointer: &'static str,
+    },
+    /// A request header is sent back, as a header of the same name (Asana's `X-Hook-Secret`).
+    EchoHeader {
+        /// The header.
+        header: &'static str,
+    },
+}
+
+/// A request that a service pushed; the body as it came, for signatures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WebhookRequest {
+    /// HTTP method.
+    pub method: String,
+    /// Query parameters, decoded, in order.
+    pub query: Vec<(String, String)>,
+    /// Headers, names in lower case, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+impl WebhookRequest {
+    /// A request with this body.
+    pub fn new(method: impl Into<String>, body: impl Into<Bytes>, received_at: Timestamp) -> Self {
+        Self { method: method.into(), query: Vec::new(), headers: Vec::new(), body: body.into(), received_at }
+    }
+
+    /// With a header.
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_ascii_lowercase(), value.into()));
+        self
+    }
+
+    /// With a query parameter.
+    pub fn with_query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    /// The first header with this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Error::new(ErrorKind::Bug, "the webhook's body is not the expected JSON").with_source(error)
+        })
+    }
+}
+
+/// Something that has been checked to come from the service; only the host makes one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    #[allow(dead_code, reason = "made where verified deliveries are dispatched")]
+    pub(crate) fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// What was checked.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> std::ops::Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Why a request is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// The header or field with the proof is not there.
+    #[error("the request has no signature")]
+    Missing,
+    /// There is a proof, and it is wrong.
+    #[error("the request's signature is wrong")]
+    Wrong,
+    /// The proof is right, but too old: it may be a replay.
+    #[error("the request's timestamp is too far from now")]
+    Stale,
+    /// There is no secret to check with. A missing secret never lets a request through.
+    #[error("no secret is stored for this webhook")]
+    NoSecret,
+}
+
+/// How far a signed timestamp may be from now; both Slack and Stripe say five minutes.
+const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+impl Verify {
+    /// Checks a request, in constant time where a digest is compared.
+    pub fn check(&self, request: &WebhookRequest, secret: Option<&Secret>, now: Timestamp) -> std::result::Result<(), VerifyError> {
+        let secret = || secret.filter(|secret| !secret.expose().is_empty()).ok_or(VerifyError::NoSecret);
+        match self {
+            Self::HmacSha256 { header, prefix } => {
+                let secret = secret()?;
+                let given = request.header(header).ok_or(VerifyError::Missing)?;
+                let digest = given.strip_prefix(prefix).ok_or(VerifyError::Wrong)?;
+                hmac_matches(secret, &[&request.body], digest)
+            }
+            Self::Slack => {
+                let secret = secret()?;
+                let timestamp = request.header("x-slack-request-timestamp").ok_or(VerifyError::Missing)?;
+                let given = request.header("x-slack-signature").ok_or(VerifyError::Missing)?;
+                let digest = given.strip_prefix("v0=").ok_or(VerifyError::Wrong)?;
+                hmac_matches(secret, &[b"v0:", timestamp.as_bytes(), b":", &request.body], digest)?;
+                fresh(timestamp, now)
+            }
+            Self::Timestamped { header } => {
+                let secret = secret()?;
+                let given = request.header(header).ok_or(VerifyError::Missing)?;
+                let parts = || given.split(',').filter_map(|part| part.trim().split_once('='));
+                let timestamp = parts().find(|(key, _)| *key == "t").map(|(_, value)| value).ok_or(VerifyError::Missing)?;
+                // While a secret is rotated there is a digest for each.
+                let mut digests = parts().filter(|(key, _)| *key == "v1").map(|(_, value)| value).peekable();
+                digests.peek().ok_or(VerifyError::Missing)?;
+                let signed = [timestamp.as_bytes(), b".", &request.body];
+                if !digests.any(|digest| hmac_matches(secret, &signed, digest).is_ok()) {
+                    return Err(VerifyError::Wrong);
+                }
+                fresh(timestamp, now)
+            }
+            Self::SecretUrl | Self::None { .. } => Ok(()),
+            Self::StateField { pointer } => {
+                let secret = secret()?;
+                let body: serde_json::Value = serde_json::from_slice(&request.body).map_err(|_| VerifyError::Missing)?;
+                let given = body.pointer(pointer).and_then(serde_json::Value::as_str).ok_or(VerifyError::Missing)?;
+                if same(given.as_bytes(), secret.expose().as_bytes()) { Ok(()) } else { Err(VerifyError::Wrong) }
+            }
+        }
+    }
+}
+
+fn hmac_matches(secret: &Secret, parts: &[&[u8]], digest: &str) -> std::result::Result<(), VerifyError> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).map_err(|_| VerifyError::NoSecret)?;
+    for part in parts {
+        mac.update(part);
+    }
+    mac.verify_slice(&unhex(digest).ok_or(VerifyError::Wrong)?).map_err(|_| VerifyError::Wrong)
+}
+
+fn fresh(timestamp: &str, now: Timestamp) -> std::result::Result<(), VerifyError> {
+    let at = timestamp.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or(VerifyError::Wrong)?;
+    if now.duration_since(at).abs() <= TOLERANCE { Ok(()) } else { Err(VerifyError::Stale) }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.as_bytes().chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
+    }
+    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+}
+
+/// Compares without telling by its time where the two differ.
+fn same(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right)) == 0
+}

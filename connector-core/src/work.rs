@@ -1,0 +1,160 @@
+//! Declared work: callbacks that also say when they run (R11).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::callback::BoundCallback;
+use crate::context::Context;
+use crate::error::Result;
+use crate::webhook::WebhookDeclaration;
+
+/// How a `#[sync]` goes on. The cursor is stored in the same commit as the items of the step (L7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use = "return it: the host goes on from the cursor"]
+pub enum Step<C> {
+    /// There is more: go on from here at once.
+    Next(C),
+    /// There is more, but not before then.
+    Wait(Timestamp, C),
+    /// That is all for now; the next run begins here.
+    Done(C),
+}
+
+/// What a `#[drain]` has done with the ids that it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use = "return it: the host keeps the ids that are to be retried"]
+pub struct Drained<T> {
+    /// To be handed over again, one at a time.
+    pub retry: Vec<T>,
+}
+
+impl<T> Drained<T> {
+    /// All were taken.
+    pub fn all() -> Self {
+        Self { retry: Vec::new() }
+    }
+
+    /// All but these were taken.
+    pub fn retry(ids: impl IntoIterator<Item = T>) -> Self {
+        Self { retry: ids.into_iter().collect() }
+    }
+}
+
+/// When a callback runs by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Work {
+    /// `#[sync]`: walks a list with a cursor, then again at the interval.
+    Sync {
+        /// From the end of one walk to the beginning of the next.
+        every: Duration,
+    },
+    /// `#[drain]`: takes the ids that were marked dirty.
+    Drain {
+        /// At most this many at a time.
+        batch: u32,
+        /// From the first mark to the pass, so that a burst is one pass.
+        delay: Duration,
+        /// An id that was handed over this often becomes a dead letter.
+        max_attempts: u32,
+    },
+    /// `#[every]`: runs at the interval.
+    Every {
+        /// From one run to the next.
+        interval: Duration,
+    },
+    /// `#[webhook]`: takes the service's pushes.
+    Webhook(WebhookDeclaration),
+}
+
+/// The message of a `#[drain]`, with the type of its ids.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a drain",
+    label = "not the message of a `#[drain]` method"
+)]
+pub trait DrainCallback: BoundCallback {
+    /// What is marked dirty.
+    type Id: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static;
+}
+
+/// A live registration at the service, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Registration {
+    /// The service's id of it.
+    pub id: String,
+    /// When it ends by itself; the host renews it before.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Registration {
+    /// A registration that the service knows by this id.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), expires_at: None }
+    }
+
+    /// Ends by itself then.
+    pub fn expires_at(mut self, at: Timestamp) -> Self {
+        self.expires_at = Some(at);
+        self
+    }
+}
+
+/// What the service is given to push to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Endpoint {
+    /// The URL.
+    pub url: String,
+    /// The secret that the service signs with, for schemes that have one. Stored before it is given away (L13).
+    pub secret: Option<crate::secret::Secret>,
+}
+
+impl Endpoint {
+    /// An endpoint at this URL.
+    pub fn new(url: impl Into<String>, secret: Option<crate::secret::Secret>) -> Self {
+        Self { url: url.into(), secret }
+    }
+}
+
+/// How a `#[webhook]` is registered at the service: one API call each. The host calls them so that
+/// there is exactly one live registration for each scope (R11.4).
+#[allow(unused_variables, reason = "the defaults use none of what they get, and the names are documentation")]
+pub trait Subscription: BoundCallback {
+    /// Registers the endpoint.
+    fn create(
+        &self,
+        cx: &Context<Self::Component>,
+        endpoint: &Endpoint,
+    ) -> impl std::future::Future<Output = Result<Registration>> + Send;
+
+    /// Takes the registration back. One that is gone is no error.
+    fn delete(
+        &self,
+        cx: &Context<Self::Component>,
+        registration: &Registration,
+    ) -> impl std::future::Future<Output = Result<()>> + Send;
+
+    /// Makes it live longer; without this the host creates a new one and deletes the old.
+    fn renew(
+        &self,
+        cx: &Context<Self::Component>,
+        registration: &Registration,
+        endpoint: &Endpoint,
+    ) -> impl std::future::Future<Output = Result<Option<Registration>>> + Send {
+        async { Ok(None) }
+    }
+
+    /// The registrations that the service has for this scope, where it can tell.
+    fn list(
+        &self,
+        cx: &Context<Self::Component>,
+    ) -> impl std::future::Future<Output = Result<Option<Vec<Registration>>>> + Send {
+        async { Ok(None) }
+    }
+}

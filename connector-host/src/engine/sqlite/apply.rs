@@ -1,0 +1,759 @@
+//! What each write of a set does to the tables. Runs within the writer's transaction.
+
+use connector_core::engine::{
+    After, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, Expect,
+    FeedEntry, KeyedTask, LinkRow, NoteRow, TaskChange, TaskError, TaskRow, UserThreadRow, Write,
+    WriteSet,
+};
+use connector_core::id::{ChannelId, ConnectionId, TaskId, ThreadId};
+use jiff::Timestamp;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use super::fail::{Fail, Refusal};
+use super::ids::Ids;
+use super::queries::{self, prefix_end, task_sql};
+use super::rows::{self, errors_json, micros, stored_time};
+
+type Applied<T = ()> = Result<T, Refusal>;
+
+/// What applying a set needs beside it.
+pub(super) struct Apply<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) ids: &'a Ids,
+    /// The last position of the feed.
+    pub(super) feed_end: &'a mut u64,
+}
+
+/// Whether a refusal of this set could come when something of it is already written.
+///
+/// If not, it needs no savepoint: most sets that only end a task are such, and it saves them two statements.
+pub(super) fn needs_savepoint(set: &WriteSet) -> bool {
+    let mut written = set.completes.is_some();
+    if written && !set.expects.is_empty() {
+        return true;
+    }
+    for write in &set.writes {
+        let refusable = matches!(
+            write,
+            Write::PutConnection { .. }
+                | Write::PutChannel { .. }
+                | Write::PutLink { .. }
+                | Write::PutNote { .. }
+                | Write::PutUserThread { .. }
+        );
+        if refusable && written {
+            return true;
+        }
+        written = true;
+    }
+    false
+}
+
+impl Apply<'_> {
+    /// Checks and writes a set. After a refusal, the caller undoes what was written of it.
+    pub(super) fn set(&mut self, set: &WriteSet, documents: &[String]) -> Applied<Committed> {
+        let mut committed = Committed::default();
+        if let Some(completion) = &set.completes {
+            committed.tasks.push(self.complete(completion)?);
+        }
+        for expect in &set.expects {
+            self.check(expect)?;
+        }
+        let mut documents = documents.iter().map(String::as_str);
+        for write in &set.writes {
+            self.write(write, &mut documents, &mut committed)?;
+        }
+        Ok(committed)
+    }
+
+    fn sql(&self, sql: &str) -> Result<CachedStatement<'_>, rusqlite::Error> {
+        self.connection.prepare_cached(sql)
+    }
+
+    fn complete(&self, completion: &Completion) -> Applied<TaskChange> {
+        let Completion {
+            task,
+            revision,
+            then,
+        } = completion;
+        let (id, revision) = (task.number(), *revision);
+        let done = match then {
+            After::Delete => {
+                let deleted = self
+                    .sql("DELETE FROM task WHERE id = ?1 AND revision = ?2")?
+                    .execute(params![id, revision])?;
+                (deleted == 1).then_some(TaskChange::Gone(*task))
+            }
+            After::Again { run_at } => self
+                .run_again(id, revision, *run_at, 0, &[])?
+                .map(TaskChange::Waits),
+            After::Retry {
+                run_at,
+                attempt,
+                errors,
+            } => self
+                .run_again(id, revision, *run_at, *attempt, errors)?
+                .map(TaskChange::Waits),
+            After::Dead {
+                attempt,
+                errors,
+                at,
+                again,
+            } => self.die(completion, *attempt, errors, *at, *again)?,
+        };
+        if let Some(change) = done {
+            return Ok(change);
+        }
+        let mut statement = self.sql(task_sql!("UPDATE task SET attempt = 0, errors = NULL WHERE id = ?1 RETURNING " columns))?;
+        let mut found = statement.query([id])?;
+        let row = found.next()?.map(rows::task).transpose()?;
+        // Only when it is asked for what follows the last row, the statement has ended.
+        if row.is_some() {
+            found.next()?;
+        }
+        row.map(TaskChange::Waits)
+            .ok_or(Refusal::Refused(CommitError::TaskGone))
+    }
+
+    fn run_again(
+        &self,
+        id: i64,
+        revision: i64,
+        run_at: Option<Timestamp>,
+        attempt: u32,
+        errors: &[TaskError],
+    ) -> Applied<Option<TaskRow>> {
+        let mut statement = self.sql(task_sql!(
+            "UPDATE task SET run_at = ?3, attempt = ?4, errors = ?5 WHERE id = ?1 AND revision = ?2 RETURNING " columns
+        ))?;
+        let mut found = statement.query(params![
+            id,
+            revision,
+            micros(run_at),
+            attempt,
+            errors_json(errors)?
+        ])?;
+        let row = found.next()?.map(rows::task).transpose()?;
+        if row.is_some() {
+            found.next()?;
+        }
+        Ok(row)
+    }
+
+    fn die(
+        &self,
+        completion: &Completion,
+        attempt: u32,
+        errors: &[TaskError],
+        at: Timestamp,
+        again: Option<(Timestamp, TaskId)>,
+    ) -> Applied<Option<TaskChange>> {
+        let id = completion.task;
+        let Some(row) = queries::task_by_id(self.connection, id)?
+            .filter(|row| row.revision == completion.revision)
+        else {
+            return Ok(None);
+        };
+        let mut dead = DeadTask {
+            task: TaskRow {
+                attempt,
+                errors: errors.to_vec(),
+                ..row
+            },
+            died_at: at,
+        };
+        let Some((run_at, dead_id)) = again else {
+            self.put_dead(&dead)?;
+            self.sql("DELETE FROM task WHERE id = ?1")?
+                .execute([id.number()])?;
+            return Ok(Some(TaskChange::Gone(id)));
+        };
+        dead.task.id = dead_id;
+        self.put_dead(&dead)?;
+        Ok(self
+            .run_again(id.number(), completion.revision, Some(run_at), 0, &[])?
+            .map(TaskChange::Waits))
+    }
+
+    fn check(&self, expect: &Expect) -> Applied {
+        let holds = match expect {
+            Expect::State {
+                connection,
+                key,
+                version,
+            } => {
+                let mut statement =
+                    self.sql("SELECT version FROM state WHERE connection_id = ?1 AND key = ?2")?;
+                let found: Option<i64> = statement
+                    .query_row(params![connection.number(), key], |row| row.get(0))
+                    .optional()?;
+                if found != *version {
+                    return Err(CommitError::StateConflict(key.clone()).into());
+                }
+                true
+            }
+            Expect::StatePrefix {
+                connection,
+                prefix,
+                versions,
+            } => {
+                let mut statement =
+                    self.sql("SELECT key, version FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3 ORDER BY key")?;
+                let mut found =
+                    statement.query(params![connection.number(), prefix, prefix_end(prefix)])?;
+                let mut expected = versions.iter();
+                loop {
+                    match (found.next()?, expected.next()) {
+                        (None, None) => break true,
+                        (Some(row), Some((key, version)))
+                            if row.get_ref(0)?.as_str() == Ok(key.as_str())
+                                && row.get::<_, i64>(1)? == *version => {}
+                        _ => return Err(CommitError::StateConflict(prefix.clone()).into()),
+                    }
+                }
+            }
+            Expect::SourceThread { source, thread } => {
+                queries::thread_of_source(self.connection, source)? == *thread
+            }
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err(CommitError::RecordConflict.into())
+        }
+    }
+
+    fn write<'d>(
+        &mut self,
+        write: &Write,
+        documents: &mut impl Iterator<Item = &'d str>,
+        committed: &mut Committed,
+    ) -> Applied {
+        match write {
+            Write::PutState {
+                connection,
+                key,
+                value,
+            } => {
+                self.sql(
+                    "INSERT INTO state(connection_id, key, version, value) VALUES(?1, ?2, ?3, ?4)
+                     ON CONFLICT DO UPDATE SET version = excluded.version, value = excluded.value",
+                )?
+                .execute(params![
+                    connection.number(),
+                    key,
+                    self.ids.take_one(),
+                    value.as_ref()
+                ])?;
+            }
+            Write::DeleteState { connection, key } => {
+                self.sql("DELETE FROM state WHERE connection_id = ?1 AND key = ?2")?
+                    .execute(params![connection.number(), key])?;
+            }
+            Write::DeleteStateVersion {
+                connection,
+                key,
+                version,
+            } => {
+                self.sql(
+                    "DELETE FROM state WHERE connection_id = ?1 AND key = ?2 AND version = ?3",
+                )?
+                .execute(params![connection.number(), key, version])?;
+            }
+            Write::DeleteStatePrefix { connection, prefix } => {
+                self.sql("DELETE FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3")?
+                    .execute(params![connection.number(), prefix, prefix_end(prefix)])?;
+            }
+            Write::PutCallback(row) => {
+                self.sql(
+                    "INSERT OR REPLACE INTO callback(id, connection_id, body) VALUES(?1, ?2, ?3)",
+                )?
+                .execute(params![
+                    row.id,
+                    row.connection.number(),
+                    row.body.as_ref()
+                ])?;
+            }
+            Write::DeleteCallback { connection, id } => {
+                self.sql("DELETE FROM callback WHERE id = ?2 AND connection_id = ?1")?
+                    .execute(params![connection.number(), id])?;
+            }
+            Write::DeleteCallbacks { connection } => self.delete_callbacks(*connection)?,
+            Write::RevokeCallback { connection, nonce } => {
+                self.sql("INSERT OR IGNORE INTO revoked(connection_id, nonce) VALUES(?1, ?2)")?
+                    .execute(params![connection.number(), nonce])?;
+            }
+            Write::PutTask { task, keyed } => {
+                committed
+                    .tasks
+                    .extend(self.put_task(task, *keyed)?.map(TaskChange::Waits));
+            }
+            Write::DeleteTask { id } => {
+                if self
+                    .sql("DELETE FROM task WHERE id = ?1")?
+                    .execute([id.number()])?
+                    > 0
+                {
+                    committed.tasks.push(TaskChange::Gone(*id));
+                }
+            }
+            Write::DeleteTaskByKey { connection, key } => {
+                let found = queries::task_by_key(self.connection, *connection, key)?;
+                if let Some(row) = found {
+                    self.sql("DELETE FROM task WHERE id = ?1")?
+                        .execute([row.id.number()])?;
+                    committed.tasks.push(TaskChange::Gone(row.id));
+                }
+            }
+            Write::DeleteTasks {
+                connection,
+                channel,
+                except,
+                dead,
+            } => {
+                self.delete_tasks(*connection, channel.as_ref(), *except, *dead)?;
+                committed.tasks.push(TaskChange::AllGone {
+                    connection: *connection,
+                    channel: channel.clone(),
+                    except: *except,
+                });
+            }
+            Write::HastenTasks {
+                connection,
+                key_prefix,
+            } => self.hasten_tasks(*connection, key_prefix, committed)?,
+            Write::PutDead(dead) => self.put_dead(dead)?,
+            Write::DeleteDead { id } => {
+                self.sql("DELETE FROM dead WHERE id = ?1")?
+                    .execute([id.number()])?;
+            }
+            Write::PutConnection { row, expect } => {
+                self.put_connection(row, *expect, document(documents)?)?
+            }
+            Write::DeleteConnection { id } => {
+                self.delete_connection(*id)?;
+                committed.tasks.push(TaskChange::AllGone {
+                    connection: *id,
+                    channel: None,
+                    except: None,
+                });
+            }
+            Write::PutChannel { row, expect } => {
+                self.put_channel(row, *expect, document(documents)?)?
+            }
+            Write::DeleteChannel {
+                connection,
+                channel,
+            } => {
+                self.sql("DELETE FROM channel WHERE connection_id = ?1 AND id = ?2")?
+                    .execute(params![connection.number(), channel.as_str()])?;
+            }
+            Write::CountSaved {
+                connection,
+                channel,
+                saved,
+            } => {
+                self.sql(
+                    "UPDATE channel SET saved = saved + ?3 WHERE connection_id = ?1 AND id = ?2",
+                )?
+                .execute(params![
+                    connection.number(),
+                    channel.as_str(),
+                    i64::try_from(*saved).unwrap_or(i64::MAX)
+                ])?;
+            }
+            Write::PutLink { row, expect } => self.put_link(row, *expect, document(documents)?)?,
+            Write::DeleteLink { id } => {
+                self.sql("DELETE FROM note WHERE link_id = ?1")?
+                    .execute([id.number()])?;
+                self.sql("DELETE FROM link WHERE id = ?1")?
+                    .execute([id.number()])?;
+            }
+            Write::PutSource { source, thread } => {
+                self.sql("INSERT OR REPLACE INTO source(source, thread_id) VALUES(?1, ?2)")?
+                    .execute(params![source.as_str(), thread.number()])?;
+            }
+            Write::MergeThreads { from, into } => self.merge_threads(*from, *into)?,
+            Write::PutNote { row, expect } => self.put_note(row, *expect, document(documents)?)?,
+            Write::DeleteNote { id } => {
+                self.sql("DELETE FROM note WHERE id = ?1")?
+                    .execute([id.number()])?;
+            }
+            Write::PutUserThread { row, expect } => self.put_user_thread(row, *expect)?,
+            Write::DeleteUserThread { user, thread } => {
+                self.sql("DELETE FROM user_thread WHERE thread_id = ?1 AND user = ?2")?
+                    .execute(params![thread.number(), user.as_str()])?;
+            }
+            Write::Feed(entry) => committed.feed_end = Some(self.feed(entry)?),
+            Write::PutSetting {
+                name,
+                value: Some(value),
+            } => {
+                self.sql("INSERT OR REPLACE INTO setting(name, value) VALUES(?1, ?2)")?
+                    .execute(params![name, value.as_ref()])?;
+            }
+            Write::PutSetting { name, value: None } => {
+                self.sql("DELETE FROM setting WHERE name = ?1")?
+                    .execute([name])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a task, or does to the one that has its key what `keyed` says. The row that waits now; none if nothing changed.
+    fn put_task(&self, task: &TaskRow, keyed: KeyedTask) -> Applied<Option<TaskRow>> {
+        let holder = match &task.key {
+            Some(key) => queries::task_by_key(self.connection, task.connection, key)?,
+            None => None,
+        };
+        let revision = self.ids.take_one();
+        let row = match (holder, keyed) {
+            (None, _) => TaskRow {
+                run_at: stored_time(task.run_at),
+                revision,
+                ..task.clone()
+            },
+            (Some(_), KeyedTask::Keep) => return Ok(None),
+            (Some(holder), KeyedTask::Replace) => TaskRow {
+                id: holder.id,
+                run_at: stored_time(task.run_at),
+                revision,
+                ..task.clone()
+            },
+            // None is at once, and less than any time.
+            (Some(holder), KeyedTask::Coalesce) => TaskRow {
+                run_at: holder.run_at.min(stored_time(task.run_at)),
+                revision,
+                ..holder
+            },
+        };
+        self.sql(
+            "INSERT INTO task(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             ON CONFLICT(id) DO UPDATE SET connection_id = excluded.connection_id, run_at = excluded.run_at, attempt = excluded.attempt,
+               revision = excluded.revision, key = excluded.key, channel = excluded.channel, priority = excluded.priority,
+               every_ms = excluded.every_ms, payload = excluded.payload, errors = excluded.errors",
+        )?
+        .execute(params![
+            row.id.number(),
+            row.connection.number(),
+            micros(row.run_at),
+            row.attempt,
+            row.revision,
+            row.key,
+            row.channel.as_ref().map(ChannelId::as_str),
+            row.priority.number(),
+            row.every_ms,
+            row.payload.as_ref(),
+            errors_json(&row.errors)?,
+        ])?;
+        Ok(Some(row))
+    }
+
+    /// Walks all tasks: an index by connection would cost every task that is put and done a page,
+    /// for what only happens when a user removes a connection or disables a channel.
+    fn delete_tasks(
+        &self,
+        connection: ConnectionId,
+        channel: Option<&ChannelId>,
+        except: Option<TaskId>,
+        dead: bool,
+    ) -> Applied {
+        let channel = channel.map(ChannelId::as_str);
+        self.sql("DELETE FROM task WHERE connection_id = ?1 AND (?2 IS NULL OR channel = ?2) AND id IS NOT ?3")?
+            .execute(params![connection.number(), channel, except.map(TaskId::number)])?;
+        if dead {
+            self.sql("DELETE FROM dead WHERE connection_id = ?1 AND (?2 IS NULL OR channel = ?2)")?
+                .execute(params![connection.number(), channel])?;
+        }
+        Ok(())
+    }
+
+    fn hasten_tasks(
+        &self,
+        connection: ConnectionId,
+        key_prefix: &str,
+        committed: &mut Committed,
+    ) -> Applied {
+        let waiting = {
+            let mut statement = self.sql(task_sql!(
+                "SELECT " columns " FROM task WHERE connection_id = ?1 AND key IS NOT NULL AND key >= ?2 AND key < ?3
+                 AND run_at IS NOT NULL ORDER BY key"
+            ))?;
+            statement
+                .query_and_then(
+                    params![connection.number(), key_prefix, prefix_end(key_prefix)],
+                    rows::task,
+                )?
+                .collect::<Result<Vec<_>, Fail>>()?
+        };
+        for task in waiting {
+            let row = TaskRow {
+                run_at: None,
+                revision: self.ids.take_one(),
+                ..task
+            };
+            self.sql("UPDATE task SET run_at = NULL, revision = ?2 WHERE id = ?1")?
+                .execute([row.id.number(), row.revision])?;
+            committed.tasks.push(TaskChange::Waits(row));
+        }
+        Ok(())
+    }
+
+    fn put_dead(&self, dead: &DeadTask) -> Applied {
+        let task = &dead.task;
+        self.sql(
+            "INSERT OR REPLACE INTO dead(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors, died_at)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute(params![
+            task.id.number(),
+            task.connection.number(),
+            micros(task.run_at),
+            task.attempt,
+            task.revision,
+            task.key,
+            task.channel.as_ref().map(ChannelId::as_str),
+            task.priority.number(),
+            task.every_ms,
+            task.payload.as_ref(),
+            errors_json(&task.errors)?,
+            dead.died_at.as_microsecond(),
+        ])?;
+        Ok(())
+    }
+
+    fn delete_callbacks(&self, connection: ConnectionId) -> Applied {
+        self.sql("DELETE FROM callback WHERE connection_id = ?1")?
+            .execute([connection.number()])?;
+        self.sql("DELETE FROM revoked WHERE connection_id = ?1")?
+            .execute([connection.number()])?;
+        Ok(())
+    }
+
+    fn put_connection(&self, row: &ConnectionRow, expect: Option<i64>, document: &str) -> Applied {
+        let values = params![
+            row.id.number(),
+            row.connector.as_str(),
+            row.owner.as_str(),
+            row.status.as_str(),
+            version_after(expect),
+            document,
+            expect
+        ];
+        let sql = match expect {
+            None => {
+                "INSERT INTO connection(id, connector, owner, status, version, doc) SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE ?7 IS NULL
+                 ON CONFLICT DO NOTHING"
+            }
+            Some(_) => "UPDATE connection SET connector = ?2, owner = ?3, status = ?4, version = ?5, doc = ?6 WHERE id = ?1 AND version = ?7",
+        };
+        one_or_conflict(self.sql(sql)?.execute(values)?)
+    }
+
+    fn delete_connection(&self, id: ConnectionId) -> Applied {
+        self.delete_callbacks(id)?;
+        self.delete_tasks(id, None, None, true)?;
+        for sql in [
+            "DELETE FROM state WHERE connection_id = ?1",
+            "DELETE FROM channel WHERE connection_id = ?1",
+            // Found by their links, so that a note needs no index by connection.
+            "DELETE FROM note WHERE link_id IN (SELECT id FROM link WHERE connection_id = ?1)",
+            "DELETE FROM link WHERE connection_id = ?1",
+            "DELETE FROM connection WHERE id = ?1",
+        ] {
+            self.sql(sql)?.execute([id.number()])?;
+        }
+        Ok(())
+    }
+
+    fn put_channel(&self, row: &ChannelRow, expect: Option<i64>, document: &str) -> Applied {
+        let values = params![
+            row.connection.number(),
+            row.channel.id.as_str(),
+            i64::try_from(row.sync.saved).unwrap_or(i64::MAX),
+            version_after(expect),
+            document,
+            expect
+        ];
+        let sql = match expect {
+            None => {
+                "INSERT INTO channel(connection_id, id, saved, version, doc) SELECT ?1, ?2, ?3, ?4, ?5 WHERE ?6 IS NULL
+                 ON CONFLICT DO NOTHING"
+            }
+            Some(_) => "UPDATE channel SET saved = ?3, version = ?4, doc = ?5 WHERE connection_id = ?1 AND id = ?2 AND version = ?6",
+        };
+        one_or_conflict(self.sql(sql)?.execute(values)?)
+    }
+
+    fn put_link(&self, row: &LinkRow, expect: Option<i64>, document: &str) -> Applied {
+        let link = &row.link;
+        let values = params![
+            link.id.number(),
+            row.connection.number(),
+            link.source.as_str(),
+            link.thread.number(),
+            link.channel.as_str(),
+            link.link_type.as_str(),
+            link.status
+                .as_ref()
+                .map(connector_core::id::StatusId::as_str),
+            link.occurred_at.as_microsecond(),
+            link.updated_at.as_microsecond(),
+            link.archived,
+            version_after(expect),
+            document,
+            expect
+        ];
+        if expect.is_none() {
+            return one_or_conflict(
+                self.sql(
+                    "INSERT INTO link(id, connection_id, source, thread_id, channel, type, status, occurred_at, updated_at, archived, version, doc)
+                     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 WHERE ?13 IS NULL ON CONFLICT DO NOTHING",
+                )?
+                .execute(values)?,
+            );
+        }
+        // Naming a column writes its indexes anew, so those that hardly ever change are not named.
+        let usual = self
+            .sql(
+                "UPDATE link SET channel = ?5, type = ?6, status = ?7, occurred_at = ?8, updated_at = ?9, archived = ?10, version = ?11, doc = ?12
+                 WHERE id = ?1 AND version = ?13 AND connection_id = ?2 AND source = ?3 AND thread_id = ?4",
+            )?
+            .execute(values)?;
+        if usual == 1 {
+            return Ok(());
+        }
+        one_or_conflict(
+            self.sql(
+                "UPDATE OR IGNORE link SET connection_id = ?2, source = ?3, thread_id = ?4, channel = ?5, type = ?6, status = ?7,
+                 occurred_at = ?8, updated_at = ?9, archived = ?10, version = ?11, doc = ?12 WHERE id = ?1 AND version = ?13",
+            )?
+            .execute(values)?,
+        )
+    }
+
+    fn put_note(&self, row: &NoteRow, expect: Option<i64>, document: &str) -> Applied {
+        let note = &row.note;
+        let values = params![
+            note.id.number(),
+            row.connection.number(),
+            note.link.number(),
+            note.key.as_ref().map(connector_core::id::NoteKey::as_str),
+            note.occurred_at.as_microsecond(),
+            version_after(expect),
+            row.baseline,
+            document,
+            expect
+        ];
+        if expect.is_none() {
+            return one_or_conflict(
+                self.sql(
+                    "INSERT INTO note(id, connection_id, link_id, key, occurred_at, version, baseline, doc)
+                     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?9 IS NULL ON CONFLICT DO NOTHING",
+                )?
+                .execute(values)?,
+            );
+        }
+        let usual = self
+            .sql(
+                "UPDATE note SET occurred_at = ?5, version = ?6, baseline = ?7, doc = ?8
+                 WHERE id = ?1 AND version = ?9 AND connection_id = ?2 AND link_id = ?3 AND key IS ?4",
+            )?
+            .execute(values)?;
+        if usual == 1 {
+            return Ok(());
+        }
+        one_or_conflict(
+            self.sql(
+                "UPDATE OR IGNORE note SET connection_id = ?2, link_id = ?3, key = ?4, occurred_at = ?5, version = ?6, baseline = ?7, doc = ?8
+                 WHERE id = ?1 AND version = ?9",
+            )?
+            .execute(values)?,
+        )
+    }
+
+    fn put_user_thread(&self, row: &UserThreadRow, expect: Option<i64>) -> Applied {
+        let values = params![
+            row.thread.number(),
+            row.user.as_str(),
+            row.unread,
+            row.todo,
+            row.todo_date.map(|date| date.to_string()),
+            row.archived,
+            version_after(expect),
+            expect
+        ];
+        let sql = match expect {
+            None => {
+                "INSERT INTO user_thread(thread_id, user, unread, todo, todo_date, archived, version)
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?8 IS NULL ON CONFLICT DO NOTHING"
+            }
+            Some(_) => {
+                "UPDATE user_thread SET unread = ?3, todo = ?4, todo_date = ?5, archived = ?6, version = ?7
+                 WHERE thread_id = ?1 AND user = ?2 AND version = ?8"
+            }
+        };
+        one_or_conflict(self.sql(sql)?.execute(values)?)
+    }
+
+    fn merge_threads(&self, from: ThreadId, into: ThreadId) -> Applied {
+        let from = queries::current_thread(self.connection, from)?;
+        let into = queries::current_thread(self.connection, into)?;
+        if from == into {
+            return Ok(());
+        }
+        let (from, into, name) = (from.number(), into.number(), into.to_string());
+        // The versions grow, so that a dispatch that read one of them in the old thread cannot put it back there.
+        self.sql(
+            "UPDATE note SET doc = json_set(doc, '$.thread', ?2), version = version + 1
+             WHERE link_id IN (SELECT id FROM link WHERE thread_id = ?1)",
+        )?
+        .execute(params![from, name])?;
+        self.sql("UPDATE link SET thread_id = ?2, doc = json_set(doc, '$.thread', ?3), version = version + 1 WHERE thread_id = ?1")?
+            .execute(params![from, into, name])?;
+        self.sql("UPDATE source SET thread_id = ?2 WHERE thread_id = ?1")?
+            .execute([from, into])?;
+        self.sql("UPDATE thread_alias SET into_id = ?2 WHERE into_id = ?1")?
+            .execute([from, into])?;
+        self.sql("INSERT INTO thread_alias(from_id, into_id) VALUES(?1, ?2)")?
+            .execute([from, into])?;
+        self.sql("UPDATE OR IGNORE user_thread SET thread_id = ?2 WHERE thread_id = ?1")?
+            .execute([from, into])?;
+        self.sql("DELETE FROM user_thread WHERE thread_id = ?1")?
+            .execute([from])?;
+        Ok(())
+    }
+
+    fn feed(&mut self, entry: &FeedEntry) -> Applied<u64> {
+        let position = *self.feed_end + 1;
+        self.sql("INSERT INTO feed(position, kind, connection_id, ref) VALUES(?1, ?2, ?3, ?4)")?
+            .execute(params![
+                i64::try_from(position).unwrap_or(i64::MAX),
+                entry.kind.as_str(),
+                entry.connection.map(ConnectionId::number),
+                entry.id
+            ])?;
+        *self.feed_end = position;
+        Ok(position)
+    }
+}
+
+fn version_after(expect: Option<i64>) -> i64 {
+    expect.unwrap_or(0) + 1
+}
+
+fn one_or_conflict(changed: usize) -> Applied {
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(CommitError::RecordConflict.into())
+    }
+}
+
+/// The document of the write at hand; made when the set was handed in.
+fn document<'d>(documents: &mut impl Iterator<Item = &'d str>) -> Result<&'d str, Fail> {
+    documents
+        .next()
+        .ok_or_else(|| Fail::Damaged("a set has fewer documents than rows".to_owned()))
+}

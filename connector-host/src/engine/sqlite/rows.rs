@@ -1,0 +1,209 @@
+//! Rows of the port to and from columns.
+
+use bytes::Bytes;
+use connector_core::engine::{
+    CallbackRow, ChannelRow, ConnectionRow, DeadTask, FeedEntry, FeedKind, LinkRow, NoteRow,
+    StateValue, TaskError, TaskPriority, TaskRow, UserThreadRow, Write, WriteSet,
+};
+use connector_core::id::{ChannelId, ConnectionId, TaskId, ThreadId, UserId};
+use jiff::Timestamp;
+use rusqlite::Row;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::fail::Fail;
+
+/// The time as it is stored, and as it comes back.
+pub(super) fn micros(at: Option<Timestamp>) -> Option<i64> {
+    at.map(|at| at.as_microsecond())
+}
+
+fn time(micros: i64) -> Result<Timestamp, Fail> {
+    Timestamp::from_microsecond(micros).map_err(|error| Fail::Damaged(error.to_string()))
+}
+
+fn optional_time(micros: Option<i64>) -> Result<Option<Timestamp>, Fail> {
+    micros.map(time).transpose()
+}
+
+/// The time without what is not stored of it.
+pub(super) fn stored_time(at: Option<Timestamp>) -> Option<Timestamp> {
+    at.map(|at| Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
+}
+
+fn parse<T: DeserializeOwned>(row: &Row<'_>, column: usize, what: &str) -> Result<T, Fail> {
+    let text = row
+        .get_ref(column)?
+        .as_str()
+        .map_err(|error| Fail::Damaged(format!("a {what} is no text: {error}")))?;
+    serde_json::from_str(text)
+        .map_err(|error| Fail::Damaged(format!("a {what} cannot be read: {error}")))
+}
+
+fn blob(row: &Row<'_>, column: usize) -> Result<Bytes, Fail> {
+    let bytes = row
+        .get_ref(column)?
+        .as_blob()
+        .map_err(|error| Fail::Damaged(format!("a value is no blob: {error}")))?;
+    Ok(Bytes::copy_from_slice(bytes))
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// The documents of a set, in the order of its writes, and about how many bytes the whole set has.
+///
+/// They are written by the caller's thread, not by the one writer.
+pub(super) fn documents(set: &WriteSet) -> Result<(Vec<String>, usize), serde_json::Error> {
+    let mut documents = Vec::new();
+    let mut bytes = 64;
+    for write in &set.writes {
+        let mut add = |document: String| {
+            bytes += document.len();
+            documents.push(document);
+        };
+        match write {
+            Write::PutLink { row, .. } => add(json(&row.link)?),
+            Write::PutNote { row, .. } => add(json(&row.note)?),
+            Write::PutConnection { row, .. } => add(json(row)?),
+            Write::PutChannel { row, .. } => add(json(row)?),
+            Write::PutState { value, .. } => bytes += value.len(),
+            Write::PutCallback(row) => bytes += row.body.len(),
+            Write::PutTask { task, .. } => bytes += task.payload.len(),
+            _ => {}
+        }
+        bytes += 64;
+    }
+    Ok((documents, bytes))
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
+    serde_json::to_string(value)
+}
+
+/// The errors as they are stored; none if there are none.
+pub(super) fn errors_json(errors: &[TaskError]) -> Result<Option<String>, Fail> {
+    if errors.is_empty() {
+        return Ok(None);
+    }
+    json(&errors)
+        .map(Some)
+        .map_err(|error| Fail::Damaged(format!("the errors of a task cannot be stored: {error}")))
+}
+
+/// Columns: those of [`task_sql`](super::queries::task_sql).
+pub(super) fn task(row: &Row<'_>) -> Result<TaskRow, Fail> {
+    Ok(TaskRow {
+        id: TaskId::from_number(row.get(0)?),
+        connection: ConnectionId::from_number(row.get(1)?),
+        run_at: optional_time(row.get(2)?)?,
+        attempt: row.get(3)?,
+        revision: row.get(4)?,
+        key: row.get(5)?,
+        channel: row.get::<_, Option<String>>(6)?.map(ChannelId::new),
+        priority: TaskPriority::from_number(row.get(7)?),
+        every_ms: row.get(8)?,
+        payload: blob(row, 9)?,
+        errors: if row.get_ref(10)? == rusqlite::types::ValueRef::Null {
+            Vec::new()
+        } else {
+            parse(row, 10, "task's error")?
+        },
+    })
+}
+
+/// Columns: those of [`task_sql`](super::queries::task_sql), `died_at`.
+pub(super) fn dead(row: &Row<'_>) -> Result<DeadTask, Fail> {
+    Ok(DeadTask {
+        task: task(row)?,
+        died_at: time(row.get(11)?)?,
+    })
+}
+
+/// Columns: `connection_id`, `version`, `doc`.
+pub(super) fn link(row: &Row<'_>) -> Result<LinkRow, Fail> {
+    Ok(LinkRow {
+        connection: ConnectionId::from_number(row.get(0)?),
+        version: row.get(1)?,
+        link: parse(row, 2, "link")?,
+    })
+}
+
+/// Columns: `connection_id`, `version`, `doc`, `baseline`.
+pub(super) fn note(row: &Row<'_>) -> Result<NoteRow, Fail> {
+    Ok(NoteRow {
+        connection: ConnectionId::from_number(row.get(0)?),
+        version: row.get(1)?,
+        note: parse(row, 2, "note")?,
+        baseline: row.get(3)?,
+    })
+}
+
+/// Columns: `version`, `doc`.
+pub(super) fn connection(row: &Row<'_>) -> Result<ConnectionRow, Fail> {
+    let mut found: ConnectionRow = parse(row, 1, "connection")?;
+    found.version = row.get(0)?;
+    Ok(found)
+}
+
+/// Columns: `version`, `saved`, `doc`.
+pub(super) fn channel(row: &Row<'_>) -> Result<ChannelRow, Fail> {
+    let mut found: ChannelRow = parse(row, 2, "channel")?;
+    found.version = row.get(0)?;
+    found.sync.saved = count(row.get(1)?);
+    Ok(found)
+}
+
+/// Columns: `id`, `connection_id`, `body`.
+pub(super) fn callback(row: &Row<'_>) -> Result<CallbackRow, Fail> {
+    Ok(CallbackRow {
+        id: row.get(0)?,
+        connection: ConnectionId::from_number(row.get(1)?),
+        body: blob(row, 2)?,
+    })
+}
+
+/// Columns: `key`, `version`, `value`; the last two.
+pub(super) fn state(row: &Row<'_>) -> Result<StateValue, Fail> {
+    Ok(StateValue {
+        version: row.get(1)?,
+        value: blob(row, 2)?,
+    })
+}
+
+/// Columns: `name`, `value`.
+pub(super) fn setting(row: &Row<'_>) -> Result<(String, Bytes), Fail> {
+    Ok((row.get(0)?, blob(row, 1)?))
+}
+
+/// Columns: `thread_id`, `user`, `unread`, `todo`, `todo_date`, `archived`, `version`.
+pub(super) fn user_thread(row: &Row<'_>) -> Result<UserThreadRow, Fail> {
+    let date: Option<String> = row.get(4)?;
+    Ok(UserThreadRow {
+        thread: ThreadId::from_number(row.get(0)?),
+        user: UserId::new(row.get::<_, String>(1)?),
+        unread: row.get(2)?,
+        todo: row.get(3)?,
+        todo_date: date
+            .map(|date| {
+                date.parse()
+                    .map_err(|error: jiff::Error| Fail::Damaged(error.to_string()))
+            })
+            .transpose()?,
+        archived: row.get(5)?,
+        version: row.get(6)?,
+    })
+}
+
+/// Columns: `position`, `kind`, `connection_id`, `ref`.
+pub(super) fn feed_entry(row: &Row<'_>) -> Result<FeedEntry, Fail> {
+    let kind: String = row.get(1)?;
+    Ok(FeedEntry {
+        position: count(row.get(0)?),
+        kind: FeedKind::from_word(&kind)
+            .ok_or_else(|| Fail::Damaged(format!("a feed entry is about a `{kind}`")))?,
+        connection: row.get::<_, Option<i64>>(2)?.map(ConnectionId::from_number),
+        id: row.get(3)?,
+    })
+}

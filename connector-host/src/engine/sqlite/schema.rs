@@ -1,0 +1,197 @@
+//! The tables, and how a database comes from an older version of them to the newest.
+//!
+//! Tables with much traffic are append-shaped: their key is an id that grows, so that the rows of
+//! a group of commits share pages, whosever they are. An index costs a page per connection and
+//! group instead, so each has to serve a look-up that is not rare. Deleting a connection, or the
+//! tasks of a channel, is rare, and walks `task` and `callback` whole.
+//!
+//! Times are microseconds since 1970; documents are JSON text, to be read with standard tools.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::fail::Fail;
+
+/// Tells our files from those of other programs: `Conn`.
+pub(super) const APPLICATION_ID: i32 = 0x436f_6e6e;
+
+/// The text of each step from one version to the next. A step that was released never changes.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE meta(
+  name TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE setting(
+  name TEXT PRIMARY KEY,
+  value BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE connection(
+  id INTEGER PRIMARY KEY,
+  connector TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  status TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  doc TEXT NOT NULL
+);
+CREATE INDEX connection_owner ON connection(owner);
+
+CREATE TABLE channel(
+  connection_id INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  saved INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  doc TEXT NOT NULL,
+  PRIMARY KEY(connection_id, id)
+) WITHOUT ROWID;
+
+CREATE TABLE state(
+  connection_id INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  value BLOB NOT NULL,
+  PRIMARY KEY(connection_id, key)
+) WITHOUT ROWID;
+
+CREATE TABLE callback(
+  id INTEGER PRIMARY KEY,
+  connection_id INTEGER NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE TABLE revoked(
+  connection_id INTEGER NOT NULL,
+  nonce TEXT NOT NULL,
+  PRIMARY KEY(connection_id, nonce)
+) WITHOUT ROWID;
+
+CREATE TABLE task(
+  id INTEGER PRIMARY KEY,
+  connection_id INTEGER NOT NULL,
+  run_at INTEGER,
+  attempt INTEGER NOT NULL,
+  revision INTEGER NOT NULL,
+  key TEXT,
+  channel TEXT,
+  priority INTEGER NOT NULL,
+  every_ms INTEGER,
+  payload BLOB NOT NULL,
+  errors TEXT
+);
+CREATE INDEX task_due ON task(run_at) WHERE run_at IS NOT NULL;
+CREATE UNIQUE INDEX task_key ON task(connection_id, key) WHERE key IS NOT NULL;
+
+CREATE TABLE dead(
+  id INTEGER PRIMARY KEY,
+  connection_id INTEGER NOT NULL,
+  run_at INTEGER,
+  attempt INTEGER NOT NULL,
+  revision INTEGER NOT NULL,
+  key TEXT,
+  channel TEXT,
+  priority INTEGER NOT NULL,
+  every_ms INTEGER,
+  payload BLOB NOT NULL,
+  errors TEXT,
+  died_at INTEGER NOT NULL
+);
+CREATE INDEX dead_connection ON dead(connection_id);
+
+CREATE TABLE link(
+  id INTEGER PRIMARY KEY,
+  connection_id INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  thread_id INTEGER NOT NULL,
+  channel TEXT NOT NULL,
+  type TEXT NOT NULL,
+  status TEXT,
+  occurred_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  archived INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  doc TEXT NOT NULL
+);
+CREATE UNIQUE INDEX link_source ON link(source, connection_id);
+CREATE INDEX link_thread ON link(thread_id);
+CREATE INDEX link_updated ON link(connection_id, updated_at);
+
+CREATE TABLE note(
+  id INTEGER PRIMARY KEY,
+  connection_id INTEGER NOT NULL,
+  link_id INTEGER NOT NULL,
+  key TEXT,
+  occurred_at INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  baseline TEXT,
+  doc TEXT NOT NULL
+);
+CREATE UNIQUE INDEX note_key ON note(link_id, key);
+
+CREATE TABLE source(
+  source TEXT PRIMARY KEY,
+  thread_id INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX source_thread ON source(thread_id);
+
+CREATE TABLE thread_alias(
+  from_id INTEGER PRIMARY KEY,
+  into_id INTEGER NOT NULL
+);
+CREATE INDEX thread_alias_into ON thread_alias(into_id);
+
+CREATE TABLE user_thread(
+  thread_id INTEGER NOT NULL,
+  user TEXT NOT NULL,
+  unread INTEGER NOT NULL,
+  todo INTEGER NOT NULL,
+  todo_date TEXT,
+  archived INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  PRIMARY KEY(thread_id, user)
+) WITHOUT ROWID;
+
+CREATE TABLE feed(
+  position INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  connection_id INTEGER,
+  ref TEXT NOT NULL
+);
+
+INSERT INTO meta(name, value) VALUES('next_id', 1), ('clean', 1);
+"];
+
+/// The version that the migrations lead to.
+pub(super) fn newest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// The version of a database, zero for one without tables.
+pub(super) fn version(connection: &Connection) -> Result<u32, Fail> {
+    let tables: i64 =
+        connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    let version: i64 = connection.query_row(
+        "SELECT value FROM meta WHERE name = 'schema_version'",
+        [],
+        |row| row.get(0),
+    )?;
+    u32::try_from(version).map_err(|_| Fail::Damaged(format!("its schema version is {version}")))
+}
+
+/// Takes every step from `version` on, each whole or not at all.
+pub(super) fn migrate(connection: &mut Connection, version: u32) -> Result<(), Fail> {
+    for (step, next) in MIGRATIONS.iter().zip(1_u32..).skip(version as usize) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if next == 1 {
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        }
+        transaction.execute_batch(step)?;
+        transaction.execute(
+            "INSERT OR REPLACE INTO meta(name, value) VALUES('schema_version', ?1)",
+            [next],
+        )?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

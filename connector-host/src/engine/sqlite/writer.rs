@@ -1,0 +1,355 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+
+use connector_core::engine::{CommitError, Committed, EngineError, EngineResult, WriteSet};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::apply::{Apply, needs_savepoint};
+use super::fail::{Fail, Refusal};
+use super::ids::Ids;
+use super::lock::LockFile;
+
+/// More sets than this in one transaction save nothing more (storage.md, 2).
+const GROUP_SETS: usize = 512;
+/// More than this would make those that wait for the group wait long.
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+type Outcome = Result<Committed, CommitError>;
+
+/// A set that is to be committed.
+pub(super) struct Job {
+    pub(super) set: WriteSet,
+    pub(super) documents: Vec<String>,
+    pub(super) bytes: usize,
+    pub(super) answer: oneshot::Sender<Outcome>,
+}
+
+/// What the writer is asked to do.
+pub(super) enum Message {
+    Commit(Job),
+    /// Stores a new bound of the ids.
+    ReserveIds,
+    /// Ends, after what was sent before; as a proper close, if someone waits for one.
+    Stop(Option<oneshot::Sender<EngineResult<()>>>),
+}
+
+/// What the writer has done since the store was opened.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) commits: AtomicU64,
+    pub(super) sets: AtomicU64,
+    pub(super) wal_pages: AtomicU64,
+    pub(super) checkpoints: AtomicU64,
+}
+
+/// The one thread that writes.
+///
+/// It commits what waits as one group: what arrived while the disk was busy with the group before.
+/// So nothing waits for a timer, and the more there is to do, the more goes into one wait for the disk.
+pub(super) struct Writer {
+    pub(super) database: Arc<str>,
+    pub(super) connection: Connection,
+    pub(super) ids: Arc<Ids>,
+    pub(super) lock: Arc<LockFile>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) feed_end: u64,
+    /// Pages in the write-ahead log after the last commit; -1 when that was looked at. SQLite tells it.
+    pub(super) log_pages: Arc<AtomicI64>,
+    pub(super) log: Log,
+}
+
+/// How full the write-ahead log is.
+pub(super) struct Log {
+    /// Pages after the last commit.
+    pages: i64,
+    /// From this many pages on they are moved to the database.
+    limit: i64,
+    /// At this many pages it is tried next.
+    next_try: i64,
+}
+
+impl Log {
+    pub(super) fn new(limit: i64) -> Self {
+        Self {
+            pages: 0,
+            limit,
+            next_try: limit,
+        }
+    }
+}
+
+impl Writer {
+    /// Serves until it is told to stop.
+    pub(super) fn run(mut self, waiting: Receiver<Message>) {
+        let mut group = Vec::with_capacity(GROUP_SETS);
+        let stop = loop {
+            let Ok(mut message) = waiting.recv() else {
+                break None;
+            };
+            let mut reserve = false;
+            let mut bytes = 0;
+            let stop = loop {
+                match message {
+                    Message::Commit(job) => {
+                        bytes += job.bytes;
+                        group.push(job);
+                    }
+                    Message::ReserveIds => reserve = true,
+                    Message::Stop(answer) => break Some(answer),
+                }
+                if group.len() >= GROUP_SETS || bytes >= GROUP_BYTES {
+                    break None;
+                }
+                match waiting.try_recv() {
+                    Ok(next) => message = next,
+                    Err(_) => break None,
+                }
+            };
+            if !group.is_empty() || reserve {
+                self.commit_group(&mut group);
+            }
+            if let Some(answer) = stop {
+                break answer;
+            }
+        };
+        self.end(stop);
+    }
+
+    fn end(self, answer: Option<oneshot::Sender<EngineResult<()>>>) {
+        let marked = match &answer {
+            Some(_) => self.mark_clean(),
+            None => Ok(()),
+        };
+        let Self {
+            database,
+            connection,
+            lock,
+            ..
+        } = self;
+        // The last connection that closes moves the log to the database and removes it.
+        let closed = connection.close().map_err(|(_, error)| Fail::from(error));
+        let released = lock.release().map_err(|error| {
+            EngineError::Failed(format!(
+                "{database}: its lock file cannot be released: {error}"
+            ))
+        });
+        let ended = marked
+            .and(closed)
+            .map_err(|fail| fail.into_engine(&database))
+            .and(released);
+        match answer {
+            Some(answer) => {
+                if answer.send(ended).is_err() {
+                    tracing::debug!(%database, "nobody waited for the database to close");
+                }
+            }
+            None => {
+                if let Err(error) = ended {
+                    tracing::warn!(%error, "the database was not closed properly");
+                }
+            }
+        }
+    }
+
+    fn mark_clean(&self) -> Result<(), Fail> {
+        self.begin()?;
+        let stored = self
+            .store_bound(self.ids.next())
+            .and_then(|()| {
+                Ok(self
+                    .connection
+                    .execute("UPDATE meta SET value = 1 WHERE name = 'clean'", [])?)
+            })
+            .and_then(|_| self.commit());
+        if stored.is_err() {
+            self.roll_back();
+        }
+        stored
+    }
+
+    /// Commits these sets as one transaction, and answers each.
+    fn commit_group(&mut self, group: &mut Vec<Job>) {
+        // Rows of one connection are neighbours: together, they share pages. Its own sets stay in their order.
+        group.sort_by_key(|job| job.set.connection);
+        match self.try_group(group) {
+            Ok(outcomes) => {
+                for (job, outcome) in group.drain(..).zip(outcomes) {
+                    answer(job, outcome);
+                }
+            }
+            Err(fail) if group.len() > 1 && !fail.concerns_all() => {
+                tracing::debug!(%fail, "a group of commits failed: each alone");
+                for job in group.drain(..) {
+                    let alone = std::slice::from_ref(&job);
+                    let outcome = match self.try_group(alone) {
+                        Ok(outcomes) => outcomes
+                            .into_iter()
+                            .next()
+                            .unwrap_or_else(|| Ok(Committed::default())),
+                        Err(fail) => Err(fail.into_engine(&self.database).into()),
+                    };
+                    answer(job, outcome);
+                }
+            }
+            Err(fail) => {
+                let error = fail.into_engine(&self.database);
+                tracing::error!(%error, sets = group.len(), "a group of commits failed");
+                for job in group.drain(..) {
+                    answer(job, Err(error.clone().into()));
+                }
+            }
+        }
+        // After the answers: nobody has to wait for it.
+        self.checkpoint_if_full();
+    }
+
+    /// Commits these sets, and says what became of each; or stores nothing at all.
+    fn try_group(&mut self, group: &[Job]) -> Result<Vec<Outcome>, Fail> {
+        let feed_end = self.feed_end;
+        let stored = self.begin().and_then(|()| self.apply_and_commit(group));
+        if stored.is_err() {
+            self.ids.answered(None);
+            self.feed_end = feed_end;
+            self.roll_back();
+        }
+        stored
+    }
+
+    fn apply_and_commit(&mut self, group: &[Job]) -> Result<Vec<Outcome>, Fail> {
+        let mut outcomes = Vec::with_capacity(group.len());
+        let mut accepted = 0;
+        for job in group {
+            let outcome = match self.apply(job) {
+                Ok(committed) => Ok(committed),
+                Err(Refusal::Refused(error)) => Err(error),
+                Err(Refusal::Fail(fail)) => return Err(fail),
+            };
+            accepted += u64::from(outcome.is_ok());
+            outcomes.push(outcome);
+        }
+        let bound = self.ids.new_bound();
+        if let Some(bound) = bound {
+            self.store_bound(bound)?;
+        }
+        self.commit()?;
+        self.ids.answered(bound);
+        self.tally.sets.fetch_add(accepted, Ordering::Relaxed);
+        self.count_pages();
+        Ok(outcomes)
+    }
+
+    fn apply(&mut self, job: &Job) -> Result<Committed, Refusal> {
+        let guarded = needs_savepoint(&job.set);
+        let feed_end = self.feed_end;
+        if guarded {
+            self.connection
+                .prepare_cached("SAVEPOINT one")?
+                .execute([])?;
+        }
+        let mut apply = Apply {
+            connection: &self.connection,
+            ids: &self.ids,
+            feed_end: &mut self.feed_end,
+        };
+        let applied = apply.set(&job.set, &job.documents);
+        match &applied {
+            Ok(_) if guarded => {
+                self.connection.prepare_cached("RELEASE one")?.execute([])?;
+            }
+            Err(Refusal::Refused(_)) if guarded => {
+                self.feed_end = feed_end;
+                self.connection
+                    .prepare_cached("ROLLBACK TO one")?
+                    .execute([])?;
+                self.connection.prepare_cached("RELEASE one")?.execute([])?;
+            }
+            // Without a savepoint, a refusal comes before anything is written.
+            _ => {}
+        }
+        applied
+    }
+
+    fn store_bound(&self, bound: i64) -> Result<(), Fail> {
+        self.connection
+            .prepare_cached("UPDATE meta SET value = ?1 WHERE name = 'next_id'")?
+            .execute([bound])?;
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<(), Fail> {
+        self.connection
+            .prepare_cached("BEGIN IMMEDIATE")?
+            .execute([])?;
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), Fail> {
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    /// After some failures SQLite has rolled back already.
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction cannot be rolled back");
+        }
+    }
+
+    fn count_pages(&mut self) {
+        let pages = self.log_pages.swap(-1, Ordering::Relaxed);
+        if pages < 0 {
+            return;
+        }
+        // The log starts anew once all of it is in the database and nobody reads from it.
+        let written = if pages > self.log.pages {
+            pages - self.log.pages
+        } else {
+            pages
+        };
+        if pages <= self.log.pages {
+            self.log.next_try = self.log.limit;
+        }
+        self.log.pages = pages;
+        self.tally.commits.fetch_add(1, Ordering::Relaxed);
+        self.tally
+            .wal_pages
+            .fetch_add(u64::try_from(written).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn checkpoint_if_full(&mut self) {
+        if self.log.pages < self.log.next_try {
+            return;
+        }
+        // A reader may hold a part back; not to pay for the attempt at each commit, the next is a while later.
+        self.log.next_try = self.log.pages + self.log.limit / 4;
+        match self
+            .connection
+            .wal_checkpoint_v2(Some("main"), rusqlite::wal::CheckpointMode::PASSIVE)
+        {
+            Ok(_) => {
+                self.tally.checkpoints.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::warn!(%error, database = %self.database, "the write-ahead log stays where it is")
+            }
+        }
+    }
+}
+
+fn answer(job: Job, outcome: Outcome) {
+    if job.answer.send(outcome).is_err() {
+        tracing::trace!("nobody waits for a commit any more");
+    }
+}
+
+/// The write-ahead log of a database.
+pub(super) fn log_path(database: &std::path::Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-wal");
+    path.into()
+}
