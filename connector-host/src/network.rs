@@ -141,7 +141,7 @@ impl HttpClient {
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
             Some(Host::Domain(_)) | None => None,
         };
-        if let Some(address) = None::<IpAddr> {
+        if let Some(address) = address.filter(|address| !self.addresses.allows(*address)) {
             return Err(TransportError::PrivateAddress {
                 host: address.to_string(),
                 address: address.to_string(),
