@@ -50,7 +50,9 @@ const fn option(options: &OptionsDeclaration, name: &str) -> Option<&'static Fie
 
 const fn same(left: &str, right: &str) -> bool {
     let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
-    while let (Some((one, left_rest)), Some((other, right_rest))) = (left.split_first(), right.split_first()) {
+    while let (Some((one, left_rest)), Some((other, right_rest))) =
+        (left.split_first(), right.split_first())
+    {
         if *one != *other {
             return false;
         }

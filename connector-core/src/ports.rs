@@ -49,3 +49,30 @@ pub struct Ports {
     pub vault: Arc<dyn Vault>,
     pub credentials: Arc<dyn Credentials>,
 }
+
+/// What access tokens are sealed for.
+pub(crate) const CREDENTIAL_PURPOSE: &str = "credential";
+
+/// Credentials that are stored as they are used: the access token, sealed in the connection's row.
+pub struct SealedCredentials {
+    vault: Arc<dyn Vault>,
+}
+
+impl SealedCredentials {
+    /// Opens them with this vault.
+    pub fn new(vault: Arc<dyn Vault>) -> Self {
+        Self { vault }
+    }
+}
+
+impl Credentials for SealedCredentials {
+    fn token<'a>(&'a self, connection: &'a ConnectionRow) -> BoxFuture<'a, Result<Option<Secret>>> {
+        let token = connection.credential.as_ref().map(|sealed| {
+            let plain = self.vault.open(CREDENTIAL_PURPOSE, sealed).map_err(|error| {
+                crate::error::Error::needs_reauth("the stored credential cannot be opened: connect the account again").with_source(error)
+            })?;
+            Ok(Secret::new(String::from_utf8_lossy(&plain)))
+        });
+        Box::pin(async move { token.transpose() })
+    }
+}

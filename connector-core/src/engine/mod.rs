@@ -115,6 +115,13 @@ pub struct LinkQuery {
     pub limit: usize,
 }
 
+impl LinkQuery {
+    /// The newest links of all connections, at most this many; narrow it by its fields.
+    pub fn all(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+}
+
 /// What to list of the tasks.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -125,6 +132,13 @@ pub struct TaskQuery {
     pub after: Option<TaskId>,
     /// At most this many.
     pub limit: usize,
+}
+
+impl TaskQuery {
+    /// The first tasks of all connections, at most this many; narrow it by its fields.
+    pub fn all(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
 }
 
 /// How much work there is in the store.

@@ -3,8 +3,10 @@
 
 mod clock;
 pub mod engine_conformance;
+mod host;
 mod memory;
 
 pub use clock::VirtualClock;
 pub use engine_conformance::{TestStore, engine_conformance};
+pub use host::{FakeService, TestHost};
 pub use memory::{Fault, MemoryEngine};

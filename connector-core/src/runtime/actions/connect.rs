@@ -14,6 +14,7 @@ use crate::engine::{
 use crate::error::{Error, ErrorKind};
 use crate::id::{ChannelId, ConnectionId, ConnectorId, TaskId, UserId, WorkspaceId};
 use crate::model::{Account, Authorization, Channel, LinkFilter};
+use crate::ports::CREDENTIAL_PURPOSE;
 use crate::records::{RecordIntent, enable_writes, new_channel, with_parents, work_task};
 use crate::registry::RegisteredConnector;
 use crate::runtime::connections::{ActiveConnection, Unavailable};
@@ -25,9 +26,6 @@ use crate::work::Work;
 
 /// How often the host looks for channels that are new or gone.
 const CHANNELS_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
-
-/// What a credential is sealed for.
-pub(crate) const CREDENTIAL_PURPOSE: &str = "credential";
 
 /// A connection to make.
 #[derive(Debug, Clone)]
