@@ -83,7 +83,8 @@ pub(super) fn item(
             let plain = is_plain(&item.ident, &item.generics, errors);
             let link_type = declaration(&item.ident, &item.attrs, statuses, args, errors);
             add_derives(&mut item.attrs, copies && plain);
-            plain.then_some(link_type)
+            // Without `Copy` the impl would be a second error for the same mistake.
+            (plain && copies).then_some(link_type)
         }
         Item::Struct(item) => {
             let name = &item.ident;

@@ -1,0 +1,335 @@
+//! What callbacks become: a message struct for each, and one function that runs them.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{LitStr, Type};
+
+use crate::callback::model::{Argument, ArgumentDefault, Callback, Work};
+use crate::docs;
+use crate::item::respan;
+use crate::paths::Paths;
+
+/// The messages, each with what makes it a callback.
+pub(crate) fn messages(callbacks: &[Callback], self_ty: &Type, paths: &Paths) -> TokenStream {
+    callbacks
+        .iter()
+        .map(|callback| message(callback, self_ty, paths))
+        .collect()
+}
+
+fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
+    let Callback {
+        cfgs,
+        message,
+        name,
+        output,
+        ..
+    } = callback;
+    let private = paths.private();
+    let definition = if callback.arguments.is_empty() {
+        unit(callback, paths)
+    } else {
+        fields(callback, paths)
+    };
+    let input = callback
+        .input
+        .as_ref()
+        .map_or_else(|| quote!(()), Type::to_token_stream);
+    let channel = callback.channel().map(|channel| {
+        let body = if callback.is_work() {
+            // The type is the author's word for it: if it is another one, that is where the mistake is.
+            let this = quote_spanned!(channel.ty.span()=> &self.channel);
+            quote!(::core::option::Option::Some(#this))
+        } else {
+            quote!((&self.channel as &dyn ::core::any::Any).downcast_ref())
+        };
+        quote! {
+            fn channel(&self) -> ::core::option::Option<&#private::ChannelId> {
+                #body
+            }
+        }
+    });
+    let drain = matches!(callback.work, Work::Drain { .. }).then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #private::DrainCallback for #message {
+                type Id = <#input as ::core::iter::IntoIterator>::Item;
+            }
+        }
+    });
+    let text = LitStr::new(&message.unraw().to_string(), Span::call_site());
+    quote! {
+        #(#cfgs)*
+        #definition
+
+        #(#cfgs)*
+        const _: () = {
+            #[automatically_derived]
+            impl ::core::fmt::Debug for #message {
+                fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    formatter.debug_struct(#text).finish_non_exhaustive()
+                }
+            }
+
+            #[automatically_derived]
+            impl #private::BoundCallback for #message {
+                type Component = #self_ty;
+                type Input = #input;
+                type Output = <#output as #private::CallbackReturn>::Output;
+                const NAME: &'static str = #name;
+                #channel
+            }
+
+            #drain
+        };
+    }
+}
+
+/// A message with fields.
+fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
+    let Callback {
+        docs,
+        vis,
+        message,
+        cfgs,
+        ..
+    } = callback;
+    let private = paths.private();
+    let serde = paths.reexported("serde");
+    let schemars = paths.reexported("schemars");
+    let fields = callback.arguments.iter().map(|argument| {
+        let Argument {
+            field, ty, docs, ..
+        } = argument;
+        let default = match &argument.default {
+            ArgumentDefault::None => None,
+            ArgumentDefault::OfType => Some(quote!(#[serde(default)])),
+            ArgumentDefault::Expression(_) => {
+                let path = format!("{message}::{}", default_name(argument));
+                Some(quote!(#[serde(default = #path)]))
+            }
+        };
+        quote!(#(#docs)* #default #vis #field: #ty)
+    });
+    let bounds = callback.arguments.iter().map(|argument| {
+        let ty = &argument.ty;
+        let bound = respan(quote!(#private::CallbackArgument), ty.span());
+        quote!(#ty: #bound)
+    });
+    let defaults = callback
+        .arguments
+        .iter()
+        .filter_map(|argument| match &argument.default {
+            ArgumentDefault::Expression(expression) => {
+                let name = format_ident!("{}", default_name(argument));
+                let ty = &argument.ty;
+                Some(quote!(fn #name() -> #ty { #expression }))
+            }
+            _ => None,
+        });
+    let defaults: Vec<_> = defaults.collect();
+    let defaults =
+        (!defaults.is_empty()).then(|| quote!(#(#cfgs)* impl #message { #(#defaults)* }));
+    // The bounds are on the struct, because there the mistake is shown once, at the argument, in our words.
+    quote! {
+        #(#docs)*
+        #[derive(
+            ::core::clone::Clone, #private::serde::Serialize, #private::serde::Deserialize, #private::schemars::JsonSchema,
+        )]
+        #[serde(crate = #serde)]
+        #[schemars(crate = #schemars)]
+        #[allow(missing_docs, reason = "the parameters of the method say what they are")]
+        #vis struct #message
+        where
+            #(#bounds,)*
+        {
+            #(#fields,)*
+        }
+
+        #defaults
+    }
+}
+
+fn default_name(argument: &Argument) -> String {
+    format!("__connector_default_{}", argument.field.unraw())
+}
+
+/// A message without arguments, whose name is its value.
+fn unit(callback: &Callback, paths: &Paths) -> TokenStream {
+    let Callback {
+        docs,
+        vis,
+        message,
+        cfgs,
+        ..
+    } = callback;
+    let private = paths.private();
+    let text = LitStr::new(&message.unraw().to_string(), Span::call_site());
+    quote! {
+        #(#docs)*
+        #[derive(::core::clone::Clone, ::core::marker::Copy)]
+        #[allow(missing_docs, reason = "the method says what it is")]
+        #vis struct #message;
+
+        #(#cfgs)*
+        const _: () = {
+            #[automatically_derived]
+            impl #private::serde::Serialize for #message {
+                fn serialize<S: #private::serde::Serializer>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error> {
+                    #private::serde::Serialize::serialize(&#private::NoArguments {}, serializer)
+                }
+            }
+
+            #[automatically_derived]
+            impl<'de> #private::serde::Deserialize<'de> for #message {
+                fn deserialize<D: #private::serde::Deserializer<'de>>(deserializer: D) -> ::core::result::Result<Self, D::Error> {
+                    let #private::NoArguments {} = #private::serde::Deserialize::deserialize(deserializer)?;
+                    ::core::result::Result::Ok(Self)
+                }
+            }
+
+            #[automatically_derived]
+            impl #private::schemars::JsonSchema for #message {
+                fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                    ::std::borrow::Cow::Borrowed(#text)
+                }
+
+                fn json_schema(generator: &mut #private::schemars::SchemaGenerator) -> #private::schemars::Schema {
+                    <#private::NoArguments as #private::schemars::JsonSchema>::json_schema(generator)
+                }
+            }
+        };
+    }
+}
+
+/// The code that runs the callbacks, and the data that says that there are these.
+///
+/// A callback with a `#[cfg]` has a block of its own, so that its absence moves no other.
+pub(crate) fn dispatch(callbacks: &[Callback], self_ty: &Type, paths: &Paths) -> TokenStream {
+    let (always, sometimes): (Vec<_>, Vec<_>) = callbacks
+        .iter()
+        .partition(|callback| callback.cfgs.is_empty());
+    let mut output = if always.is_empty() {
+        TokenStream::new()
+    } else {
+        dispatch_block(&always, self_ty, paths)
+    };
+    for callback in sometimes {
+        let cfgs = &callback.cfgs;
+        let block = dispatch_block(&[callback], self_ty, paths);
+        output.extend(quote!(#(#cfgs)* #block));
+    }
+    output
+}
+
+fn dispatch_block(callbacks: &[&Callback], self_ty: &Type, paths: &Paths) -> TokenStream {
+    let private = paths.private();
+    let arms = callbacks
+        .iter()
+        .enumerate()
+        .map(|(index, callback)| arm(index, callback, self_ty, paths));
+    let entries = callbacks.iter().map(|callback| entry(callback, paths));
+    quote! {
+        const _: () = {
+            fn __connector_run<'a>(
+                mut call: #private::Call<'a>,
+            ) -> #private::BoxFuture<'a, #private::Result<#private::Returned>> {
+                ::std::boxed::Box::pin(async move {
+                    let cx = call.context::<#self_ty>()?;
+                    let this = <#self_ty as #private::Component>::instance();
+                    match call.index {
+                        #(#arms)*
+                        _ => #private::no_such_callback(&call),
+                    }
+                })
+            }
+
+            #private::inventory::submit! {
+                #private::CallbackBlock::new::<#self_ty>(&[#(#entries),*], __connector_run)
+            }
+        };
+    }
+}
+
+fn arm(index: usize, callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
+    let Callback {
+        message,
+        method,
+        arguments,
+        ..
+    } = callback;
+    let private = paths.private();
+    let read = (!arguments.is_empty()).then(|| quote!(let message = call.message::<#message>()?;));
+    let fields = arguments
+        .iter()
+        .map(|Argument { field, .. }| quote!(message.#field));
+    let (take, input) = match (&callback.input, &callback.work) {
+        (None, _) => (None, None),
+        (Some(ty), Work::Sync { .. }) => {
+            let input = quote_spanned!(ty.span()=> let input: ::core::option::Option<_> = call.input::<#ty>()?;);
+            (Some(input), Some(quote!(input)))
+        }
+        (Some(ty), Work::Drain { .. }) => {
+            let input =
+                quote_spanned!(ty.span()=> let input: ::std::vec::Vec<_> = call.input::<#ty>()?;);
+            (Some(input), Some(quote!(input)))
+        }
+        (Some(ty), Work::Webhook(_)) => {
+            let input = quote_spanned!(ty.span()=> let input: #private::Verified<#private::WebhookRequest> = call.input::<#ty>()?;);
+            (Some(input), Some(quote!(input)))
+        }
+        (Some(ty), _) => (
+            Some(quote!(let input = call.input::<#ty>()?;)),
+            Some(quote!(input)),
+        ),
+    };
+    let arguments = fields.chain(input);
+    let future = quote!(<#self_ty>::#method(this, &cx, #(#arguments),*));
+    // What is wrong with the future is shown at the method's name.
+    let must_be_send = respan(
+        quote!(#private::callback_future_must_be_send),
+        method.span(),
+    );
+    let future = quote!(#must_be_send(#future).await);
+    let item = callback
+        .input
+        .as_ref()
+        .map(|ty| quote!(<#ty as ::core::iter::IntoIterator>::Item));
+    let returned = match callback.work {
+        Work::Sync { .. } => quote!(#private::returned_step::<#item, _>(#future)),
+        Work::Drain { .. } => quote!(#private::returned_drain::<#item, _>(#future)),
+        _ => quote!(#private::returned(#future)),
+    };
+    quote! {
+        #index => {
+            #read
+            #take
+            #returned
+        }
+    }
+}
+
+fn entry(callback: &Callback, paths: &Paths) -> TokenStream {
+    let Callback {
+        message,
+        name,
+        aliases,
+        ..
+    } = callback;
+    let private = paths.private();
+    let description = docs::description(&callback.docs);
+    let work = callback.work.expand(paths);
+    let per_channel = callback.is_work() && callback.channel().is_some();
+    quote! {
+        #private::CallbackEntry {
+            name: #name,
+            aliases: &[#(#aliases),*],
+            description: #description,
+            work: #work,
+            per_channel: #per_channel,
+            arguments: #private::schema_of::<#message>,
+        }
+    }
+}

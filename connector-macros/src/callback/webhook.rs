@@ -1,0 +1,258 @@
+//! The arguments of `#[webhook]`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::LitStr;
+
+use crate::attrs::{Arg, Args};
+use crate::did_you_mean;
+use crate::errors::Errors;
+use crate::paths::Paths;
+
+/// A valid `#[webhook(…)]`.
+pub(crate) struct Webhook {
+    verify: Verify,
+    handshake: Option<Handshake>,
+    delivery_id: Option<LitStr>,
+}
+
+enum Verify {
+    HmacSha256 {
+        header: LitStr,
+        prefix: Option<LitStr>,
+    },
+    Slack,
+    Timestamped {
+        header: LitStr,
+    },
+    SecretUrl,
+    StateField {
+        pointer: LitStr,
+    },
+    None {
+        reason: LitStr,
+    },
+}
+
+enum Handshake {
+    Query(LitStr),
+    Field(LitStr),
+    Header(LitStr),
+}
+
+const SCHEMES: [&str; 6] = [
+    "hmac_sha256",
+    "slack",
+    "timestamped",
+    "secret_url",
+    "state_field",
+    "none",
+];
+const HANDSHAKES: [&str; 3] = ["echo_query", "echo_field", "echo_header"];
+const VERIFY_FORMS: &str = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `timestamped(header = \"…\")`, `secret_url`, `state_field(\"/pointer\")` or `none(\"reason\")`";
+
+impl Webhook {
+    /// Reads the arguments; `owner` is what `verify` is missing at.
+    pub(crate) fn parse(args: &Args, owner: &syn::Attribute, errors: &Errors) -> Option<Self> {
+        let verify = match args.get("verify") {
+            Some(arg) => Verify::parse(arg, errors),
+            None => {
+                errors.at(
+                    owner,
+                    format!("`#[webhook]` needs `verify`, so that nobody but the service can push: {VERIFY_FORMS}"),
+                );
+                None
+            }
+        };
+        let handshake = args
+            .get("handshake")
+            .and_then(|arg| Handshake::parse(arg, errors));
+        let delivery_id = args.string("delivery_id", errors);
+        delivery_id
+            .iter()
+            .for_each(|header| check_header(header, errors));
+        Some(Self {
+            verify: verify?,
+            handshake,
+            delivery_id,
+        })
+    }
+
+    /// A value of `WebhookDeclaration`.
+    pub(crate) fn expand(&self, paths: &Paths) -> TokenStream {
+        let private = paths.private();
+        let verify = match &self.verify {
+            Verify::HmacSha256 { header, prefix } => {
+                let prefix = prefix
+                    .as_ref()
+                    .map_or_else(|| quote!(""), |prefix| quote!(#prefix));
+                quote!(HmacSha256 { header: #header, prefix: #prefix })
+            }
+            Verify::Slack => quote!(Slack),
+            Verify::Timestamped { header } => quote!(Timestamped { header: #header }),
+            Verify::SecretUrl => quote!(SecretUrl),
+            Verify::StateField { pointer } => quote!(StateField { pointer: #pointer }),
+            Verify::None { reason } => quote!(None { reason: #reason }),
+        };
+        let handshake = optional(self.handshake.as_ref().map(|handshake| {
+            let handshake = match handshake {
+                Handshake::Query(parameter) => quote!(EchoQuery { parameter: #parameter }),
+                Handshake::Field(pointer) => quote!(EchoField { pointer: #pointer }),
+                Handshake::Header(header) => quote!(EchoHeader { header: #header }),
+            };
+            quote!(#private::Handshake::#handshake)
+        }));
+        let delivery_id = optional(self.delivery_id.as_ref());
+        quote! {
+            #private::WebhookDeclaration {
+                verify: #private::Verify::#verify,
+                handshake: #handshake,
+                delivery_id: #delivery_id,
+            }
+        }
+    }
+}
+
+impl Verify {
+    fn parse(arg: &Arg, errors: &Errors) -> Option<Self> {
+        let scheme = arg.inner(VERIFY_FORMS, errors)?;
+        match scheme.name().as_str() {
+            "hmac_sha256" => {
+                let args = scheme.args(errors);
+                args.check("`hmac_sha256`", &["header", "prefix"], &[], errors);
+                let prefix = args.string("prefix", errors);
+                Some(Self::HmacSha256 {
+                    header: header(&scheme, &args, errors)?,
+                    prefix,
+                })
+            }
+            "timestamped" => {
+                let args = scheme.args(errors);
+                args.check("`timestamped`", &["header"], &[], errors);
+                Some(Self::Timestamped {
+                    header: header(&scheme, &args, errors)?,
+                })
+            }
+            "slack" => bare(&scheme, errors).then_some(Self::Slack),
+            "secret_url" => bare(&scheme, errors).then_some(Self::SecretUrl),
+            "state_field" => Some(Self::StateField {
+                pointer: pointer(&scheme, errors)?,
+            }),
+            "none" => {
+                let reason = only(&scheme, "the reason why that is safe", errors)?;
+                if reason.value().trim().is_empty() {
+                    errors.at(
+                        &reason,
+                        "`none` needs a reason why nothing has to be checked",
+                    );
+                }
+                Some(Self::None { reason })
+            }
+            name => {
+                let hint = did_you_mean::hint(name, SCHEMES);
+                errors.at(
+                    &scheme.name,
+                    format!("`{name}` is no way to verify a webhook: {hint}"),
+                );
+                None
+            }
+        }
+    }
+}
+
+impl Handshake {
+    fn parse(arg: &Arg, errors: &Errors) -> Option<Self> {
+        let kind = arg.inner(
+            "`echo_query(\"parameter\")`, `echo_field(\"/pointer\")` or `echo_header(\"X-Name\")`",
+            errors,
+        )?;
+        match kind.name().as_str() {
+            "echo_query" => only(&kind, "a query parameter", errors).map(Self::Query),
+            "echo_field" => pointer(&kind, errors).map(Self::Field),
+            "echo_header" => {
+                let header = only(&kind, "a header", errors)?;
+                check_header(&header, errors);
+                Some(Self::Header(header))
+            }
+            name => {
+                let hint = did_you_mean::hint(name, HANDSHAKES);
+                errors.at(&kind.name, format!("`{name}` is no handshake: {hint}"));
+                None
+            }
+        }
+    }
+}
+
+fn bare(arg: &Arg, errors: &Errors) -> bool {
+    if !arg.is_bare() {
+        errors.at(arg.tokens(), format!("`{}` takes no arguments", arg.name()));
+    }
+    arg.is_bare()
+}
+
+fn header(scheme: &Arg, args: &Args, errors: &Errors) -> Option<LitStr> {
+    if args.get("header").is_none() {
+        errors.at(
+            scheme.tokens(),
+            format!(
+                "`{}` needs the header that has the signature: `header = \"…\"`",
+                scheme.name()
+            ),
+        );
+    }
+    let header = args.string("header", errors)?;
+    check_header(&header, errors);
+    Some(header)
+}
+
+fn check_header(header: &LitStr, errors: &Errors) {
+    let value = header.value();
+    if value.is_empty()
+        || !value
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'))
+    {
+        errors.at(
+            header,
+            format!("`{value}` is no name of a header: it is letters, digits and `-`"),
+        );
+    }
+}
+
+fn pointer(arg: &Arg, errors: &Errors) -> Option<LitStr> {
+    let pointer = only(arg, "a JSON pointer (RFC 6901)", errors)?;
+    if !pointer.value().starts_with('/') {
+        errors.at(
+            &pointer,
+            format!(
+                "a JSON pointer begins with `/`: write `\"/{}\"`",
+                pointer.value()
+            ),
+        );
+    }
+    Some(pointer)
+}
+
+/// The one text of `name("text")`.
+fn only(arg: &Arg, what: &str, errors: &Errors) -> Option<LitStr> {
+    let text = arg
+        .raw_list()
+        .and_then(|list| syn::parse2::<LitStr>(list.clone()).ok());
+    match text {
+        Some(text) if !text.value().is_empty() => Some(text),
+        _ => {
+            errors.at(
+                arg.tokens(),
+                format!("`{0}` takes {what} in quotes: `{0}(\"…\")`", arg.name()),
+            );
+            None
+        }
+    }
+}
+
+fn optional<T: quote::ToTokens>(value: Option<T>) -> TokenStream {
+    value.map_or_else(
+        || quote!(::core::option::Option::None),
+        |value| quote!(::core::option::Option::Some(#value)),
+    )
+}

@@ -1,0 +1,46 @@
+//! Where the generated code finds what it calls.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::Path;
+
+use crate::attrs::Args;
+use crate::errors::Errors;
+
+/// The paths of `connector_core`, which `crate = path` moves.
+pub(crate) struct Paths {
+    core: TokenStream,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            core: quote!(::connector_core),
+        }
+    }
+}
+
+impl Paths {
+    /// As the argument `crate` says.
+    pub(crate) fn new(args: &Args, errors: &Errors) -> Self {
+        let path: Option<Path> = args
+            .get("crate")
+            .and_then(|arg| arg.read("the path of a crate", errors));
+        path.map(|path| Self {
+            core: path.into_token_stream(),
+        })
+        .unwrap_or_default()
+    }
+
+    /// `::connector_core::__private`; everything that is emitted is named through it.
+    pub(crate) fn private(&self) -> TokenStream {
+        let core = &self.core;
+        quote!(#core::__private)
+    }
+
+    /// A crate that `__private` re-exports, as `#[serde(crate = "…")]` takes it.
+    pub(crate) fn reexported(&self, name: &str) -> String {
+        let private = self.private().to_string();
+        format!("{}::{name}", private.replace(' ', ""))
+    }
+}

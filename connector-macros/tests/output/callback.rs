@@ -1,0 +1,188 @@
+impl GitHub {
+    const PAGE: u32 = 50;
+    /// One page of a repository.
+    #[allow(unused)]
+    pub async fn sync_page(
+        &self,
+        cx: &Context<Self>,
+        channel: ChannelId,
+        mut page: u32,
+        _labels: Vec<String>,
+        request: Action,
+    ) -> Result<Vec<Issue>> {
+        Ok(Vec::new())
+    }
+    async fn tidy(&self, cx: &Context<Self>) -> Result<()> {
+        Ok(())
+    }
+    fn helper(&self) -> u32 {
+        1
+    }
+}
+/// One page of a repository.
+#[derive(
+    ::core::clone::Clone,
+    ::connector_core::__private::serde::Serialize,
+    ::connector_core::__private::serde::Deserialize,
+    ::connector_core::__private::schemars::JsonSchema,
+)]
+#[serde(crate = "::connector_core::__private::serde")]
+#[schemars(crate = "::connector_core::__private::schemars")]
+#[allow(missing_docs, reason = "the parameters of the method say what they are")]
+pub struct SyncPage
+where
+    ChannelId: ::connector_core::__private::CallbackArgument,
+    u32: ::connector_core::__private::CallbackArgument,
+    Vec<String>: ::connector_core::__private::CallbackArgument,
+{
+    pub channel: ChannelId,
+    /// From one.
+    #[serde(default = "SyncPage::__connector_default_page")]
+    pub page: u32,
+    #[serde(default)]
+    pub labels: Vec<String>,
+}
+impl SyncPage {
+    fn __connector_default_page() -> u32 {
+        GitHub::PAGE
+    }
+}
+const _: () = {
+    #[automatically_derived]
+    impl ::core::fmt::Debug for SyncPage {
+        fn fmt(
+            &self,
+            formatter: &mut ::core::fmt::Formatter<'_>,
+        ) -> ::core::fmt::Result {
+            formatter.debug_struct("SyncPage").finish_non_exhaustive()
+        }
+    }
+    #[automatically_derived]
+    impl ::connector_core::__private::BoundCallback for SyncPage {
+        type Component = GitHub;
+        type Input = Action;
+        type Output = <Result<
+            Vec<Issue>,
+        > as ::connector_core::__private::CallbackReturn>::Output;
+        const NAME: &'static str = "page";
+        fn channel(
+            &self,
+        ) -> ::core::option::Option<&::connector_core::__private::ChannelId> {
+            (&self.channel as &dyn ::core::any::Any).downcast_ref()
+        }
+    }
+};
+#[derive(::core::clone::Clone, ::core::marker::Copy)]
+#[allow(missing_docs, reason = "the method says what it is")]
+struct Tidy;
+const _: () = {
+    #[automatically_derived]
+    impl ::connector_core::__private::serde::Serialize for Tidy {
+        fn serialize<S: ::connector_core::__private::serde::Serializer>(
+            &self,
+            serializer: S,
+        ) -> ::core::result::Result<S::Ok, S::Error> {
+            ::connector_core::__private::serde::Serialize::serialize(
+                &::connector_core::__private::NoArguments {
+                },
+                serializer,
+            )
+        }
+    }
+    #[automatically_derived]
+    impl<'de> ::connector_core::__private::serde::Deserialize<'de> for Tidy {
+        fn deserialize<D: ::connector_core::__private::serde::Deserializer<'de>>(
+            deserializer: D,
+        ) -> ::core::result::Result<Self, D::Error> {
+            let ::connector_core::__private::NoArguments {} = ::connector_core::__private::serde::Deserialize::deserialize(
+                deserializer,
+            )?;
+            ::core::result::Result::Ok(Self)
+        }
+    }
+    #[automatically_derived]
+    impl ::connector_core::__private::schemars::JsonSchema for Tidy {
+        fn schema_name() -> ::std::borrow::Cow<'static, str> {
+            ::std::borrow::Cow::Borrowed("Tidy")
+        }
+        fn json_schema(
+            generator: &mut ::connector_core::__private::schemars::SchemaGenerator,
+        ) -> ::connector_core::__private::schemars::Schema {
+            <::connector_core::__private::NoArguments as ::connector_core::__private::schemars::JsonSchema>::json_schema(
+                generator,
+            )
+        }
+    }
+};
+const _: () = {
+    #[automatically_derived]
+    impl ::core::fmt::Debug for Tidy {
+        fn fmt(
+            &self,
+            formatter: &mut ::core::fmt::Formatter<'_>,
+        ) -> ::core::fmt::Result {
+            formatter.debug_struct("Tidy").finish_non_exhaustive()
+        }
+    }
+    #[automatically_derived]
+    impl ::connector_core::__private::BoundCallback for Tidy {
+        type Component = GitHub;
+        type Input = ();
+        type Output = <Result<
+            (),
+        > as ::connector_core::__private::CallbackReturn>::Output;
+        const NAME: &'static str = "tidy";
+    }
+};
+const _: () = {
+    fn __connector_run<'a>(
+        mut call: ::connector_core::__private::Call<'a>,
+    ) -> ::connector_core::__private::BoxFuture<
+        'a,
+        ::connector_core::__private::Result<::connector_core::__private::Returned>,
+    > {
+        ::std::boxed::Box::pin(async move {
+            let cx = call.context::<GitHub>()?;
+            let this = <GitHub as ::connector_core::__private::Component>::instance();
+            match call.index {
+                0usize => {
+                    let message = call.message::<SyncPage>()?;
+                    let input = call.input::<Action>()?;
+                    ::connector_core::__private::returned(
+                        ::connector_core::__private::callback_future_must_be_send(
+                                <GitHub>::sync_page(
+                                    this,
+                                    &cx,
+                                    message.channel,
+                                    message.page,
+                                    message.labels,
+                                    input,
+                                ),
+                            )
+                            .await,
+                    )
+                }
+                1usize => {
+                    ::connector_core::__private::returned(
+                        ::connector_core::__private::callback_future_must_be_send(
+                                <GitHub>::tidy(this, &cx),
+                            )
+                            .await,
+                    )
+                }
+                _ => ::connector_core::__private::no_such_callback(&call),
+            }
+        })
+    }
+    ::connector_core::__private::inventory::submit! {
+        ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
+        [::connector_core::__private::CallbackEntry { name : "page", aliases : &
+        ["sync_page", "pages"], description : "One page of a repository.", work :
+        ::core::option::Option::None, per_channel : false, arguments :
+        ::connector_core::__private::schema_of:: < SyncPage >, },
+        ::connector_core::__private::CallbackEntry { name : "tidy", aliases : & [],
+        description : "", work : ::core::option::Option::None, per_channel : false,
+        arguments : ::connector_core::__private::schema_of:: < Tidy >, }],
+        __connector_run)
+    }
+};

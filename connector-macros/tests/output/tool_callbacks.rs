@@ -1,0 +1,72 @@
+impl Contacts {
+    async fn page(&self, cx: &Context<Self>, number: u32) -> Result<()> {
+        Ok(())
+    }
+}
+#[derive(
+    ::core::clone::Clone,
+    ::connector_core::__private::serde::Serialize,
+    ::connector_core::__private::serde::Deserialize,
+    ::connector_core::__private::schemars::JsonSchema,
+)]
+#[serde(crate = "::connector_core::__private::serde")]
+#[schemars(crate = "::connector_core::__private::schemars")]
+#[allow(missing_docs, reason = "the parameters of the method say what they are")]
+struct Page
+where
+    u32: ::connector_core::__private::CallbackArgument,
+{
+    number: u32,
+}
+const _: () = {
+    #[automatically_derived]
+    impl ::core::fmt::Debug for Page {
+        fn fmt(
+            &self,
+            formatter: &mut ::core::fmt::Formatter<'_>,
+        ) -> ::core::fmt::Result {
+            formatter.debug_struct("Page").finish_non_exhaustive()
+        }
+    }
+    #[automatically_derived]
+    impl ::connector_core::__private::BoundCallback for Page {
+        type Component = Contacts;
+        type Input = ();
+        type Output = <Result<
+            (),
+        > as ::connector_core::__private::CallbackReturn>::Output;
+        const NAME: &'static str = "page";
+    }
+};
+const _: () = {
+    fn __connector_run<'a>(
+        mut call: ::connector_core::__private::Call<'a>,
+    ) -> ::connector_core::__private::BoxFuture<
+        'a,
+        ::connector_core::__private::Result<::connector_core::__private::Returned>,
+    > {
+        ::std::boxed::Box::pin(async move {
+            let cx = call.context::<Contacts>()?;
+            let this = <Contacts as ::connector_core::__private::Component>::instance();
+            match call.index {
+                0usize => {
+                    let message = call.message::<Page>()?;
+                    ::connector_core::__private::returned(
+                        ::connector_core::__private::callback_future_must_be_send(
+                                <Contacts>::page(this, &cx, message.number),
+                            )
+                            .await,
+                    )
+                }
+                _ => ::connector_core::__private::no_such_callback(&call),
+            }
+        })
+    }
+    ::connector_core::__private::inventory::submit! {
+        ::connector_core::__private::CallbackBlock::new:: < Contacts > (&
+        [::connector_core::__private::CallbackEntry { name : "page", aliases : & [],
+        description : "", work : ::core::option::Option::None, per_channel : false,
+        arguments : ::connector_core::__private::schema_of:: < Page >, }],
+        __connector_run)
+    }
+};

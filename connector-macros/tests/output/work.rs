@@ -1,0 +1,301 @@
+impl GitHub {
+    async fn issues(
+        &self,
+        cx: &Context<Self>,
+        channel: ChannelId,
+        after: Option<Cursor>,
+    ) -> Result<Step<Cursor>> {
+        todo!()
+    }
+    async fn changed(&self, cx: &Context<Self>, ids: Vec<u64>) -> Result<Drained<u64>> {
+        todo!()
+    }
+    async fn refresh(&self, _: &Context<Self>, _channel: ChannelId) -> Result<()> {
+        todo!()
+    }
+    async fn events(
+        &self,
+        cx: &Context<Self>,
+        channel: ChannelId,
+        request: Verified<WebhookRequest>,
+    ) -> Result<()> {
+        todo!()
+    }
+}
+#[derive(
+    ::core::clone::Clone,
+    ::connector_core::__private::serde::Serialize,
+    ::connector_core::__private::serde::Deserialize,
+    ::connector_core::__private::schemars::JsonSchema,
+)]
+#[serde(crate = "::connector_core::__private::serde")]
+#[schemars(crate = "::connector_core::__private::schemars")]
+#[allow(missing_docs, reason = "the parameters of the method say what they are")]
+struct Issues
+where
+    ChannelId: ::connector_core::__private::CallbackArgument,
+{
+    channel: ChannelId,
+}
+const _: () = {
+    #[automatically_derived]
+    impl ::core::fmt::Debug for Issues {
+        fn fmt(
+            &self,
+            formatter: &mut ::core::fmt::Formatter<'_>,
+        ) -> ::core::fmt::Result {
+            formatter.debug_struct("Issues").finish_non_exhaustive()
+        }
+    }
+    #[automatically_derived]
+    impl ::connector_core::__private::BoundCallback for Issues {
+        type Component = GitHub;
+        type Input = Option<Cursor>;
+        type Output = <Result<
+            Step<Cursor>,
+        > as ::connector_core::__private::CallbackReturn>::Output;
+        const NAME: &'static str = "issues";
+        fn channel(
+            &self,
+        ) -> ::core::option::Option<&::connector_core::__private::ChannelId> {
+            ::core::option::Option::Some(&self.channel)
+        }
+    }
+};
+#[derive(::core::clone::Clone, ::core::marker::Copy)]
+#[allow(missing_docs, reason = "the method says what it is")]
+struct Changed;
+const _: () = {
+    #[automatically_derived]
+    impl ::connector_core::__private::serde::Serialize for Changed {
+        fn serialize<S: ::connector_core::__private::serde::Serializer>(
+            &self,
+            serializer: S,
+        ) -> ::core::result::Result<S::Ok, S::Error> {
+            ::connector_core::__private::serde::Serialize::serialize(
+                &::connector_core::__private::NoArguments {
+                },
+                serializer,
+            )
+        }
+    }
+    #[automatically_derived]
+    impl<'de> ::connector_core::__private::serde::Deserialize<'de> for Changed {
+        fn deserialize<D: ::connector_core::__private::serde::Deserializer<'de>>(
+            deserializer: D,
+        ) -> ::core::result::Result<Self, D::Error> {
+            let ::connector_core::__private::NoArguments {} = ::connector_core::__private::serde::Deserialize::deserialize(
+                deserializer,
+            )?;
+            ::core::result::Result::Ok(Self)
+        }
+    }
+    #[automatically_derived]
+    impl ::connector_core::__private::schemars::JsonSchema for Changed {
+        fn schema_name() -> ::std::borrow::Cow<'static, str> {
+            ::std::borrow::Cow::Borrowed("Changed")
+        }
+        fn json_schema(
+            generator: &mut ::connector_core::__private::schemars::SchemaGenerator,
+        ) -> ::connector_core::__private::schemars::Schema {
+            <::connector_core::__private::NoArguments as ::connector_core::__private::schemars::JsonSchema>::json_schema(
+                generator,
+            )
+        }
+    }
+};
+const _: () = {
+    #[automatically_derived]
+    impl ::core::fmt::Debug for Changed {
+        fn fmt(
+            &self,
+            formatter: &mut ::core::fmt::Formatter<'_>,
+        ) -> ::core::fmt::Result {
+            formatter.debug_struct("Changed").finish_non_exhaustive()
+        }
+    }
+    #[automatically_derived]
+    impl ::connector_core::__private::BoundCallback for Changed {
+        type Component = GitHub;
+        type Input = Vec<u64>;
+        type Output = <Result<
+            Drained<u64>,
+        > as ::connector_core::__private::CallbackReturn>::Output;
+        const NAME: &'static str = "changed";
+    }
+    #[automatically_derived]
+    impl ::connector_core::__private::DrainCallback for Changed {
+        type Id = <Vec<u64> as ::core::iter::IntoIterator>::Item;
+    }
+};
+#[derive(
+    ::core::clone::Clone,
+    ::connector_core::__private::serde::Serialize,
+    ::connector_core::__private::serde::Deserialize,
+    ::connector_core::__private::schemars::JsonSchema,
+)]
+#[serde(crate = "::connector_core::__private::serde")]
+#[schemars(crate = "::connector_core::__private::schemars")]
+#[allow(missing_docs, reason = "the parameters of the method say what they are")]
+struct Refresh
+where
+    ChannelId: ::connector_core::__private::CallbackArgument,
+{
+    channel: ChannelId,
+}
+const _: () = {
+    #[automatically_derived]
+    impl ::core::fmt::Debug for Refresh {
+        fn fmt(
+            &self,
+            formatter: &mut ::core::fmt::Formatter<'_>,
+        ) -> ::core::fmt::Result {
+            formatter.debug_struct("Refresh").finish_non_exhaustive()
+        }
+    }
+    #[automatically_derived]
+    impl ::connector_core::__private::BoundCallback for Refresh {
+        type Component = GitHub;
+        type Input = ();
+        type Output = <Result<
+            (),
+        > as ::connector_core::__private::CallbackReturn>::Output;
+        const NAME: &'static str = "daily";
+        fn channel(
+            &self,
+        ) -> ::core::option::Option<&::connector_core::__private::ChannelId> {
+            ::core::option::Option::Some(&self.channel)
+        }
+    }
+};
+#[derive(
+    ::core::clone::Clone,
+    ::connector_core::__private::serde::Serialize,
+    ::connector_core::__private::serde::Deserialize,
+    ::connector_core::__private::schemars::JsonSchema,
+)]
+#[serde(crate = "::connector_core::__private::serde")]
+#[schemars(crate = "::connector_core::__private::schemars")]
+#[allow(missing_docs, reason = "the parameters of the method say what they are")]
+struct Events
+where
+    ChannelId: ::connector_core::__private::CallbackArgument,
+{
+    channel: ChannelId,
+}
+const _: () = {
+    #[automatically_derived]
+    impl ::core::fmt::Debug for Events {
+        fn fmt(
+            &self,
+            formatter: &mut ::core::fmt::Formatter<'_>,
+        ) -> ::core::fmt::Result {
+            formatter.debug_struct("Events").finish_non_exhaustive()
+        }
+    }
+    #[automatically_derived]
+    impl ::connector_core::__private::BoundCallback for Events {
+        type Component = GitHub;
+        type Input = Verified<WebhookRequest>;
+        type Output = <Result<
+            (),
+        > as ::connector_core::__private::CallbackReturn>::Output;
+        const NAME: &'static str = "events";
+        fn channel(
+            &self,
+        ) -> ::core::option::Option<&::connector_core::__private::ChannelId> {
+            ::core::option::Option::Some(&self.channel)
+        }
+    }
+};
+const _: () = {
+    fn __connector_run<'a>(
+        mut call: ::connector_core::__private::Call<'a>,
+    ) -> ::connector_core::__private::BoxFuture<
+        'a,
+        ::connector_core::__private::Result<::connector_core::__private::Returned>,
+    > {
+        ::std::boxed::Box::pin(async move {
+            let cx = call.context::<GitHub>()?;
+            let this = <GitHub as ::connector_core::__private::Component>::instance();
+            match call.index {
+                0usize => {
+                    let message = call.message::<Issues>()?;
+                    let input: ::core::option::Option<_> = call
+                        .input::<Option<Cursor>>()?;
+                    ::connector_core::__private::returned_step::<
+                        <Option<Cursor> as ::core::iter::IntoIterator>::Item,
+                        _,
+                    >(
+                        ::connector_core::__private::callback_future_must_be_send(
+                                <GitHub>::issues(this, &cx, message.channel, input),
+                            )
+                            .await,
+                    )
+                }
+                1usize => {
+                    let input: ::std::vec::Vec<_> = call.input::<Vec<u64>>()?;
+                    ::connector_core::__private::returned_drain::<
+                        <Vec<u64> as ::core::iter::IntoIterator>::Item,
+                        _,
+                    >(
+                        ::connector_core::__private::callback_future_must_be_send(
+                                <GitHub>::changed(this, &cx, input),
+                            )
+                            .await,
+                    )
+                }
+                2usize => {
+                    let message = call.message::<Refresh>()?;
+                    ::connector_core::__private::returned(
+                        ::connector_core::__private::callback_future_must_be_send(
+                                <GitHub>::refresh(this, &cx, message.channel),
+                            )
+                            .await,
+                    )
+                }
+                3usize => {
+                    let message = call.message::<Events>()?;
+                    let input: ::connector_core::__private::Verified<
+                        ::connector_core::__private::WebhookRequest,
+                    > = call.input::<Verified<WebhookRequest>>()?;
+                    ::connector_core::__private::returned(
+                        ::connector_core::__private::callback_future_must_be_send(
+                                <GitHub>::events(this, &cx, message.channel, input),
+                            )
+                            .await,
+                    )
+                }
+                _ => ::connector_core::__private::no_such_callback(&call),
+            }
+        })
+    }
+    ::connector_core::__private::inventory::submit! {
+        ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
+        [::connector_core::__private::CallbackEntry { name : "issues", aliases : & [],
+        description : "", work :
+        ::core::option::Option::Some(::connector_core::__private::Work::Sync { every :
+        ::core::time::Duration::from_millis(900000u64) }), per_channel : true, arguments
+        : ::connector_core::__private::schema_of:: < Issues >, },
+        ::connector_core::__private::CallbackEntry { name : "changed", aliases : &
+        ["changes"], description : "", work :
+        ::core::option::Option::Some(::connector_core::__private::Work::Drain { batch :
+        50u32, delay : ::core::time::Duration::from_millis(500u64), max_attempts : 5u32
+        }), per_channel : false, arguments : ::connector_core::__private::schema_of:: <
+        Changed >, }, ::connector_core::__private::CallbackEntry { name : "daily",
+        aliases : & [], description : "", work :
+        ::core::option::Option::Some(::connector_core::__private::Work::Every { interval
+        : ::core::time::Duration::from_millis(86400000u64) }), per_channel : true,
+        arguments : ::connector_core::__private::schema_of:: < Refresh >, },
+        ::connector_core::__private::CallbackEntry { name : "events", aliases : & [],
+        description : "", work :
+        ::core::option::Option::Some(::connector_core::__private::Work::Webhook(::connector_core::__private::WebhookDeclaration
+        { verify : ::connector_core::__private::Verify::HmacSha256 { header :
+        "X-Hub-Signature-256", prefix : "sha256=" }, handshake :
+        ::core::option::Option::Some(::connector_core::__private::Handshake::EchoQuery {
+        parameter : "validationToken" }), delivery_id :
+        ::core::option::Option::Some("X-GitHub-Delivery"), })), per_channel : true,
+        arguments : ::connector_core::__private::schema_of:: < Events >, }],
+        __connector_run)
+    }
+};
