@@ -92,6 +92,7 @@ pub(super) async fn the_feed_is_paged(store: TestStore) {
                 break;
             }
             found.extend(page);
+            assert!(found.len() <= ALL, "the pages have no end");
         }
         let wanted = written.iter().zip(&found).map(|(entry, found)| FeedEntry {
             position: found.position,

@@ -841,6 +841,7 @@ pub(super) async fn immediate_tasks_are_paged_by_id(store: TestStore) {
         assert!(page.len() <= 3, "a page has at most its limit");
         let Some(last) = page.last() else { break };
         after = last.id;
+        assert!(pages.len() <= ALL, "the pages have no end");
         pages.extend(page);
     }
     assert_eq!(pages, all);
@@ -980,6 +981,7 @@ pub(super) async fn tasks_and_dead_letters_are_listed(store: TestStore) {
                     break;
                 }
                 found.extend(page);
+                assert!(found.len() <= ALL, "the pages have no end");
             }
             loop {
                 let query = TaskQuery {
@@ -992,6 +994,7 @@ pub(super) async fn tasks_and_dead_letters_are_listed(store: TestStore) {
                     break;
                 }
                 found_dead.extend(page);
+                assert!(found_dead.len() <= ALL, "the pages have no end");
             }
             assert_eq!(found, tasks, "the tasks of {of:?} in pages of {limit}");
             assert_eq!(
