@@ -36,6 +36,11 @@ pub mod __private;
 
 #[cfg(feature = "macros")]
 pub use connector_macros::{Choices, Options, callback, connector, drain, every, link_type, sync, tool, webhook};
-pub use error::{Error, ErrorKind, Result, ResultExt};
+pub use error::{Error, ErrorKind, GoneExt, Result, ResultExt};
 pub use schemars;
 pub use serde;
+
+/// The connector of the README compiles.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -8,6 +8,9 @@ use crate::error::Result;
 use crate::network::NetworkPort;
 use crate::secret::Secret;
 
+/// What the credential of a connection is sealed for.
+pub const CREDENTIAL_PURPOSE: &str = "credential";
+
 /// Seals what must not be read or forged: credentials, secure options, callback tokens (design 7).
 pub trait Vault: Send + Sync + 'static {
     /// Encrypts and authenticates. `purpose` must be the same when it is opened, so that what was
@@ -49,9 +52,6 @@ pub struct Ports {
     pub vault: Arc<dyn Vault>,
     pub credentials: Arc<dyn Credentials>,
 }
-
-/// What access tokens are sealed for.
-pub(crate) const CREDENTIAL_PURPOSE: &str = "credential";
 
 /// Credentials that are stored as they are used: the access token, sealed in the connection's row.
 pub struct SealedCredentials {

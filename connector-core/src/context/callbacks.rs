@@ -1,4 +1,4 @@
-use std::any::Any;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -102,15 +102,18 @@ impl<C: Component> Context<C> {
 
     /// Runs a callback here and now, in this dispatch, and gives back its value (R4.4).
     pub async fn run<I: CallbackInput, T: Invocable<C, I>>(&self, target: T, input: I) -> Result<T::Output> {
-        let (namespace, name, args) = match target.into_target()? {
-            InvocationTarget::Bound { namespace, name, args, .. } => (namespace.to_owned(), name.to_owned(), Bytes::from(args)),
+        let input = Input::Typed(Box::new(input));
+        let (name, returned) = match target.into_target()? {
+            InvocationTarget::Bound { namespace, name, args, .. } => {
+                (Cow::Borrowed(name), self.dispatch.call(namespace, name, &args, input).await?)
+            }
             InvocationTarget::Token(token) => {
                 let bound = self.dispatch.bound(&token).await?;
-                (bound.namespace, bound.name, bound.args)
+                let returned = self.dispatch.call(&bound.namespace, &bound.name, &bound.args, input).await?;
+                (Cow::Owned(bound.name), returned)
             }
         };
-        let input: Box<dyn Any + Send> = Box::new(input);
-        match self.dispatch.call(&namespace, &name, &args, Input::Typed(input)).await? {
+        match returned {
             Returned::Value(value) => value.downcast().map(|value| *value).map_err(|_| {
                 Error::bug(format!("`{name}` gave back a value of another type than its token says"))
             }),

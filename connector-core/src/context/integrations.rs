@@ -79,7 +79,12 @@ impl Integrations<'_> {
                 report.filtered += 1;
             } else {
                 report.saved += 1;
+                let source = link.input.source.clone();
                 unit.records.push(RecordIntent::Link(Box::new(link.input)));
+                if link.notes_are_all {
+                    let keys = link.notes.iter().map(|note| note.key.clone());
+                    unit.records.push(RecordIntent::ArchiveNotes(NoteFilter::except(source, keys)));
+                }
                 unit.records.extend(link.notes.into_iter().map(|note| RecordIntent::Note(Box::new(note))));
             }
         }

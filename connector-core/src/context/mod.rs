@@ -21,7 +21,7 @@ use crate::clock::BoxFuture;
 use crate::component::{Component, DeclaredTool};
 use crate::error::{Error, Result};
 use crate::id::{ConnectionId, TaskId, UserId};
-use crate::model::Account;
+use crate::model::{Account, Emoji};
 use crate::network::{Network, NetworkPort, Outbound, ProviderApi, UrlRules};
 use crate::runtime::{ActiveConnection, Shared};
 use crate::secret::Secret;
@@ -52,6 +52,8 @@ pub(crate) struct Dispatch {
     pub(crate) name: String,
     pub(crate) may_call_out: bool,
     pub(crate) requests: AtomicU32,
+    /// Idempotency keys that were given to requests.
+    pub(crate) keys: AtomicU32,
     /// A request that may have changed something at the service got no answer.
     pub(crate) unanswered: AtomicBool,
 }
@@ -64,6 +66,17 @@ impl Dispatch {
 
     pub(crate) fn connection_id(&self) -> ConnectionId {
         self.connection.row.id
+    }
+
+    /// The same for every attempt of one task, and for nothing else.
+    fn own_key(&self) -> String {
+        match self.task {
+            Some(task) => format!("{}-{task}", self.connection_id()),
+            None => {
+                let random: String = self.shared.ports.vault.random().iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("{}-{random}", self.connection_id())
+            }
+        }
     }
 }
 
@@ -114,10 +127,9 @@ impl Outbound for Dispatch {
     }
 
     fn idempotency_key(&self) -> String {
-        match self.task {
-            Some(task) => format!("{}-{}", self.connection_id(), task),
-            None => self.connection_id().to_string(),
-        }
+        // The n-th request of a dispatch is the same one in each attempt.
+        let number = self.keys.fetch_add(1, Ordering::Relaxed) + 1;
+        format!("{}-{number}", self.own_key())
     }
 
     fn unanswered(&self) {
@@ -188,7 +200,7 @@ impl<C: Component> Context<C> {
 
     /// The same for every attempt of one task, and for no other task: for services that accept one.
     pub fn idempotency_key(&self) -> String {
-        Outbound::idempotency_key(&*self.dispatch)
+        self.dispatch.own_key()
     }
 
     /// Any URL that the connector declares.
@@ -204,6 +216,16 @@ impl<C: Component> Context<C> {
     /// Links, notes, people and channels.
     pub fn integrations(&self) -> Integrations<'_> {
         Integrations { dispatch: &self.dispatch }
+    }
+
+    /// The service's name of an emoji, where the connector declares a fixed set of reactions (R1.9).
+    pub fn reaction_name(&self, emoji: &Emoji) -> Option<&'static str> {
+        self.dispatch.connection.connector.declaration.reactions?.name_of(emoji)
+    }
+
+    /// The emoji that the connector declares for a name of the service (R1.9).
+    pub fn reaction_named(&self, name: &str) -> Option<Emoji> {
+        self.dispatch.connection.connector.declaration.reactions?.named(name)
     }
 
     /// The context of a tool, for its methods: `Contacts.sync(&cx.tool::<Contacts>()?)`.

@@ -4,6 +4,7 @@
 //! own connection, stored with it (R9).
 
 mod connect;
+mod invoke;
 mod views;
 mod write_back;
 
@@ -12,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::options::OptionErrors;
 
 pub use connect::{ChannelUpdate, ConnectRequest, ConnectionUpdate};
-pub use views::TaskView;
+pub use views::{Looking, Retrying, TaskView};
 pub use write_back::{Compose, LinkUpdate, NewUserNote};
 
 /// Why something that a user asked for was not done.

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-pub use actions::{ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, LinkUpdate, NewUserNote, TaskView};
+pub use actions::{
+    ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, ConnectorError, LinkUpdate, Looking, NewUserNote, Retrying, TaskView,
+};
 pub(crate) use connections::ActiveConnection;
 pub use worker::Workers;
 
@@ -208,7 +210,6 @@ impl Shared {
                     identity: row.identity.as_ref(),
                     auto_enable: auto_enables(row, &dispatch.connection.connector),
                     mode: dispatch.mode,
-                    now: self.ports.clock.now(),
                 };
                 let (more_expects, more_writes) = resolve(&resolution, &records).await?;
                 set.expects.extend(more_expects);
@@ -270,6 +271,7 @@ impl DispatchOf {
             name: self.name,
             may_call_out: self.may_call_out,
             requests: AtomicU32::new(0),
+            keys: AtomicU32::new(0),
             unanswered: false.into(),
         })
     }

@@ -1,0 +1,131 @@
+//! What the measurements stand on: a host on a fresh database, a clock, the cost of the process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use connector_core::ports::{Ports, SealedCredentials};
+use connector_core::registry::Registry;
+use connector_core::runtime::{Config, ConnectRequest, Runtime};
+use connector_core::engine::Engine;
+use connector_core::id::ConnectionId;
+use connector_host::clock::SystemClock;
+use connector_host::engine::SqliteEngine;
+use connector_host::engine::SqliteOptions;
+use connector_host::network::HttpClient;
+use connector_host::vault::HostVault;
+
+use crate::connector::Load;
+
+/// A folder of this measurement's own, empty. Below `BENCH_DIR`, or the build's target folder.
+pub fn folder(name: &str) -> PathBuf {
+    let base = std::env::var_os("BENCH_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench"), PathBuf::from);
+    let folder = base.join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).expect("the folder of an earlier run can be removed");
+    }
+    std::fs::create_dir_all(&folder).expect("a folder for the measurement");
+    folder
+}
+
+/// A host without workers.
+pub fn host(database: &Path, concurrency: usize) -> (Runtime, Arc<SqliteEngine>) {
+    let engine = Arc::new(SqliteEngine::open(database, SqliteOptions::default()).expect("a database"));
+    let vault = Arc::new(HostVault::generate());
+    let ports = Ports {
+        engine: Arc::clone(&engine) as _,
+        network: Arc::new(HttpClient::new(true)),
+        clock: Arc::new(SystemClock),
+        credentials: Arc::new(SealedCredentials::new(Arc::clone(&vault) as _)),
+        vault,
+    };
+    let mut config = Config::default();
+    config.concurrency = concurrency;
+    (Runtime::new(Registry::of::<Load>().expect("a registry"), ports, config), engine)
+}
+
+/// Connections of the measured connector.
+pub async fn connections(runtime: &Runtime, count: usize, url: &str) -> Vec<ConnectionId> {
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let mut request = ConnectRequest::new("load", format!("user-{number}"));
+        request.options.insert("url".to_owned(), url.into());
+        ids.push(runtime.connect(request).await.expect("a connection").id);
+    }
+    ids
+}
+
+/// Comes back when no task is left that is due.
+pub async fn drained(runtime: &Runtime) {
+    loop {
+        let (ready, _, running) = runtime.queue_depths();
+        if ready == 0 && running == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Closes a store.
+pub async fn close(engine: &Arc<SqliteEngine>) {
+    engine.close().await.expect("the store closes");
+}
+
+/// Seconds that something takes.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let start = Instant::now();
+    let value = work();
+    (value, start.elapsed().as_secs_f64())
+}
+
+/// User and system seconds of this process so far.
+pub fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = |place: usize| fields.get(place).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or_default();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// Peak and present resident memory of this process, in MiB.
+pub fn memory() -> (f64, f64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+    };
+    (field("VmHWM:"), field("VmRSS:"))
+}
+
+/// The middle of some figures.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// A number from the environment.
+pub fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Prints a figure against its bar.
+pub fn verdict(name: &str, ratio: f64, bar: &str, kept: bool) {
+    println!("{name:<46} {ratio:>8.3}   bar {bar:<14} {}", if kept { "kept" } else { "MISSED" });
+}
+
+/// A connection to a database of the engine's own schema, for writing the same rows plainly.
+pub async fn plain(path: &Path) -> rusqlite::Connection {
+    let engine = SqliteEngine::open(path, SqliteOptions::default()).expect("a database");
+    engine.close().await.expect("it closes");
+    drop(engine);
+    let plain = rusqlite::Connection::open(path).expect("a database");
+    plain
+        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=4000;")
+        .expect("settings");
+    plain.set_prepared_statement_cache_capacity(64);
+    plain
+}
+
+/// A runtime with as many threads as the machine has.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
+}

@@ -1,0 +1,107 @@
+//! (b) Durable tasks that do nothing, through the real path, against inserting and deleting their rows.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use connector_core::engine::Engine;
+use rusqlite::params;
+
+use crate::connector::NoOp;
+use crate::rig;
+
+/// Rows of the task table inserted, then deleted, in groups of 1000 with nothing around it: the second rate.
+pub fn raw(path: &Path, count: usize) -> f64 {
+    let mut plain = rig::runtime().block_on(rig::plain(path));
+    let payload = [0_u8; 24];
+    for group in 0..count / 1000 {
+        let transaction = plain.transaction().unwrap();
+        {
+            let mut insert = transaction
+                .prepare_cached("INSERT INTO task(id,connection_id,attempt,revision,priority,payload) VALUES(?1,?2,0,0,2,?3)")
+                .unwrap();
+            for place in 0..1000 {
+                let id = (group * 1000 + place) as i64;
+                insert.execute(params![id, id % 1000, payload]).unwrap();
+            }
+        }
+        transaction.commit().unwrap();
+    }
+    let ((), seconds) = rig::timed(|| {
+        for group in 0..count / 1000 {
+            let transaction = plain.transaction().unwrap();
+            {
+                let mut delete = transaction.prepare_cached("DELETE FROM task WHERE id=?1 AND revision=?2").unwrap();
+                for place in 0..1000 {
+                    delete.execute(params![(group * 1000 + place) as i64, 0]).unwrap();
+                }
+            }
+            transaction.commit().unwrap();
+        }
+    });
+    count as f64 / seconds
+}
+
+struct Figures {
+    enqueue_single: f64,
+    enqueue_bulk: f64,
+    process: f64,
+    cpu_us: f64,
+}
+
+fn ours(path: &Path, count: usize, handlers: usize) -> Figures {
+    rig::runtime().block_on(async {
+        let (runtime, engine) = rig::host(path, handlers);
+        let connections = rig::connections(&runtime, 100, "").await;
+        let singles = rig::setting("N1", 500);
+        let start = std::time::Instant::now();
+        for number in 0..singles {
+            runtime.queue(connections[number % 100], NoOp { number: number as u64 }).await.unwrap();
+        }
+        let enqueue_single = singles as f64 / start.elapsed().as_secs_f64();
+        let cpu = rig::cpu_seconds();
+        let start = std::time::Instant::now();
+        for group in 0..count / 1000 {
+            let messages = (0..1000).map(|place| NoOp { number: (group * 1000 + place) as u64 });
+            runtime.queue_many(connections[group % 100], messages).await.unwrap();
+        }
+        let enqueue_bulk = count as f64 / start.elapsed().as_secs_f64();
+        let start = std::time::Instant::now();
+        let workers = runtime.start().await.unwrap();
+        rig::drained(&runtime).await;
+        let process = (count + singles) as f64 / start.elapsed().as_secs_f64();
+        let cpu_us = (rig::cpu_seconds() - cpu) * 1e6 / count as f64;
+        workers.stop(&runtime).await;
+        let left = engine.counts().await.unwrap().tasks;
+        assert_eq!(left, 100, "only the looks for channels are left");
+        let engine: Arc<_> = engine;
+        rig::close(&engine).await;
+        Figures { enqueue_single, enqueue_bulk, process, cpu_us }
+    })
+}
+
+/// The measurement.
+pub fn run() {
+    let count = rig::setting("N", 100_000);
+    let folder = rig::folder("tasks");
+    let (mut ratios, mut cpu) = (Vec::new(), Vec::new());
+    for round in 0..rig::setting("ROUNDS", 5) {
+        let limit = raw(&folder.join(format!("raw{round}.db")), count);
+        let figures = ours(&folder.join(format!("ours{round}.db")), count, 50);
+        println!(
+            "raw {limit:.0}/s, ours {:.0}/s ({:.1} us of CPU each), enqueue one by one {:.0}/s, in bulk {:.0}/s",
+            figures.process, figures.cpu_us, figures.enqueue_single, figures.enqueue_bulk
+        );
+        ratios.push(figures.process / limit);
+        cpu.push(figures.cpu_us);
+    }
+    let (ratio, cpu) = (rig::median(ratios), rig::median(cpu));
+    rig::verdict("(b) durable no-op tasks / raw limit", ratio, ">= 0.6", ratio >= 0.6);
+    rig::verdict("(b) CPU of each, enqueue included, us", cpu, "<= 30", cpu <= 30.0);
+}
+
+/// The three figures of a table of queues, for `N` tasks and `CONC` handlers, on `DB_FILE`.
+pub fn peer() {
+    let path = std::env::var("DB_FILE").map_or_else(|_| rig::folder("peer").join("peer.db"), Into::into);
+    let figures = ours(&path, rig::setting("N", 20_000), rig::setting("CONC", 50));
+    println!("enqueue_single\t{:.0}\nenqueue_bulk\t{:.0}\nprocess\t{:.0}", figures.enqueue_single, figures.enqueue_bulk, figures.process);
+}
