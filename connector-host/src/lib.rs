@@ -1,1 +1,18 @@
-//! Stub.
+//! Runs connectors: a store, workers, the HTTP API and the command line.
+//!
+//! A program links the connector crates that it wants and calls [`cli::main`], or embeds a [`Host`]
+//! in its own and mounts the [router](Host::router).
+
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod config;
+mod credentials;
+pub mod engine;
+pub mod host;
+mod keys;
+pub mod network;
+pub mod vault;
+
+pub use config::Config;
+pub use host::{Host, HostError};

@@ -1,2 +1,11 @@
-//! Stub.
-fn main() {}
+//! The program with all connectors of this repository.
+#![warn(unused_crate_dependencies)]
+
+use std::process::ExitCode;
+
+// A connector crate that no source names is not linked, and then it is not in the registry.
+use connector_github as _;
+
+fn main() -> ExitCode {
+    connector_host::cli::main()
+}

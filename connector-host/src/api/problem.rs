@@ -1,0 +1,164 @@
+//! What the API answers when something is wrong (RFC 9457).
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use connector_core::engine::EngineError;
+use connector_core::id::ParseIdError;
+use connector_core::runtime::ActionError;
+use connector_core::{Error, ErrorKind};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::keys::ApiKeyError;
+
+/// A problem document.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    detail: String,
+    /// What is wrong with each field of the request.
+    errors: BTreeMap<String, String>,
+    /// When the same request may succeed.
+    retry_at: Option<Timestamp>,
+}
+
+/// What a handler answers.
+pub(crate) type Answer<T> = Result<T, Problem>;
+
+impl Problem {
+    /// `kind` is a word that programs can tell problems by.
+    pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind,
+            detail: detail.into(),
+            errors: BTreeMap::new(),
+            retry_at: None,
+        }
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    /// The request is well formed, and asks for something wrong.
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
+    }
+
+    /// A field of the request is wrong.
+    pub(crate) fn field(field: impl Into<String>, mistake: impl Into<String>) -> Self {
+        let (field, mistake) = (field.into(), mistake.into());
+        let mut problem = Self::invalid(format!("`{field}`: {mistake}"));
+        problem.errors.insert(field, mistake);
+        problem
+    }
+}
+
+impl From<ParseIdError> for Problem {
+    fn from(error: ParseIdError) -> Self {
+        Self::not_found(error.to_string())
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        tracing::error!("the store failed: {error}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store-failed",
+            error.to_string(),
+        )
+    }
+}
+
+impl From<ActionError> for Problem {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::NotFound(detail) => Self::not_found(detail),
+            ActionError::Invalid(detail) => Self::invalid(detail),
+            ActionError::Options(errors) => {
+                let mut problem = Self::invalid(format!("the options are wrong: {errors}"));
+                problem.errors = errors
+                    .0
+                    .into_iter()
+                    .map(|(field, mistake)| (format!("options.{field}"), mistake))
+                    .collect();
+                problem
+            }
+            ActionError::Conflict(detail) => Self::new(StatusCode::CONFLICT, "conflict", detail),
+            ActionError::Connector(error) => error.0.into(),
+            ActionError::Engine(error) => error.into(),
+            other => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "failed",
+                other.to_string(),
+            ),
+        }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let (status, kind) = match error.kind() {
+            ErrorKind::NeedsReauth => (StatusCode::UNPROCESSABLE_ENTITY, "needs-reauth"),
+            ErrorKind::ScopeMissing { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "scope-missing"),
+            ErrorKind::Rejected => (StatusCode::UNPROCESSABLE_ENTITY, "rejected"),
+            ErrorKind::Gone => (StatusCode::NOT_FOUND, "gone"),
+            ErrorKind::RateLimited { .. } => (StatusCode::SERVICE_UNAVAILABLE, "rate-limited"),
+            ErrorKind::Transient | ErrorKind::CursorExpired => {
+                (StatusCode::BAD_GATEWAY, "service-failed")
+            }
+            ErrorKind::Bug => (StatusCode::INTERNAL_SERVER_ERROR, "connector-failed"),
+        };
+        let mut problem = Self::new(status, kind, error.to_string());
+        if let ErrorKind::RateLimited { until } = error.kind() {
+            problem.retry_at = Some(*until);
+        }
+        problem
+    }
+}
+
+impl From<ApiKeyError> for Problem {
+    fn from(error: ApiKeyError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ApiKeyError::Exists(_) => Self::new(StatusCode::CONFLICT, "conflict", detail),
+            ApiKeyError::Unknown(_) => Self::not_found(detail),
+            ApiKeyError::BadName => Self::field("name", detail),
+            ApiKeyError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("urn:connectors:problem:{}", self.kind),
+            "title": self.kind.replace('-', " "),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(body) = body.as_object_mut().filter(|_| !self.errors.is_empty()) {
+            body.insert("errors".to_owned(), json!(self.errors));
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(at) = self.retry_at {
+            let seconds = at.duration_since(Timestamp::now()).as_secs().max(1);
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(seconds.unsigned_abs()),
+            );
+        }
+        response
+    }
+}

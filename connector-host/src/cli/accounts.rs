@@ -1,0 +1,287 @@
+//! `connect`, `connections`, `channels`, `enable`, `disable`, `disconnect` and `state`.
+
+use std::io::Read;
+
+use connector_core::registry::Registry;
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::args::Connect;
+use super::client::Client;
+use super::output::{self, Output, field, table};
+use super::{CliError, Done};
+
+/// Longest token that is read from the standard input, in bytes.
+const LONGEST_INPUT: u64 = 64 * 1024;
+
+pub(super) async fn connect(
+    client: &Client,
+    registry: &Registry,
+    args: Connect,
+    output: Output,
+) -> Done {
+    let token = token(args.token)?;
+    let connection = if let Some(id) = &args.again {
+        let token =
+            token.ok_or_else(|| CliError::Usage("give the new token with --token".to_owned()))?;
+        client
+            .post(&["connections", id, "authorize"], json!({"token": token}))
+            .await?
+    } else {
+        let options = options(registry, &args.connector, &args.options)?;
+        let mut body = json!({"connector": args.connector, "user": args.user, "options": options});
+        if let Some(body) = body.as_object_mut() {
+            let mut put = |name: &str, value: Option<Value>| {
+                body.extend(value.map(|value| (name.to_owned(), value)));
+            };
+            put("name", args.name.map(Value::from));
+            put("workspace", args.workspace.map(Value::from));
+            put("history_days", args.history_days.map(Value::from));
+            put("token", token.map(Value::from));
+        }
+        client.post(&["connections"], body).await?
+    };
+    output.print(&connection, |connection| {
+        let id = field(connection, "/id");
+        format!(
+            "{id}  {} ({}) is connected. See its channels with `connectors channels {id}`",
+            field(connection, "/name"),
+            field(connection, "/connector"),
+        )
+    })
+}
+
+/// The token of the flag, the standard input or the environment. A flag can be seen in the list of
+/// processes, so there are the other two.
+fn token(flag: Option<String>) -> Result<Option<String>, CliError> {
+    let text = match flag.as_deref() {
+        Some("-") => Some(read_input()?),
+        Some(_) => flag,
+        None => std::env::var("CONNECTORS_TOKEN").ok(),
+    };
+    let text = text.map(|text| text.trim().to_owned());
+    match text.as_deref() {
+        Some("") => Err(CliError::Usage("the token is empty".to_owned())),
+        _ => Ok(text),
+    }
+}
+
+/// All of the standard input.
+pub(super) fn read_input() -> Result<String, CliError> {
+    let mut text = String::new();
+    let read = std::io::stdin()
+        .take(LONGEST_INPUT)
+        .read_to_string(&mut text);
+    read.map_err(|error| CliError::Failed(format!("the standard input cannot be read: {error}")))?;
+    Ok(text)
+}
+
+/// Options as the schema of the connector wants them: numbers and switches are not texts.
+fn options(
+    registry: &Registry,
+    connector: &str,
+    given: &[String],
+) -> Result<Map<String, Value>, CliError> {
+    let schema = registry
+        .get(connector)
+        .map(|connector| connector.declaration.options.json_schema());
+    let mut options = Map::new();
+    for option in given {
+        let (name, text) = option.split_once('=').ok_or_else(|| {
+            CliError::Usage(format!(
+                "`{option}` is not an option: write `--option NAME=VALUE`"
+            ))
+        })?;
+        let kind = schema
+            .as_ref()
+            .and_then(|schema| schema.pointer(&format!("/properties/{name}/type")));
+        let is_text = kind.is_none_or(|kind| match kind {
+            Value::Array(kinds) => kinds.contains(&json!("string")),
+            kind => kind == "string",
+        });
+        let parsed = if is_text {
+            None
+        } else {
+            serde_json::from_str(text).ok()
+        };
+        options.insert(name.to_owned(), parsed.unwrap_or_else(|| json!(text)));
+    }
+    Ok(options)
+}
+
+pub(super) async fn connections(client: &Client, user: Option<&str>, output: Output) -> Done {
+    let query: Vec<_> = user.map(|user| ("user", user)).into_iter().collect();
+    let connections = client.list(&["connections"], &query, None).await?;
+    output.print(&json!(connections), |_| {
+        if connections.is_empty() {
+            return "There are no connections: make one with `connectors connect`".to_owned();
+        }
+        let rows = connections.iter().map(|connection| {
+            let status = match field(connection, "/status_reason") {
+                reason if reason.is_empty() => field(connection, "/status"),
+                reason => format!("{}: {reason}", field(connection, "/status")),
+            };
+            vec![
+                field(connection, "/id"),
+                field(connection, "/connector"),
+                field(connection, "/user"),
+                field(connection, "/name"),
+                status,
+            ]
+        });
+        table(
+            &["ID", "CONNECTOR", "USER", "NAME", "STATUS"],
+            &rows.collect::<Vec<_>>(),
+        )
+    })
+}
+
+fn channel_table(channels: &[Value]) -> String {
+    let rows = channels.iter().map(|channel| {
+        let state = match (field(channel, "/sync/state"), field(channel, "/sync/error")) {
+            (state, error) if error.is_empty() => state,
+            (state, error) => format!("{state}: {error}"),
+        };
+        let enabled = match (
+            channel["enabled"].as_bool(),
+            channel["observe_only"].as_bool(),
+        ) {
+            (Some(true), Some(true)) => "to look",
+            (Some(true), _) => "yes",
+            _ => "no",
+        };
+        vec![
+            field(channel, "/id"),
+            field(channel, "/name"),
+            enabled.to_owned(),
+            state,
+            field(channel, "/sync/saved"),
+        ]
+    });
+    table(
+        &["ID", "NAME", "ENABLED", "SYNC", "SAVED"],
+        &rows.collect::<Vec<_>>(),
+    )
+}
+
+pub(super) async fn channels(client: &Client, connection: &str, output: Output) -> Done {
+    let channels = client
+        .list_whole(&["connections", connection, "channels"])
+        .await?;
+    output.print(&json!(channels), |_| {
+        if channels.is_empty() {
+            "The account has no channels".to_owned()
+        } else {
+            channel_table(&channels)
+        }
+    })
+}
+
+/// The ids of channels that are given by id or name. Only names cost a look at the service.
+async fn channel_ids(
+    client: &Client,
+    connection: &str,
+    given: &[String],
+) -> Result<Vec<String>, CliError> {
+    let channels = client
+        .list_whole(&["connections", connection, "channels"])
+        .await?;
+    let mut ids = Vec::new();
+    for wanted in given {
+        let matching: Vec<_> = match channels
+            .iter()
+            .find(|channel| channel["id"] == json!(wanted))
+        {
+            Some(channel) => vec![channel],
+            None => channels
+                .iter()
+                .filter(|channel| channel["name"] == json!(wanted))
+                .collect(),
+        };
+        match matching.as_slice() {
+            [channel] => ids.push(channel["id"].as_str().unwrap_or_default().to_owned()),
+            [] => {
+                return Err(CliError::Failed(format!(
+                    "{connection} has no channel `{wanted}`: list those it has with `connectors channels {connection}`"
+                )));
+            }
+            several => {
+                let ids: Vec<_> = several
+                    .iter()
+                    .map(|channel| field(channel, "/id"))
+                    .collect();
+                return Err(CliError::Failed(format!(
+                    "several channels are called `{wanted}`: give one of the ids {}",
+                    ids.join(", ")
+                )));
+            }
+        }
+    }
+    Ok(ids)
+}
+
+pub(super) async fn enable(
+    client: &Client,
+    connection: &str,
+    channels: &[String],
+    observe_only: bool,
+    output: Output,
+) -> Done {
+    change(
+        client,
+        connection,
+        channels,
+        Method::PUT,
+        Some(json!({"observe_only": observe_only})),
+        output,
+    )
+    .await
+}
+
+pub(super) async fn disable(
+    client: &Client,
+    connection: &str,
+    channels: &[String],
+    output: Output,
+) -> Done {
+    change(client, connection, channels, Method::DELETE, None, output).await
+}
+
+async fn change(
+    client: &Client,
+    connection: &str,
+    channels: &[String],
+    method: Method,
+    body: Option<Value>,
+    output: Output,
+) -> Done {
+    let mut changed = Vec::new();
+    for channel in channel_ids(client, connection, channels).await? {
+        let path = ["connections", connection, "channels", &channel];
+        changed.push(
+            client
+                .request(method.clone(), &path, &[], body.clone())
+                .await?,
+        );
+    }
+    output.print(&json!(changed), |_| channel_table(&changed))
+}
+
+pub(super) async fn disconnect(client: &Client, connection: &str) -> Done {
+    client
+        .request(Method::DELETE, &["connections", connection], &[], None)
+        .await?;
+    Ok(())
+}
+
+/// State is JSON for people too.
+pub(super) async fn state(client: &Client, connection: &str, prefix: Option<&str>) -> Done {
+    let query: Vec<_> = prefix
+        .map(|prefix| ("prefix", prefix))
+        .into_iter()
+        .collect();
+    let state = client
+        .get(&["connections", connection, "state"], &query)
+        .await?;
+    output::json(&state)
+}

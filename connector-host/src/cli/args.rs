@@ -1,0 +1,274 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Connects the accounts of your users to your product, both ways.
+#[derive(Debug, Parser)]
+#[command(version, about, args_conflicts_with_subcommands = false)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(flatten)]
+    pub(super) serve: Serve,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// The configuration file [default: connectors.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "CONNECTORS_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// The database [default: sqlite:connectors.db]
+    #[arg(long, global = true, value_name = "sqlite:FILE")]
+    pub(super) database: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// What to log, such as `info` or `connector_core=debug` [default: info for serve, else warn]
+    #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG")]
+    pub(super) log: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where the API listens [default: 127.0.0.1:7300]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) listen: Option<String>,
+    /// What redirect and webhook URLs begin with
+    #[arg(long, value_name = "URL")]
+    pub(super) public_url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve the API and run the connectors (the default)
+    Serve(Serve),
+    /// List the connectors
+    List,
+    /// Show what a connector declares
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Print the manifest of all connectors, or check it against an older one
+    Manifest {
+        /// Print what would break connections that were made under this manifest; fail if anything would
+        #[arg(long, value_name = "OLD.json")]
+        check: Option<PathBuf>,
+    },
+    /// Connect an account
+    Connect(Connect),
+    /// List connections
+    Connections {
+        /// Of this user
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// List the channels of a connection, as the service has them now
+    Channels {
+        /// Its id
+        connection: String,
+    },
+    /// Enable channels of a connection: they are synced from now on
+    Enable {
+        /// Its id
+        connection: String,
+        /// Ids or names of channels
+        #[arg(required = true)]
+        channels: Vec<String>,
+        /// Only look: write nothing back
+        #[arg(long)]
+        observe_only: bool,
+    },
+    /// Disable channels of a connection
+    Disable {
+        /// Its id
+        connection: String,
+        /// Ids or names of channels
+        #[arg(required = true)]
+        channels: Vec<String>,
+    },
+    /// End a connection, and remove what belongs to it
+    Disconnect {
+        /// Its id
+        connection: String,
+    },
+    /// Look for changes now
+    Sync {
+        /// Id of a connection
+        connection: String,
+        /// Wait until all enabled channels are synced
+        #[arg(long)]
+        wait: bool,
+    },
+    /// List threads, those changed last first
+    Threads(ThreadFilter),
+    /// Show a thread with its links and notes
+    Thread {
+        /// Its id
+        id: String,
+        /// As this user sees it
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Write a note in a thread
+    Reply(Reply),
+    /// Change the status of a link
+    SetStatus(SetStatus),
+    /// List the tasks that wait or run, or the dead letters
+    Tasks {
+        /// The dead letters
+        #[arg(long)]
+        dead: bool,
+        /// Of this connection
+        #[arg(long)]
+        connection: Option<String>,
+    },
+    /// Retry or discard a task
+    Task {
+        #[command(subcommand)]
+        command: TaskCommand,
+    },
+    /// Show the stored state of a connection
+    State {
+        /// Its id
+        connection: String,
+        /// Only keys that begin so
+        prefix: Option<String>,
+    },
+    /// Create, list and revoke API keys
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+}
+
+impl Command {
+    /// Whether it is for something that the workers do.
+    pub(super) fn needs_workers(&self) -> bool {
+        match self {
+            Self::Sync { wait, .. } => *wait,
+            Self::Reply(reply) => !reply.no_wait,
+            Self::SetStatus(change) => !change.no_wait,
+            Self::Enable { .. } | Self::Disable { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Connect {
+    /// The connector
+    pub(super) connector: String,
+    /// Whose connection it is
+    #[arg(long)]
+    pub(super) user: String,
+    /// What it is called [default: what the service calls the account]
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// The user's workspace
+    #[arg(long)]
+    pub(super) workspace: Option<String>,
+    /// An option of the connector; several may be given
+    #[arg(long = "option", value_name = "NAME=VALUE")]
+    pub(super) options: Vec<String>,
+    /// An access token; `-` reads it from the standard input. Without it, that of CONNECTORS_TOKEN is taken
+    #[arg(long)]
+    pub(super) token: Option<String>,
+    /// Keep nothing older than this many days
+    #[arg(long, value_name = "DAYS")]
+    pub(super) history_days: Option<u32>,
+    /// Give this connection the token, in place of making another
+    #[arg(long, value_name = "CONNECTION")]
+    pub(super) again: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ThreadFilter {
+    /// As this user sees them
+    #[arg(long)]
+    pub(super) user: Option<String>,
+    /// Of this connection
+    #[arg(long)]
+    pub(super) connection: Option<String>,
+    /// In this channel
+    #[arg(long)]
+    pub(super) channel: Option<String>,
+    /// With a link of this type
+    #[arg(long = "type")]
+    pub(super) link_type: Option<String>,
+    /// With a link in this status
+    #[arg(long)]
+    pub(super) status: Option<String>,
+    /// With this text in the title or preview
+    #[arg(long, value_name = "TEXT")]
+    pub(super) search: Option<String>,
+    /// Also what is archived
+    #[arg(long)]
+    pub(super) archived: bool,
+    /// At most this many [default: all]
+    #[arg(long, value_name = "COUNT")]
+    pub(super) limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reply {
+    /// The thread
+    pub(super) thread: String,
+    /// What to write, as markdown; `-` reads it from the standard input
+    pub(super) text: String,
+    /// Who writes
+    #[arg(long)]
+    pub(super) user: String,
+    /// The link that it answers [default: the newest that takes replies]
+    #[arg(long)]
+    pub(super) link: Option<String>,
+    /// Do not wait until it has reached the service
+    #[arg(long)]
+    pub(super) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetStatus {
+    /// The link
+    pub(super) link: String,
+    /// The status
+    pub(super) status: String,
+    /// Who changes it
+    #[arg(long)]
+    pub(super) user: String,
+    /// Do not wait until it has reached the service
+    #[arg(long)]
+    pub(super) no_wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TaskCommand {
+    /// Run a task again now
+    Retry {
+        /// Its id
+        id: String,
+    },
+    /// Remove a task
+    Discard {
+        /// Its id
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Make a key; it is shown this once
+    Create {
+        /// What it is for
+        name: String,
+    },
+    /// List the keys
+    List,
+    /// Let a key open nothing any more
+    Revoke {
+        /// Its name
+        name: String,
+    },
+}

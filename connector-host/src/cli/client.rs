@@ -1,0 +1,281 @@
+//! Requests of commands to the API: over HTTP to the process that has the database open, or in this one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use connector_core::engine::EngineError;
+use connector_core::registry::Registry;
+use http::{Method, StatusCode, header};
+use serde_json::Value;
+use tower::ServiceExt;
+use url::Url;
+
+use super::CliError;
+use crate::config::Config;
+use crate::engine::SqliteEngine;
+use crate::host::{Host, HostError, LOCK_KEY, LOCK_URL};
+
+/// Largest answer of the API, in bytes.
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
+
+/// Things in a page of a list that is read whole.
+const PAGE: &str = "500";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often the process that has the database open is asked for, while it is about to begin or to end.
+const TRIES: usize = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
+/// Where requests go.
+pub(super) enum Client {
+    /// The process that has the database open.
+    Remote {
+        http: reqwest::Client,
+        base: Url,
+        key: String,
+    },
+    /// This one.
+    Here { host: Host, router: Router },
+}
+
+impl Client {
+    /// Finds the process that serves the database, or opens it here; with workers if the command is
+    /// for something that they do.
+    pub(super) async fn open(
+        config: Config,
+        registry: Registry,
+        workers: bool,
+    ) -> Result<Self, CliError> {
+        let mut tries = TRIES;
+        loop {
+            if let Some(client) = Self::remote(&config)? {
+                return Ok(client);
+            }
+            match Host::open(config.clone(), registry.clone()).await {
+                Ok(host) => {
+                    if workers && let Err(error) = host.start().await {
+                        host.shutdown().await?;
+                        return Err(error.into());
+                    }
+                    let router = host.router();
+                    return Ok(Self::Here { host, router });
+                }
+                // It is about to serve, or another command that is about to end.
+                Err(HostError::Engine(EngineError::InUse { .. })) if tries > 0 => {
+                    tries -= 1;
+                    tokio::time::sleep(BETWEEN_TRIES).await;
+                }
+                Err(HostError::Engine(EngineError::InUse { database, holder })) => {
+                    return Err(CliError::Failed(format!(
+                        "{database} is in use by another command{holder}: try again when it has ended, or run `connectors serve`, which any number of commands can talk to"
+                    )));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn remote(config: &Config) -> Result<Option<Self>, CliError> {
+        let Some(info) = SqliteEngine::holder_info(&config.database) else {
+            return Ok(None);
+        };
+        let mut info: HashMap<_, _> = info.into_iter().collect();
+        let (Some(url), Some(key)) = (info.remove(LOCK_URL), info.remove(LOCK_KEY)) else {
+            return Ok(None);
+        };
+        let base = Url::parse(&url).map_err(|error| {
+            CliError::Failed(format!(
+                "the lock file of the database says that the API is at `{url}`: {error}"
+            ))
+        })?;
+        // It is on this machine, and needs neither proxy nor certificates.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([])
+            .connect_timeout(CONNECT_TIMEOUT);
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // The error is that another thread was faster, which is as good.
+            rustls::crypto::ring::default_provider()
+                .install_default()
+                .ok();
+        }
+        let http = http.build().map_err(CliError::failed)?;
+        Ok(Some(Self::Remote { http, base, key }))
+    }
+
+    /// Lets what runs here end.
+    pub(super) async fn close(self) -> Result<(), CliError> {
+        match self {
+            Self::Remote { .. } => Ok(()),
+            Self::Here { host, .. } => Ok(host.shutdown().await?),
+        }
+    }
+
+    pub(super) async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Value, CliError> {
+        self.request(Method::GET, path, query, None).await
+    }
+
+    pub(super) async fn post(&self, path: &[&str], body: Value) -> Result<Value, CliError> {
+        self.request(Method::POST, path, &[], Some(body)).await
+    }
+
+    /// A list that is one page.
+    pub(super) async fn list_whole(&self, path: &[&str]) -> Result<Vec<Value>, CliError> {
+        let mut page = self.get(path, &[]).await?;
+        match page.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// All things of a list, or the first `limit`.
+    pub(super) async fn list(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        limit: Option<usize>,
+    ) -> Result<Vec<Value>, CliError> {
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let mut query = query.to_vec();
+            query.push(("limit", PAGE));
+            query.extend(after.as_deref().map(|after| ("after", after)));
+            let mut page = self.get(path, &query).await?;
+            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+                all.extend(items);
+            }
+            after = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            if let Some(limit) = limit
+                && all.len() >= limit
+            {
+                all.truncate(limit);
+                return Ok(all);
+            }
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Makes a request and gives back the body of the answer; null if it has none.
+    pub(super) async fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Value, CliError> {
+        let base = match self {
+            Self::Remote { base, .. } => base.clone(),
+            Self::Here { .. } => Url::parse("http://localhost").map_err(CliError::failed)?,
+        };
+        let url = address(base, path, query);
+        let body = match body {
+            Some(body) => serde_json::to_vec(&body).map_err(CliError::failed)?,
+            None => Vec::new(),
+        };
+        let (status, bytes) = match self {
+            Self::Remote { http, key, .. } => {
+                let request = http
+                    .request(method, url)
+                    .bearer_auth(key)
+                    .header(header::CONTENT_TYPE, "application/json")
+                    .body(body);
+                let response = request.send().await.map_err(|error| unreachable(&error))?;
+                let status = response.status();
+                (
+                    status,
+                    response
+                        .bytes()
+                        .await
+                        .map_err(|error| unreachable(&error))?,
+                )
+            }
+            Self::Here { host, router } => {
+                let target = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
+                let request = http::Request::builder()
+                    .method(method)
+                    .uri(target)
+                    .header(
+                        header::AUTHORIZATION,
+                        format!("Bearer {}", host.local_key().expose()),
+                    )
+                    .header(header::CONTENT_TYPE, "application/json")
+                    .body(Body::from(body))
+                    .map_err(CliError::failed)?;
+                let response = router
+                    .clone()
+                    .oneshot(request)
+                    .await
+                    .map_err(CliError::failed)?;
+                let status = response.status();
+                (
+                    status,
+                    axum::body::to_bytes(response.into_body(), MAX_ANSWER)
+                        .await
+                        .map_err(CliError::failed)?,
+                )
+            }
+        };
+        answer(status, &bytes)
+    }
+}
+
+/// The address of a thing; each part of the path is one segment, whatever characters it has.
+fn address(mut base: Url, path: &[&str], query: &[(&str, &str)]) -> Url {
+    // Fails for URLs that have no path alone, which this is not.
+    if let Ok(mut segments) = base.path_segments_mut() {
+        segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+    }
+    if !query.is_empty() {
+        base.query_pairs_mut().extend_pairs(query);
+    }
+    base
+}
+
+fn unreachable(error: &reqwest::Error) -> CliError {
+    let mut reason = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        reason = error.to_string();
+        cause = error.source();
+    }
+    CliError::Failed(format!(
+        "the process that has the database open does not answer: {reason}"
+    ))
+}
+
+/// The body of an answer, or what the problem is that it tells of.
+fn answer(status: StatusCode, bytes: &[u8]) -> Result<Value, CliError> {
+    let body = if bytes.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(bytes).unwrap_or_default()
+    };
+    if status.is_success() {
+        return Ok(body);
+    }
+    let detail = body.get("detail").and_then(Value::as_str);
+    let mut message = detail.map_or_else(|| format!("the API answered {status}"), str::to_owned);
+    if let Some(errors) = body
+        .get("errors")
+        .and_then(Value::as_object)
+        .filter(|errors| errors.len() > 1)
+    {
+        for (field, mistake) in errors {
+            message.push_str(&format!(
+                "\n  {field}: {}",
+                mistake.as_str().unwrap_or_default()
+            ));
+        }
+    }
+    Err(CliError::Failed(message))
+}

@@ -1,0 +1,189 @@
+//! The command line (design 6.1). A program that links connectors is `fn main() { connector_host::cli::main() }`.
+//!
+//! Every command that needs a database makes requests to the API: over HTTP to the process that has
+//! the database open, or else within this one.
+
+mod accounts;
+mod args;
+mod client;
+mod keys;
+mod output;
+mod registry;
+mod serve;
+mod sync;
+mod tasks;
+mod threads;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use connector_core::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+use self::args::{Cli, Command, TaskCommand};
+use self::client::Client;
+use self::output::Output;
+use crate::config::{Config, Sources};
+use crate::host::HostError;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// It was asked wrongly: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// It was not done: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+    /// Nobody reads what is printed any more, which is no mistake.
+    #[error("nobody reads the output")]
+    Closed,
+}
+
+impl CliError {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<HostError> for CliError {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Config(error) => Self::Usage(error.to_string()),
+            other => Self::failed(other),
+        }
+    }
+}
+
+/// What a command comes to.
+type Done = Result<(), CliError>;
+
+/// Runs the command that the arguments say, with the connectors that are linked into the program,
+/// and gives back the exit code: 0 done, 1 failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return report(CliError::failed(error)),
+    };
+    let code = match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(error),
+    };
+    // A read of the standard input that is still under way must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+fn report(error: CliError) -> ExitCode {
+    match error {
+        CliError::Closed => ExitCode::SUCCESS,
+        CliError::Usage(text) => {
+            output::complain(&format!("error: {text}"));
+            ExitCode::from(2)
+        }
+        CliError::Failed(text) => {
+            output::complain(&format!("error: {text}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Done {
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    let global = cli.global;
+    let serves = matches!(command, Command::Serve(_));
+    start_log(global.log.as_deref(), if serves { "info" } else { "warn" })?;
+    let registry = Registry::collect().map_err(CliError::failed)?;
+    let output = Output { json: global.json };
+    // These need neither a configuration nor a database.
+    match &command {
+        Command::List => return registry::list(&registry, output),
+        Command::Show { id } => return registry::show(&registry, id, output),
+        Command::Manifest { check } => return registry::manifest(&registry, check.as_deref()),
+        _ => {}
+    }
+    let mut flags = Vec::new();
+    flags.extend(global.database.map(|database| ("database", database)));
+    if let Command::Serve(serve) = &command {
+        flags.extend(serve.listen.clone().map(|listen| ("listen", listen)));
+        flags.extend(serve.public_url.clone().map(|url| ("public_url", url)));
+    }
+    let sources = Sources {
+        file: global.config,
+        environment: std::env::vars_os().collect(),
+        flags,
+    };
+    let config = Config::load(sources).map_err(|error| CliError::Usage(error.to_string()))?;
+    if serves {
+        return serve::serve(config, registry, output).await;
+    }
+    let client = Client::open(config, registry.clone(), command.needs_workers()).await?;
+    let done = tokio::select! {
+        done = perform(&client, &registry, command, output) => done,
+        () = serve::stop_signal() => Err(CliError::Failed("interrupted".to_owned())),
+    };
+    let closed = client.close().await;
+    done.and(closed)
+}
+
+async fn perform(client: &Client, registry: &Registry, command: Command, output: Output) -> Done {
+    match command {
+        Command::Serve(_) | Command::List | Command::Show { .. } | Command::Manifest { .. } => {
+            Ok(())
+        }
+        Command::Connect(args) => accounts::connect(client, registry, args, output).await,
+        Command::Connections { user } => {
+            accounts::connections(client, user.as_deref(), output).await
+        }
+        Command::Channels { connection } => accounts::channels(client, &connection, output).await,
+        Command::Enable {
+            connection,
+            channels,
+            observe_only,
+        } => accounts::enable(client, &connection, &channels, observe_only, output).await,
+        Command::Disable {
+            connection,
+            channels,
+        } => accounts::disable(client, &connection, &channels, output).await,
+        Command::Disconnect { connection } => accounts::disconnect(client, &connection).await,
+        Command::State { connection, prefix } => {
+            accounts::state(client, &connection, prefix.as_deref()).await
+        }
+        Command::Sync { connection, wait } => sync::sync(client, &connection, wait, output).await,
+        Command::Threads(filter) => threads::list(client, &filter, output).await,
+        Command::Thread { id, user } => threads::show(client, &id, user.as_deref(), output).await,
+        Command::Reply(reply) => threads::reply(client, reply, output).await,
+        Command::SetStatus(change) => threads::set_status(client, change, output).await,
+        Command::Tasks { dead, connection } => {
+            tasks::list(client, dead, connection.as_deref(), output).await
+        }
+        Command::Task {
+            command: TaskCommand::Retry { id },
+        } => tasks::retry(client, &id, output).await,
+        Command::Task {
+            command: TaskCommand::Discard { id },
+        } => tasks::discard(client, &id).await,
+        Command::Key { command } => keys::run(client, command, output).await,
+    }
+}
+
+/// Sends the log to the standard error output: what is printed there is for programs to read.
+fn start_log(filter: Option<&str>, default: &str) -> Done {
+    let wanted = filter.unwrap_or(default);
+    let filter = EnvFilter::builder().parse(wanted).map_err(|error| {
+        CliError::Usage(format!("`{wanted}` is no filter for the log: {error}"))
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let colored = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // One that the embedding program set stays.
+    if let Err(error) = log.with_ansi(colored).try_init() {
+        tracing::debug!("the log goes where the program sends it: {error}");
+    }
+    Ok(())
+}

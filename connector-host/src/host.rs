@@ -1,0 +1,332 @@
+//! A host: a store, connectors that run on it, and the API, in one value that a program embeds.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use connector_core::clock::Clock;
+use connector_core::declaration::Provider;
+use connector_core::engine::{CommitError, Engine, EngineError, Write, WriteSet};
+use connector_core::ports::{Ports, Vault};
+use connector_core::registry::{Registry, RegistryErrors};
+use connector_core::runtime::{ActionError, Runtime, Workers};
+use connector_core::secret::Secret;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, watch};
+
+use crate::clock::SystemClock;
+use crate::config::{Config, ConfigError};
+use crate::credentials::StoredCredentials;
+use crate::engine::{SqliteEngine, SqliteOptions};
+use crate::keys::ApiKeys;
+use crate::network::HttpClient;
+use crate::vault::{KeyError, KeyVault, random_secret};
+
+/// The setting that names the key which seals what is in the database.
+const KEY_SETTING: &str = "vault_key";
+
+/// What the lock file calls the address of the API, and the key for it.
+pub(crate) const LOCK_URL: &str = "url";
+pub(crate) const LOCK_KEY: &str = "key";
+
+/// Why a host does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The connectors do not go together.
+    #[error(transparent)]
+    Registry(#[from] RegistryErrors),
+    /// The vault's keys are not to be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Nobody can connect there.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the operating system said.
+        reason: std::io::Error,
+    },
+    /// The API stopped by itself.
+    #[error("the API stopped: {0}")]
+    Serve(std::io::Error),
+    /// Connections could not be brought to the versions of their connectors.
+    #[error("the connections cannot be upgraded: {0}")]
+    Upgrade(ActionError),
+    /// The file that tells other processes where the API is cannot be written.
+    #[error("the lock file of the database cannot be written: {0}")]
+    LockFile(std::io::Error),
+}
+
+/// Runs the connectors of a registry on a database. Cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    runtime: Runtime,
+    engine: Arc<SqliteEngine>,
+    keys: ApiKeys,
+    /// Opens the API to processes that can read the lock file.
+    local_key: Secret,
+    workers: Mutex<Option<Workers>>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Host {
+    /// Opens the database and connects everything to it. Nothing runs yet; what users do is stored.
+    pub async fn open(config: Config, registry: Registry) -> Result<Self, HostError> {
+        check_providers(&config, &registry)?;
+        let engine = open_engine(&config).await?;
+        match Self::assemble(config, registry, &engine).await {
+            Ok(host) => Ok(host),
+            Err(error) => {
+                if let Err(error) = engine.close().await {
+                    tracing::warn!("the database was not closed: {error}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn assemble(
+        config: Config,
+        registry: Registry,
+        engine: &Arc<SqliteEngine>,
+    ) -> Result<Self, HostError> {
+        let vault: Arc<dyn Vault> = Arc::new(open_vault(&config, &**engine).await?);
+        let ports = Ports {
+            engine: Arc::clone(engine) as Arc<dyn Engine>,
+            network: Arc::new(HttpClient::new(config.allow_private)),
+            clock: Arc::new(SystemClock) as Arc<dyn Clock>,
+            credentials: Arc::new(StoredCredentials::new(Arc::clone(&vault))),
+            vault,
+        };
+        let local_key = random_secret();
+        let fixed = config.api_key.iter().chain([&local_key]);
+        let keys = ApiKeys::new(Arc::clone(engine) as Arc<dyn Engine>, fixed);
+        let runtime = Runtime::new(registry, ports, config.runtime());
+        let shared = Shared {
+            config,
+            runtime,
+            engine: Arc::clone(engine),
+            keys,
+            local_key,
+            workers: Mutex::new(None),
+            stopping: watch::Sender::new(false),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Starts the workers: what is due runs from now on.
+    pub async fn start(&self) -> Result<(), HostError> {
+        let mut workers = self.shared.workers.lock().await;
+        if workers.is_none() {
+            self.runtime()
+                .upgrade_connections()
+                .await
+                .map_err(HostError::Upgrade)?;
+            *workers = Some(self.runtime().start().await?);
+        }
+        Ok(())
+    }
+
+    /// Serves the API until `stop` comes back, and then until the requests under way are answered.
+    /// Other processes of this user can find it by the database's lock file.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), HostError> {
+        let address = listener.local_addr().map_err(HostError::Serve)?;
+        let info = [
+            (
+                LOCK_URL.to_owned(),
+                format!("http://{}", reachable(address)),
+            ),
+            (
+                LOCK_KEY.to_owned(),
+                self.shared.local_key.expose().to_owned(),
+            ),
+        ];
+        self.shared
+            .engine
+            .set_lock_info(&info)
+            .map_err(HostError::LockFile)?;
+        let host = self.clone();
+        let stop = async move {
+            stop.await;
+            host.shared.stopping.send_replace(true);
+        };
+        axum::serve(listener, self.router())
+            .with_graceful_shutdown(stop)
+            .await
+            .map_err(HostError::Serve)
+    }
+
+    /// Lets the running tasks end and closes the database.
+    pub async fn shutdown(&self) -> Result<(), HostError> {
+        self.shared.stopping.send_replace(true);
+        if let Some(workers) = self.shared.workers.lock().await.take() {
+            workers.stop(self.runtime()).await;
+        }
+        Ok(self.shared.engine.close().await?)
+    }
+
+    /// The HTTP API, to be mounted at the root of a server (design 6.2).
+    pub fn router(&self) -> Router {
+        crate::api::router(self.clone())
+    }
+
+    /// What runs the connectors.
+    pub fn runtime(&self) -> &Runtime {
+        &self.shared.runtime
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        &*self.shared.engine
+    }
+
+    pub(crate) fn keys(&self) -> &ApiKeys {
+        &self.shared.keys
+    }
+
+    pub(crate) fn local_key(&self) -> &Secret {
+        &self.shared.local_key
+    }
+
+    /// Turns true when the host is to stop: whoever waits for something, waits no more.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.shared.stopping.subscribe()
+    }
+}
+
+async fn open_engine(config: &Config) -> Result<Arc<SqliteEngine>, HostError> {
+    let path = config.database.clone();
+    let options = SqliteOptions {
+        durability: config.durability,
+        ..SqliteOptions::default()
+    };
+    let opened = tokio::task::spawn_blocking(move || SqliteEngine::open(&path, options)).await;
+    match opened {
+        Ok(engine) => Ok(Arc::new(engine?)),
+        Err(error) => Err(EngineError::Failed(error.to_string()).into()),
+    }
+}
+
+/// The vault, which must have the key that the database was sealed under. A new key is made for a
+/// new database alone: one that was lost is not replaced in silence.
+async fn open_vault(config: &Config, engine: &dyn Engine) -> Result<KeyVault, HostError> {
+    let sealed_under = engine.setting(KEY_SETTING.to_owned()).await?;
+    let sealed_under = sealed_under.map(|id| String::from_utf8_lossy(&id).into_owned());
+    let vault = match (&config.secret_key, &config.secret_key_file) {
+        (Some(keys), _) => KeyVault::from_text(keys, "the setting `secret_key`")?,
+        (None, Some(file)) => KeyVault::from_file(file)?,
+        (None, None) => {
+            let file = key_file(config);
+            match KeyVault::from_file(&file) {
+                Err(KeyError::File { reason, .. })
+                    if reason.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    if let Some(sealed_under) = sealed_under {
+                        let origin = format!("the key file {}", file.display());
+                        let held = "nothing: it is not there".to_owned();
+                        return Err(KeyError::Another {
+                            sealed_under,
+                            origin,
+                            held,
+                        }
+                        .into());
+                    }
+                    KeyVault::make_file(&file)?
+                }
+                found => found?,
+            }
+        }
+    };
+    if let Some(sealed_under) = &sealed_under {
+        vault.require(sealed_under)?;
+    }
+    if sealed_under.as_deref() != Some(&vault.key_id()) {
+        let value = Some(vault.key_id().into_bytes().into());
+        let put = Write::PutSetting {
+            name: KEY_SETTING.to_owned(),
+            value,
+        };
+        engine
+            .commit(WriteSet::of([put]))
+            .await
+            .map_err(|error| match error {
+                CommitError::Engine(error) => error,
+                other => EngineError::Failed(other.to_string()),
+            })?;
+    }
+    Ok(vault)
+}
+
+/// The key file that belongs to a database.
+fn key_file(config: &Config) -> PathBuf {
+    let mut path = config.database.clone().into_os_string();
+    path.push(".key");
+    path.into()
+}
+
+/// A provider that no connector can have is a typing error in its settings.
+fn check_providers(config: &Config, registry: &Registry) -> Result<(), ConfigError> {
+    let built_in = Provider::BUILT_IN.iter().map(Provider::id);
+    let linked = registry
+        .iter()
+        .filter_map(|connector| connector.declaration.provider);
+    let custom = linked.filter_map(|provider| match provider {
+        Provider::Custom(custom) => Some(custom.id),
+        _ => None,
+    });
+    let known: BTreeSet<_> = built_in.chain(custom).collect();
+    let unknown = config
+        .providers
+        .keys()
+        .filter(|id| !known.contains(id.as_str()));
+    let list = || known.iter().copied().collect::<Vec<_>>().join(", ");
+    let mistakes: Vec<_> = unknown
+        .map(|id| {
+            format!(
+                "there is no provider `{id}` to configure: there are {}",
+                list()
+            )
+        })
+        .collect();
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError(mistakes))
+    }
+}
+
+/// Where a process of this machine reaches a listener.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

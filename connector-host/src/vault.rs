@@ -1,0 +1,415 @@
+//! Sealing with XChaCha20-Poly1305, under keys that can be replaced (design 7).
+//!
+//! Sealed text is base64url without padding of: a version byte, the first bytes of the key's
+//! fingerprint, the nonce, the ciphertext with its tag. The purpose is the associated data. The
+//! nonce is random, for which the 24 bytes of XChaCha are long enough however much is sealed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use connector_core::ports::{Vault, VaultError};
+use connector_core::secret::Secret;
+use sha2::{Digest, Sha256};
+
+/// The form of sealed text.
+const VERSION: u8 = 1;
+
+const KEY_ID_LENGTH: usize = 3;
+const NONCE_LENGTH: usize = 24;
+
+/// A key is at least this long, in characters.
+const SHORTEST_KEY: usize = 32;
+
+/// A key file is no longer than this, in bytes.
+const LONGEST_FILE: u64 = 64 * 1024;
+
+/// Why there is no vault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// There are no keys in what was given.
+    #[error(
+        "{origin} holds no key: it needs one of at least {SHORTEST_KEY} characters, as `openssl rand -base64 32` makes it"
+    )]
+    Missing {
+        /// The file or variable.
+        origin: String,
+    },
+    /// A key can be guessed.
+    #[error(
+        "the key in {origin} has {length} characters, and needs at least {SHORTEST_KEY}: make one with `openssl rand -base64 32`"
+    )]
+    Short {
+        /// The file or variable.
+        origin: String,
+        /// How long it is.
+        length: usize,
+    },
+    /// It is no text, or holds characters that nobody would put into a key.
+    #[error(
+        "{origin} is damaged: a key is one line of printable ASCII characters. Restore it from a backup; what is sealed cannot be read without it"
+    )]
+    Garbled {
+        /// The file or variable.
+        origin: String,
+    },
+    /// The file cannot be read or made.
+    #[error("the key file {} cannot be {doing}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// `read` or `made`.
+        doing: &'static str,
+        /// What the operating system said.
+        reason: io::Error,
+    },
+    /// What the database holds is sealed under another key.
+    #[error(
+        "the database is sealed under the key `{sealed_under}`, and {origin} holds {held}: restore the key that was used before, or add it below the new one"
+    )]
+    Another {
+        /// The id of the key that is needed.
+        sealed_under: String,
+        /// Where keys were looked for.
+        origin: String,
+        /// What was found there.
+        held: String,
+    },
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes: {0}")]
+    NoRandomness(String),
+}
+
+struct SealingKey {
+    id: [u8; KEY_ID_LENGTH],
+    cipher: XChaCha20Poly1305,
+}
+
+/// The keys of a host. The first seals, all of them open.
+pub struct KeyVault {
+    first: SealingKey,
+    others: Vec<SealingKey>,
+    origin: String,
+}
+
+impl std::fmt::Debug for KeyVault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ids: Vec<_> = self.key_ids().collect();
+        f.debug_struct("KeyVault")
+            .field("keys", &ids)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeyVault {
+    /// Takes keys from a text: one in each line, or between commas; the newest first. What follows
+    /// a `#` at the beginning of a line is a comment. `origin` is what errors call the text.
+    pub fn from_text(text: &Secret, origin: impl Into<String>) -> Result<Self, KeyError> {
+        let origin = origin.into();
+        // What seals must be able to count on random bytes from here on.
+        getrandom::fill(&mut [0; NONCE_LENGTH])
+            .map_err(|error| KeyError::NoRandomness(error.to_string()))?;
+        let lines = text
+            .expose()
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'));
+        let mut keys = Vec::new();
+        for key in lines
+            .flat_map(|line| line.split([',', ' ', '\t']))
+            .filter(|key| !key.is_empty())
+        {
+            if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(KeyError::Garbled { origin });
+            }
+            if key.len() < SHORTEST_KEY {
+                return Err(KeyError::Short {
+                    origin,
+                    length: key.len(),
+                });
+            }
+            keys.push(SealingKey::derive(key));
+        }
+        let mut keys = keys.into_iter();
+        match keys.next() {
+            Some(first) => Ok(Self {
+                first,
+                others: keys.collect(),
+                origin,
+            }),
+            None => Err(KeyError::Missing { origin }),
+        }
+    }
+
+    /// Reads the keys of a file.
+    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
+        let fail = |reason| KeyError::File {
+            path: path.to_owned(),
+            doing: "read",
+            reason,
+        };
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes))
+            .map_err(fail)?;
+        let origin = format!("the key file {}", path.display());
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::from_text(&Secret::new(text), origin),
+            Err(_) => Err(KeyError::Garbled { origin }),
+        }
+    }
+
+    /// Makes a file with a new key, for the user of this process alone.
+    pub fn make_file(path: &Path) -> Result<Self, KeyError> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| KeyError::NoRandomness(error.to_string()))?;
+        let text = format!(
+            "# Seals credentials. Keep a copy apart from the database: without it they cannot be read.\n{}\n",
+            URL_SAFE_NO_PAD.encode(key)
+        );
+        let fail = |reason| KeyError::File {
+            path: path.to_owned(),
+            doing: "made",
+            reason,
+        };
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path).map_err(fail)?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(fail)?;
+        Self::from_file(path)
+    }
+
+    /// The id of the key that seals.
+    pub fn key_id(&self) -> String {
+        hex(&self.first.id)
+    }
+
+    fn key_ids(&self) -> impl Iterator<Item = String> + '_ {
+        self.keys().map(|key| hex(&key.id))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &SealingKey> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Refuses a vault that lacks the key that a database was sealed under.
+    pub fn require(&self, sealed_under: &str) -> Result<(), KeyError> {
+        if self.key_ids().any(|id| id == sealed_under) {
+            return Ok(());
+        }
+        let held: Vec<_> = self.key_ids().map(|id| format!("`{id}`")).collect();
+        Err(KeyError::Another {
+            sealed_under: sealed_under.to_owned(),
+            origin: self.origin.clone(),
+            held: held.join(", "),
+        })
+    }
+}
+
+impl SealingKey {
+    /// A key from its text, however that is written.
+    fn derive(text: &str) -> Self {
+        let digest = |purpose: &[u8]| -> [u8; 32] {
+            Sha256::new()
+                .chain_update(purpose)
+                .chain_update(text.as_bytes())
+                .finalize()
+                .into()
+        };
+        let mut id = [0; KEY_ID_LENGTH];
+        for (to, from) in id.iter_mut().zip(digest(b"connectors key id\0")) {
+            *to = from;
+        }
+        let cipher = XChaCha20Poly1305::new(&Key::from(digest(b"connectors vault key\0")));
+        Self { id, cipher }
+    }
+}
+
+/// Random bytes of the operating system.
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        // It gave some when the vault was made. With bytes that can be guessed, nothing would be safe.
+        tracing::error!("the operating system gives no random bytes any more: {error}");
+        std::process::abort();
+    }
+    bytes
+}
+
+impl Vault for KeyVault {
+    fn seal(&self, purpose: &str, plain: &[u8]) -> String {
+        let nonce: [u8; NONCE_LENGTH] = random_bytes();
+        let payload = Payload {
+            msg: plain,
+            aad: purpose.as_bytes(),
+        };
+        // Fails for more than 256 GiB alone; what comes of that does not open.
+        let sealed = self
+            .first
+            .cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .unwrap_or_default();
+        let mut bytes = Vec::with_capacity(1 + KEY_ID_LENGTH + NONCE_LENGTH + sealed.len());
+        bytes.push(VERSION);
+        bytes.extend(self.first.id);
+        bytes.extend(nonce);
+        bytes.extend(sealed);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn open(&self, purpose: &str, sealed: &str) -> Result<Vec<u8>, VaultError> {
+        let bytes = URL_SAFE_NO_PAD
+            .decode(sealed)
+            .map_err(|_| VaultError::Forged)?;
+        let (version, rest) = bytes.split_first().ok_or(VaultError::Forged)?;
+        let (id, rest) = rest
+            .split_first_chunk::<KEY_ID_LENGTH>()
+            .ok_or(VaultError::Forged)?;
+        let (nonce, ciphertext) = rest
+            .split_first_chunk::<NONCE_LENGTH>()
+            .ok_or(VaultError::Forged)?;
+        if *version != VERSION {
+            return Err(VaultError::Forged);
+        }
+        let key = self.keys().find(|key| key.id == *id);
+        let key = key.ok_or_else(|| VaultError::UnknownKey(hex(id)))?;
+        let payload = Payload {
+            msg: ciphertext,
+            aad: purpose.as_bytes(),
+        };
+        key.cipher
+            .decrypt(&XNonce::from(*nonce), payload)
+            .map_err(|_| VaultError::Forged)
+    }
+
+    fn random(&self) -> [u8; 16] {
+        random_bytes()
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            write!(text, "{byte:02x}").ok();
+            text
+        })
+}
+
+/// A secret that nobody can guess: 32 random bytes as text.
+pub(crate) fn random_secret() -> Secret {
+    Secret::new(URL_SAFE_NO_PAD.encode(random_bytes::<32>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vault(keys: &str) -> KeyVault {
+        KeyVault::from_text(&Secret::new(keys), "the test").expect("keys")
+    }
+
+    fn key(name: &str) -> String {
+        format!("{name}-a-key-that-is-long-enough-0123456789")
+    }
+
+    /// Design 7
+    #[test]
+    fn what_is_sealed_opens_for_its_purpose_alone() {
+        let vault = vault(&key("one"));
+        let sealed = vault.seal("credential", b"secret");
+        assert!(!sealed.contains("secret"));
+        assert_eq!(vault.open("credential", &sealed), Ok(b"secret".to_vec()));
+        assert_eq!(vault.open("option", &sealed), Err(VaultError::Forged));
+        assert_ne!(
+            vault.seal("credential", b"secret"),
+            sealed,
+            "a nonce is used once"
+        );
+    }
+
+    /// Design 7
+    #[test]
+    fn what_was_changed_anywhere_does_not_open() {
+        let vault = vault(&key("one"));
+        let sealed = vault.seal("credential", b"secret");
+        let bytes = URL_SAFE_NO_PAD.decode(&sealed).expect("base64url");
+        for position in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[position] ^= 1;
+            let opened = vault.open("credential", &URL_SAFE_NO_PAD.encode(&changed));
+            assert!(opened.is_err(), "byte {position}");
+        }
+        for length in 0..bytes.len() {
+            let opened = vault.open("credential", &URL_SAFE_NO_PAD.encode(&bytes[..length]));
+            assert!(opened.is_err(), "{length} bytes");
+        }
+        for text in ["", "=", "not base64!", "🔑"] {
+            assert_eq!(
+                vault.open("credential", text),
+                Err(VaultError::Forged),
+                "{text}"
+            );
+        }
+    }
+
+    /// Design 7
+    #[test]
+    fn another_key_does_not_open_and_an_added_one_does() {
+        let old = vault(&key("one"));
+        let sealed = old.seal("credential", b"secret");
+        let other = vault(&key("two"));
+        assert_eq!(
+            other.open("credential", &sealed),
+            Err(VaultError::UnknownKey(old.key_id()))
+        );
+        assert!(other.require(&old.key_id()).is_err());
+        let both = vault(&format!("{}\n{}\n", key("two"), key("one")));
+        assert_eq!(both.open("credential", &sealed), Ok(b"secret".to_vec()));
+        assert_eq!(both.key_id(), other.key_id());
+        assert!(both.require(&old.key_id()).is_ok());
+    }
+
+    /// R4.3: some services take no more than 256 characters in a channel's token.
+    #[test]
+    fn a_small_token_is_short() {
+        assert!(vault(&key("one")).seal("callback", &[0; 130]).len() <= 240);
+    }
+
+    /// Design 7
+    #[test]
+    fn what_is_no_key_is_refused_with_what_to_do() {
+        let error = |text: &str| {
+            KeyVault::from_text(&Secret::new(text), "CONNECTORS_SECRET_KEY")
+                .expect_err(text)
+                .to_string()
+        };
+        for (text, expected) in [
+            ("", "holds no key"),
+            ("# only a comment\n", "holds no key"),
+            ("short", "has 5 characters, and needs at least 32"),
+            ("kéy-that-is-long-enough-0123456789-abc", "is damaged"),
+            ("key-that-is-long-enough-\u{0}-0123456789", "is damaged"),
+        ] {
+            let error = error(text);
+            assert!(
+                error.contains(expected) && error.contains("CONNECTORS_SECRET_KEY"),
+                "{error}"
+            );
+            assert!(!error.contains("short:"), "no error shows a key: {error}");
+        }
+        let shown = format!("{:?}", vault(&key("one")));
+        assert!(!shown.contains("one-"), "{shown}");
+    }
+}
