@@ -539,14 +539,13 @@ impl Apply<'_> {
             row.status.as_str(),
             version_after(expect),
             document,
-            expect
         ];
         let sql = match expect {
             None => {
-                "INSERT INTO connection(id, connector, owner, status, version, doc) SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE ?7 IS NULL
+                "INSERT INTO connection(id, connector, owner, status, version, doc) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT DO NOTHING"
             }
-            Some(_) => "UPDATE connection SET connector = ?2, owner = ?3, status = ?4, version = ?5, doc = ?6 WHERE id = ?1 AND version = ?7",
+            Some(_) => "UPDATE connection SET connector = ?2, owner = ?3, status = ?4, version = ?5, doc = ?6 WHERE id = ?1 AND version = ?5 - 1",
         };
         one_or_conflict(self.sql(sql)?.execute(values)?)
     }
@@ -574,14 +573,13 @@ impl Apply<'_> {
             i64::try_from(row.sync.saved).unwrap_or(i64::MAX),
             version_after(expect),
             document,
-            expect
         ];
         let sql = match expect {
             None => {
-                "INSERT INTO channel(connection_id, id, saved, version, doc) SELECT ?1, ?2, ?3, ?4, ?5 WHERE ?6 IS NULL
+                "INSERT INTO channel(connection_id, id, saved, version, doc) VALUES(?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO NOTHING"
             }
-            Some(_) => "UPDATE channel SET saved = ?3, version = ?4, doc = ?5 WHERE connection_id = ?1 AND id = ?2 AND version = ?6",
+            Some(_) => "UPDATE channel SET saved = ?3, version = ?4, doc = ?5 WHERE connection_id = ?1 AND id = ?2 AND version = ?4 - 1",
         };
         one_or_conflict(self.sql(sql)?.execute(values)?)
     }
@@ -603,13 +601,12 @@ impl Apply<'_> {
             link.archived,
             version_after(expect),
             document,
-            expect
         ];
         if expect.is_none() {
             return one_or_conflict(
                 self.sql(
                     "INSERT INTO link(id, connection_id, source, thread_id, channel, type, status, occurred_at, updated_at, archived, version, doc)
-                     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 WHERE ?13 IS NULL ON CONFLICT DO NOTHING",
+                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
                 )?
                 .execute(values)?,
             );
@@ -618,7 +615,7 @@ impl Apply<'_> {
         let usual = self
             .sql(
                 "UPDATE link SET channel = ?5, type = ?6, status = ?7, occurred_at = ?8, updated_at = ?9, archived = ?10, version = ?11, doc = ?12
-                 WHERE id = ?1 AND version = ?13 AND connection_id = ?2 AND source = ?3 AND thread_id = ?4",
+                 WHERE id = ?1 AND version = ?11 - 1 AND connection_id = ?2 AND source = ?3 AND thread_id = ?4",
             )?
             .execute(values)?;
         if usual == 1 {
@@ -627,7 +624,7 @@ impl Apply<'_> {
         one_or_conflict(
             self.sql(
                 "UPDATE OR IGNORE link SET connection_id = ?2, source = ?3, thread_id = ?4, channel = ?5, type = ?6, status = ?7,
-                 occurred_at = ?8, updated_at = ?9, archived = ?10, version = ?11, doc = ?12 WHERE id = ?1 AND version = ?13",
+                 occurred_at = ?8, updated_at = ?9, archived = ?10, version = ?11, doc = ?12 WHERE id = ?1 AND version = ?11 - 1",
             )?
             .execute(values)?,
         )
@@ -644,13 +641,12 @@ impl Apply<'_> {
             version_after(expect),
             row.baseline,
             document,
-            expect
         ];
         if expect.is_none() {
             return one_or_conflict(
                 self.sql(
                     "INSERT INTO note(id, connection_id, link_id, key, occurred_at, version, baseline, doc)
-                     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?9 IS NULL ON CONFLICT DO NOTHING",
+                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
                 )?
                 .execute(values)?,
             );
@@ -658,7 +654,7 @@ impl Apply<'_> {
         let usual = self
             .sql(
                 "UPDATE note SET occurred_at = ?5, version = ?6, baseline = ?7, doc = ?8
-                 WHERE id = ?1 AND version = ?9 AND connection_id = ?2 AND link_id = ?3 AND key IS ?4",
+                 WHERE id = ?1 AND version = ?6 - 1 AND connection_id = ?2 AND link_id = ?3 AND key IS ?4",
             )?
             .execute(values)?;
         if usual == 1 {
@@ -667,7 +663,7 @@ impl Apply<'_> {
         one_or_conflict(
             self.sql(
                 "UPDATE OR IGNORE note SET connection_id = ?2, link_id = ?3, key = ?4, occurred_at = ?5, version = ?6, baseline = ?7, doc = ?8
-                 WHERE id = ?1 AND version = ?9",
+                 WHERE id = ?1 AND version = ?6 - 1",
             )?
             .execute(values)?,
         )
@@ -682,16 +678,15 @@ impl Apply<'_> {
             row.todo_date.map(|date| date.to_string()),
             row.archived,
             version_after(expect),
-            expect
         ];
         let sql = match expect {
             None => {
                 "INSERT INTO user_thread(thread_id, user, unread, todo, todo_date, archived, version)
-                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?8 IS NULL ON CONFLICT DO NOTHING"
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING"
             }
             Some(_) => {
                 "UPDATE user_thread SET unread = ?3, todo = ?4, todo_date = ?5, archived = ?6, version = ?7
-                 WHERE thread_id = ?1 AND user = ?2 AND version = ?8"
+                 WHERE thread_id = ?1 AND user = ?2 AND version = ?7 - 1"
             }
         };
         one_or_conflict(self.sql(sql)?.execute(values)?)
@@ -739,8 +734,9 @@ impl Apply<'_> {
     }
 }
 
+/// The version that is stored; the statements take the expected one from it.
 fn version_after(expect: Option<i64>) -> i64 {
-    expect.unwrap_or(0) + 1
+    expect.unwrap_or(0).saturating_add(1)
 }
 
 fn one_or_conflict(changed: usize) -> Applied {

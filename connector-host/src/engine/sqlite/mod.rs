@@ -188,7 +188,6 @@ impl SqliteEngine {
         ids.answered(bound);
         let feed_end = queries::feed_end(&connection)?;
         connection.wal_checkpoint_v2(Some("main"), rusqlite::wal::CheckpointMode::RESTART)?;
-        check_size(&connection, path)?;
         if options.durability == Durability::Relaxed {
             connection.execute_batch("PRAGMA synchronous = NORMAL;")?;
         }
@@ -367,24 +366,6 @@ fn check_ours(connection: &Connection, name: &str) -> Result<(), OpenError> {
         reason: OF_ANOTHER.to_owned(),
     }
     .into())
-}
-
-/// Finds a file that was cut off; reading all of it would take long.
-fn check_size(connection: &Connection, path: &Path) -> Result<(), Fail> {
-    let pages: u64 = connection
-        .pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))
-        .map(i64::unsigned_abs)?;
-    let size: u64 = connection
-        .pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0))
-        .map(i64::unsigned_abs)?;
-    let found = std::fs::metadata(path).map_or(u64::MAX, |metadata| metadata.len());
-    if found < pages * size {
-        return Err(Fail::Damaged(format!(
-            "it has {found} bytes of {}: it was cut off",
-            pages * size
-        )));
-    }
-    Ok(())
 }
 
 fn not_writable(error: &io::Error, path: &Path, name: &str) -> EngineError {

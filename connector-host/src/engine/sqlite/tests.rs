@@ -561,6 +561,49 @@ async fn a_refused_set_among_others_leaves_no_trace() {
     );
 }
 
+/// What the store cannot do for one set, it does for the others of the group.
+#[tokio::test]
+async fn a_damaged_row_fails_the_sets_that_need_it_and_no_others() {
+    let place = Place::new();
+    let engine = place.open();
+    let keyed = || Write::PutTask {
+        task: TaskRow {
+            key: Some("sync".to_owned()),
+            ..task(1)
+        },
+        keyed: KeyedTask::Coalesce,
+    };
+    engine.commit(WriteSet::of([keyed()])).await.unwrap();
+    let other = Connection::open(place.database()).unwrap();
+    other
+        .execute("UPDATE task SET errors = 'damaged'", [])
+        .unwrap();
+    let sets: Vec<_> = (0..20)
+        .map(|number| {
+            let last = if number == 10 {
+                keyed()
+            } else {
+                put_state("last", 1)
+            };
+            engine.commit(WriteSet::of([put_state(&number.to_string(), 1), last]))
+        })
+        .collect();
+    for (number, set) in sets.into_iter().enumerate() {
+        match set.await {
+            Ok(_) => assert_ne!(number, 10),
+            Err(error) => assert!(
+                number == 10 && matches!(error, CommitError::Engine(EngineError::Corrupt { .. })),
+                "{error}"
+            ),
+        }
+        let found = engine
+            .state(CONNECTION, vec![number.to_string()])
+            .await
+            .unwrap();
+        assert_eq!(found[0].is_some(), number != 10);
+    }
+}
+
 /// Sets of one connection are stored in the order in which they were handed in.
 #[tokio::test]
 async fn sets_of_a_connection_keep_their_order() {
