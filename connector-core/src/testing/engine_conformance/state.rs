@@ -456,7 +456,11 @@ pub(super) async fn concurrent_increments_lose_nothing(store: TestStore) {
             let engine = store.engine();
             tokio::spawn(async move {
                 for _ in 0..EACH {
-                    loop {
+                    for tries in 0.. {
+                        assert!(
+                            tries <= WRITERS * EACH,
+                            "it conflicts more often than others commit"
+                        );
                         let found = engine
                             .state(connection, vec!["n".to_owned()])
                             .await
