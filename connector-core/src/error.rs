@@ -194,6 +194,22 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     }
 }
 
+/// Takes for an answer that something no longer exists.
+pub trait GoneExt<T> {
+    /// The value, or none if the error is [`ErrorKind::Gone`]; other errors stay.
+    fn unless_gone(self) -> Result<Option<T>>;
+}
+
+impl<T> GoneExt<T> for Result<T> {
+    fn unless_gone(self) -> Result<Option<T>> {
+        match self {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if *error.kind() == ErrorKind::Gone => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Chooses the kind of a foreign error.
 pub trait ResultExt<T> {
     /// The value, or the error as one of this kind.

@@ -296,6 +296,24 @@ impl Reactions {
     }
 }
 
+impl Reactions {
+    /// The service's name of an emoji, where the set is fixed.
+    pub fn name_of(&self, emoji: &crate::model::Emoji) -> Option<&'static str> {
+        match (self, emoji) {
+            (Self::Fixed { set }, crate::model::Emoji::Unicode(text)) => set.iter().find(|(emoji, _)| emoji == text).map(|(_, name)| *name),
+            _ => None,
+        }
+    }
+
+    /// The emoji that has this name at the service, where the set is fixed.
+    pub fn named(&self, name: &str) -> Option<crate::model::Emoji> {
+        match self {
+            Self::Fixed { set } => set.iter().find(|(_, known)| *known == name).map(|(emoji, _)| crate::model::Emoji::unicode(*emoji)),
+            Self::Unicode { .. } | Self::Subset { .. } => None,
+        }
+    }
+}
+
 /// A refinement of a declared link type for one channel, found at run time (R1.8): a team's own
 /// workflow states. What is not given stays as declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

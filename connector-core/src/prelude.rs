@@ -2,14 +2,15 @@
 
 pub use jiff::civil::Date;
 pub use jiff::{SignedDuration, Timestamp};
-pub use schemars::JsonSchema;
+// The derive macro names its crate, which a connector need not depend on itself.
+pub use schemars::{self, JsonSchema};
 pub use serde::{Deserialize, Serialize};
 
 pub use crate::callback::{BoundCallback, Callback};
 pub use crate::connector::Connector;
 pub use crate::context::{Context, Mode, Scheduled, TaskToken};
 pub use crate::declaration::Provider;
-pub use crate::error::{Error, ErrorKind, Result, ResultExt};
+pub use crate::error::{Error, ErrorKind, GoneExt, Result, ResultExt};
 pub use crate::id::{ChannelId, LinkTypeId, NoteKey, ScheduleKey, StatusId, UserId};
 pub use crate::link_type::{DynamicStatus, LinkType, LinkTypeRefinement};
 pub use crate::model::{

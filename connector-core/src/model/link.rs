@@ -112,6 +112,8 @@ pub(crate) struct LinkIdentity {
 pub struct NewLink {
     pub(crate) input: LinkInput,
     pub(crate) notes: Vec<super::NewNote>,
+    /// The notes are all that the item has.
+    pub(crate) notes_are_all: bool,
 }
 
 impl NewLink {
@@ -145,6 +147,7 @@ impl NewLink {
         Self {
             input: LinkInput { source, also: Vec::new(), fields, create: Some(create), update_only: false },
             notes: Vec::new(),
+            notes_are_all: false,
         }
     }
 
@@ -239,6 +242,13 @@ impl NewLink {
     pub fn notes(mut self, notes: impl IntoIterator<Item = super::NewNote>) -> Self {
         self.notes.extend(notes);
         self
+    }
+
+    /// With all of its notes, saved together with it: those that the service knew and that are not among
+    /// them are archived, as they were deleted there.
+    pub fn all_notes(mut self, notes: impl IntoIterator<Item = super::NewNote>) -> Self {
+        self.notes_are_all = true;
+        self.notes(notes)
     }
 
     /// Its identity.

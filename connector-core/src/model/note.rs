@@ -350,21 +350,42 @@ pub struct NoteFilter {
     pub link: Source,
     /// Those with these keys; none for all of them.
     pub keys: Option<Vec<NoteKey>>,
+    /// None of those with these keys, and none that the service does not know yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub except: Option<Vec<NoteKey>>,
 }
 
 impl NoteFilter {
     /// All notes of a link.
     pub fn all(link: Source) -> Self {
-        Self { link, keys: None }
+        Self { link, keys: None, except: None }
     }
 
     /// The notes of a link with these keys.
     pub fn keys(link: Source, keys: impl IntoIterator<Item = NoteKey>) -> Self {
-        Self { link, keys: Some(keys.into_iter().collect()) }
+        Self { link, keys: Some(keys.into_iter().collect()), except: None }
+    }
+
+    /// The notes of a link that the service knew, other than those with these keys. What users have
+    /// written that has not arrived there yet is not among them.
+    pub fn except(link: Source, keys: impl IntoIterator<Item = NoteKey>) -> Self {
+        Self { link, keys: None, except: Some(keys.into_iter().collect()) }
+    }
+
+    /// Whether this note of the link meets it.
+    pub fn matches(&self, note: &Note) -> bool {
+        let among = |keys: &[NoteKey]| note.key.as_ref().map(|key| keys.contains(key));
+        self.keys.as_deref().is_none_or(|keys| among(keys) == Some(true))
+            && self.except.as_deref().is_none_or(|keys| among(keys) == Some(false))
     }
 }
 
 impl Note {
+    /// The service's id of it, which a note that is edited there has.
+    pub fn require_key(&self) -> Result<&NoteKey> {
+        self.key.as_ref().ok_or_else(|| Error::bug(format!("{} has not arrived at the service", self.id)))
+    }
+
     /// The file that a user attached, of an attachment of this note.
     pub fn file(&self, index: usize) -> Result<FileId> {
         match self.attachments.get(index).map(|attachment| &attachment.at) {

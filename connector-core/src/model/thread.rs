@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::Link;
+use super::{Link, Note};
+use crate::error::{Error, Result};
 use crate::id::{LinkId, ThreadId};
 
 /// A thread as one connection sees it: the links of that connection in it.
@@ -22,5 +23,10 @@ impl Thread {
     /// The link with this id.
     pub fn link(&self, id: LinkId) -> Option<&Link> {
         self.links.iter().find(|link| link.id == id)
+    }
+
+    /// The link that a note of this thread is of.
+    pub fn link_of(&self, note: &Note) -> Result<&Link> {
+        self.link(note.link).ok_or_else(|| Error::gone(format!("the item that {} is of is no longer there", note.id)))
     }
 }

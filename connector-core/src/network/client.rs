@@ -294,44 +294,14 @@ impl<'a> RequestBuilder<'a> {
     pub async fn send(self) -> Result<Response> {
         let outbound = self.outbound;
         let response = self.send_raw().await?;
-        if response.status.is_client_error() || response.status.is_server_error() {
-            return Err(classify(&response, outbound.now()));
-        }
-        Ok(response)
+        succeeded(response, outbound.now())
     }
 
     /// Sends it, and takes every status for an answer.
     pub async fn send_raw(self) -> Result<Response> {
         let outbound = self.outbound;
         let request = self.build().await?;
-        let repeatable =
-            request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
-        let mut waits = BACKOFF.iter();
-        loop {
-            outbound.start()?;
-            let answer = Answer {
-                outbound,
-                awaited: !repeatable,
-            };
-            let outcome = outbound
-                .port()
-                .send(request.clone(), outbound.rules())
-                .await;
-            answer.came(&outcome);
-            let (method, url) = (&request.method, host_and_path(&request.url));
-            match &outcome {
-                Ok(response) => {
-                    tracing::debug!(%method, url, status = response.status.as_u16(), bytes = response.body.len(), "request")
-                }
-                Err(error) => tracing::debug!(%method, url, %error, "request failed"),
-            }
-            match waits.next() {
-                Some(wait) if passes_soon(&outcome, repeatable) => {
-                    outbound.sleep_until(outbound.now() + *wait).await
-                }
-                _ => return outcome.map_err(TransportError::into_error),
-            }
-        }
+        exchange(outbound, &request).await
     }
 
     /// Sends it, and reads the response's body as JSON. Without content (204) that is `null`.
@@ -343,17 +313,39 @@ impl<'a> RequestBuilder<'a> {
         response.json()
     }
 
+    /// Sends it, and reads that page and all that follow it, by the `Link` header of each (RFC 8288),
+    /// with the same headers. For lists that fit into one dispatch: a `#[sync]` takes one page a step.
+    ///
+    /// A next page at another scheme, host or port is an error, as it would get the account's token.
+    pub async fn fetch_pages<P: DeserializeOwned>(self) -> Result<Vec<P>> {
+        let outbound = self.outbound;
+        let mut request = self.build().await?;
+        let mut pages = Vec::new();
+        loop {
+            let response = succeeded(exchange(outbound, &request).await?, outbound.now())?;
+            pages.push(response.json()?);
+            let Some(next) = response.next_page() else {
+                return Ok(pages);
+            };
+            let next = parse(&next)?;
+            if next.origin() != request.url.origin() {
+                return Err(Error::bug(format!(
+                    "the page after `{}` is at another host, `{}`",
+                    host_and_path(&request.url),
+                    host_and_path(&next)
+                )));
+            }
+            declared(outbound, &next)?;
+            request.url = next;
+        }
+    }
+
     async fn build(mut self) -> Result<Request> {
         let url = self.url?;
         if let Some(problem) = self.problem {
             return Err(problem.context(format_args!("{} {}", self.method, host_and_path(&url))));
         }
-        if !self.outbound.rules().allows(&url) {
-            return Err(TransportError::NotDeclared {
-                url: host_and_path(&url),
-            }
-            .into_error());
-        }
+        declared(self.outbound, &url)?;
         if self.with_token && !self.headers.contains_key(header::AUTHORIZATION) {
             let Some(token) = self.outbound.token().await? else {
                 return Err(Error::needs_reauth(
@@ -410,6 +402,55 @@ impl fmt::Debug for RequestBuilder<'_> {
             .field("url", &url)
             .finish_non_exhaustive()
     }
+}
+
+/// Sends a request, again where that does no harm and may help, and takes every status for an answer.
+async fn exchange(outbound: &dyn Outbound, request: &Request) -> Result<Response> {
+    let repeatable =
+        request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
+    let mut waits = BACKOFF.iter();
+    loop {
+        outbound.start()?;
+        let answer = Answer {
+            outbound,
+            awaited: !repeatable,
+        };
+        let outcome = outbound
+            .port()
+            .send(request.clone(), outbound.rules())
+            .await;
+        answer.came(&outcome);
+        let (method, url) = (&request.method, host_and_path(&request.url));
+        match &outcome {
+            Ok(response) => {
+                tracing::debug!(%method, url, status = response.status.as_u16(), bytes = response.body.len(), "request")
+            }
+            Err(error) => tracing::debug!(%method, url, %error, "request failed"),
+        }
+        match waits.next() {
+            Some(wait) if passes_soon(&outcome, repeatable) => {
+                outbound.sleep_until(outbound.now() + *wait).await
+            }
+            _ => return outcome.map_err(TransportError::into_error),
+        }
+    }
+}
+
+/// Refuses a URL that the connector does not declare.
+fn declared(outbound: &dyn Outbound, url: &Url) -> Result<()> {
+    if outbound.rules().allows(url) {
+        return Ok(());
+    }
+    let url = host_and_path(url);
+    Err(TransportError::NotDeclared { url }.into_error())
+}
+
+/// A status of 400 and more as the error that it is.
+fn succeeded(response: Response, now: Timestamp) -> Result<Response> {
+    if response.status.is_client_error() || response.status.is_server_error() {
+        return Err(classify(&response, now));
+    }
+    Ok(response)
 }
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";

@@ -498,6 +498,67 @@ fn fetch_reads_json() {
     assert_eq!(fetch(404, "[1]").unwrap_err().kind(), &ErrorKind::Gone);
 }
 
+/// R10.2
+#[test]
+fn fetch_pages_follows_the_link_header_as_the_account() {
+    let next = |url: &str, body: &str| {
+        answer_with(200, &[("link", &format!("<{url}>; rel=\"next\""))], body)
+    };
+    let fake = Fake::new([
+        next("https://api.example.com/v1/items?page=2", "[1, 2]"),
+        next("/v1/items?page=3", "[3]"),
+        answer_with(200, &[], "[]"),
+    ]);
+    let items = fake.provider().get("/items").header("x-version", "7");
+    assert_eq!(
+        run(items.fetch_pages::<Vec<u32>>()).unwrap().concat(),
+        [1, 2, 3]
+    );
+    let state = fake.state();
+    let urls: Vec<_> = state
+        .sent
+        .iter()
+        .map(|request| request.url.as_str())
+        .collect();
+    assert_eq!(
+        urls,
+        [
+            "https://api.example.com/v1/items",
+            "https://api.example.com/v1/items?page=2",
+            "https://api.example.com/v1/items?page=3",
+        ]
+    );
+    for request in &state.sent {
+        assert_eq!(request.headers["authorization"], "Bearer t0ken");
+        assert_eq!(request.headers["x-version"], "7");
+    }
+}
+
+/// R10.1, R6.6: the token does not go where a service's answer says, and a page that fails fails the list.
+#[test]
+fn fetch_pages_stays_where_it_began() {
+    for (elsewhere, message) in [
+        ("https://files.example.com/items", "at another host"),
+        ("http://api.example.com/v1/items", "at another host"),
+        (
+            "https://api.example.com/v2/items",
+            "among the URLs that the connector declares",
+        ),
+    ] {
+        let link = format!("<{elsewhere}>; rel=\"next\"");
+        let fake = Fake::new([answer_with(200, &[("link", &link)], "[1]")]);
+        let error = run(fake.provider().get("/items").fetch_pages::<Vec<u32>>()).unwrap_err();
+        assert!(error.message().contains(message), "{error}");
+        assert_eq!(fake.state().sent.len(), 1, "{elsewhere}");
+    }
+    let fake = Fake::new([
+        answer_with(200, &[("link", "</v1/items?page=2>; rel=next")], "[1]"),
+        answer_with(404, &[], ""),
+    ]);
+    let error = run(fake.provider().get("/items").fetch_pages::<Vec<u32>>()).unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Gone);
+}
+
 /// R10.2: a request that is safe to repeat is sent twice more; each counts against the limit.
 #[test]
 fn what_is_safe_to_repeat_is_repeated() {
