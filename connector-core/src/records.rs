@@ -11,7 +11,6 @@ mod notes;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 
 pub(crate) use channels::{OWN_WALK, auto_enables, enable_writes, end_walk, new_channel, with_parents, work_task};
@@ -36,7 +35,9 @@ pub(crate) enum RecordIntent {
     CustomEmoji(Vec<CustomEmoji>),
     Channels(Vec<Channel>),
     /// What became of a user's note at the service.
-    Delivered { note: NoteId, result: Box<WriteBack> },
+    Delivered { note: NoteId, sent: String, result: Box<WriteBack> },
+    /// What a user changed about a link is at the service.
+    WrittenBack { link: LinkId },
     /// What became of an item that a user composed: its identity at the service, or that it has none.
     Composed { link: LinkId, created: Option<Box<LinkInput>> },
 }
@@ -50,7 +51,6 @@ pub(crate) struct Resolution<'a> {
     pub(crate) identity: Option<&'a Actor>,
     pub(crate) auto_enable: bool,
     pub(crate) mode: Mode,
-    pub(crate) now: Timestamp,
 }
 
 /// A row as it was read and as it is to be.
@@ -124,7 +124,8 @@ pub(crate) async fn resolve(about: &Resolution<'_>, intents: &[RecordIntent]) ->
                 resolver.facts(entries.collect()).await?;
             }
             RecordIntent::Channels(channels) => resolver.channels(channels).await?,
-            RecordIntent::Delivered { note, result } => resolver.delivered(*note, result).await?,
+            RecordIntent::Delivered { note, sent, result } => resolver.delivered(*note, sent, result).await?,
+            RecordIntent::WrittenBack { link } => resolver.written_back(*link).await?,
             RecordIntent::Composed { link, created } => resolver.composed(*link, created.as_deref()).await?,
         }
     }

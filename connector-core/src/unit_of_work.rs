@@ -29,6 +29,8 @@ pub(crate) struct UnitOfWork {
     pub(crate) needs_reauth: Option<String>,
     /// All callbacks are to be deleted.
     pub(crate) callbacks_deleted: bool,
+    /// How often this dispatch has deleted all callbacks, with what is stored of it: callbacks that it makes are of a later generation.
+    pub(crate) generations: i64,
 }
 
 /// What the unit of work knows about a state key.
@@ -82,10 +84,17 @@ impl UnitOfWork {
         self.writes.push(write);
     }
 
-    /// Takes a task back that was not stored yet.
+    /// Takes a task back that was not stored yet, with those that were to take its place.
     pub(crate) fn take_back(&mut self, id: TaskId) -> bool {
         let before = self.writes.len();
-        self.writes.retain(|write| !matches!(write, Write::PutTask { task, .. } if task.id == id));
+        let key = self.writes.iter().find_map(|write| match write {
+            Write::PutTask { task, .. } if task.id == id => Some(task.key.clone()),
+            _ => None,
+        });
+        let key = key.flatten();
+        self.writes.retain(
+            |write| !matches!(write, Write::PutTask { task, .. } if task.id == id || (key.is_some() && task.key == key)),
+        );
         self.writes.len() != before
     }
 
@@ -97,22 +106,27 @@ impl UnitOfWork {
         })
     }
 
-    /// Whether a callback was deleted here.
-    pub(crate) fn callback_deleted(&self, nonce: &str) -> bool {
+    /// Whether a sealed callback was deleted here.
+    pub(crate) fn callback_revoked(&self, nonce: &str) -> bool {
         self.writes.iter().any(|write| matches!(write, Write::RevokeCallback { nonce: revoked, .. } if revoked == nonce))
     }
 
-    /// Takes back all tasks that were not stored yet.
-    pub(crate) fn take_back_tasks(&mut self) -> Vec<TaskRow> {
-        let mut taken = Vec::new();
-        self.writes.retain(|write| match write {
-            Write::PutTask { task, .. } => {
-                taken.push(task.clone());
-                false
-            }
-            _ => true,
-        });
-        taken
+    /// Whether a stored callback was deleted here.
+    pub(crate) fn callback_deleted(&self, id: i64) -> bool {
+        self.writes.iter().any(|write| matches!(write, Write::DeleteCallback { id: deleted, .. } if *deleted == id))
+    }
+
+    /// The task with this key that was not stored yet.
+    pub(crate) fn task_by_key(&self, key: &str) -> Option<TaskId> {
+        self.writes.iter().find_map(|write| match write {
+            Write::PutTask { task, .. } if task.key.as_deref() == Some(key) => Some(task.id),
+            _ => None,
+        })
+    }
+
+    /// Takes back the tasks that were not stored yet and are such.
+    pub(crate) fn take_back_tasks(&mut self, such: impl Fn(&TaskRow) -> bool) {
+        self.writes.retain(|write| !matches!(write, Write::PutTask { task, .. } if such(task)));
     }
 
     /// What must still be so, and what is to be stored, but for the records. A dispatch that writes

@@ -59,7 +59,7 @@ impl<C: Component> Context<C> {
         let nonce = ports.vault.random();
         let bound = Bound {
             connection: self.connection(),
-            generation: self.dispatch.connection.row.generation + i64::from(self.dispatch.unit().callbacks_deleted),
+            generation: self.dispatch.connection.row.generation + self.dispatch.unit().generations,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             args: args.into(),
@@ -95,6 +95,8 @@ impl<C: Component> Context<C> {
     pub async fn delete_all_callbacks(&self) -> Result<()> {
         let connection = self.connection();
         let mut unit = self.dispatch.unit();
+        // However often it is said before the next commit, that makes one generation.
+        unit.generations += i64::from(!unit.callbacks_deleted);
         unit.callbacks_deleted = true;
         unit.push(Write::DeleteCallbacks { connection });
         Ok(())
@@ -139,12 +141,9 @@ impl Dispatch {
     pub(crate) async fn bound(&self, token: &str) -> Result<Bound> {
         let deleted = || Error::gone("the callback was deleted");
         let (connection, engine) = (self.connection_id(), &self.shared.ports.engine);
-        if self.unit().callbacks_deleted {
-            return Err(deleted());
-        }
         let bound = match self.shared.open_token(token, connection)? {
             Token::Bound(bound) => {
-                let revoked = self.unit().callback_deleted(&bound.nonce)
+                let revoked = self.unit().callback_revoked(&bound.nonce)
                     || engine.callback_revoked(connection, bound.nonce.clone()).await?;
                 if revoked {
                     return Err(deleted());
@@ -152,7 +151,13 @@ impl Dispatch {
                 bound
             }
             Token::Row { id, .. } => {
-                let pending = self.unit().callback(id);
+                let pending = {
+                    let unit = self.unit();
+                    if unit.callback_deleted(id) {
+                        return Err(deleted());
+                    }
+                    unit.callback(id)
+                };
                 let body = match pending {
                     Some(body) => body,
                     None => engine.callback(connection, id).await?.map(|row| row.body).ok_or_else(deleted)?,
@@ -162,7 +167,7 @@ impl Dispatch {
                 })?
             }
         };
-        if bound.generation < self.connection.row.generation { Err(deleted()) } else { Ok(bound) }
+        if bound.generation < self.connection.row.generation + self.unit().generations { Err(deleted()) } else { Ok(bound) }
     }
 
     /// Runs a callback by name, in this dispatch.

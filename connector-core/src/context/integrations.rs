@@ -117,7 +117,7 @@ impl Integrations<'_> {
         {
             let unit = self.dispatch.unit();
             sources.retain(|source| {
-                !unit.records.iter().any(|intent| matches!(intent, RecordIntent::Link(link) if link.source == *source && link.create.is_some()))
+                !unit.records.iter().any(|intent| matches!(intent, RecordIntent::Link(link) if link.source == *source && link.create.is_some() && !link.update_only))
             });
         }
         let stored = self.dispatch.shared.ports.engine.links_by_source(self.dispatch.connection_id(), sources.clone()).await?;
@@ -174,7 +174,10 @@ impl Integrations<'_> {
     /// All that was there in a channel has been fetched. Only for syncs made of tasks: a declared
     /// `#[sync]` says so by its `Step`.
     pub async fn channel_sync_completed(&self, channel: impl AsRef<ChannelId>) -> Result<()> {
-        self.dispatch.unit().completed_channels.push(channel.as_ref().clone());
+        let mut unit = self.dispatch.unit();
+        if !unit.completed_channels.contains(channel.as_ref()) {
+            unit.completed_channels.push(channel.as_ref().clone());
+        }
         Ok(())
     }
 
@@ -186,7 +189,10 @@ impl Integrations<'_> {
 
     /// The channels that there are now: new ones appear, those that are gone disappear.
     pub async fn set_channels(&self, channels: impl IntoIterator<Item = Channel>) -> Result<()> {
-        self.dispatch.unit().records.push(RecordIntent::Channels(channels.into_iter().collect()));
+        let mut unit = self.dispatch.unit();
+        // The last word of a dispatch counts: two listings would be in each other's way.
+        unit.records.retain(|intent| !matches!(intent, RecordIntent::Channels(_)));
+        unit.records.push(RecordIntent::Channels(channels.into_iter().collect()));
         Ok(())
     }
 

@@ -68,6 +68,11 @@ impl Dispatch {
         self.connection.row.id
     }
 
+    /// The connection is not stored yet, so nothing of it may be.
+    pub(crate) fn is_provisional(&self) -> bool {
+        self.connection.row.version == 0
+    }
+
     /// The same for every attempt of one task, and for nothing else.
     fn own_key(&self) -> String {
         match self.task {
@@ -238,7 +243,12 @@ impl<C: Component> Context<C> {
     }
 
     /// Stores what was done so far, and goes on. What is stored stays, even if the dispatch fails later (R7.1).
+    ///
+    /// In `activate` nothing is stored before the connection is, so there it does nothing.
     pub async fn checkpoint(&self) -> Result<()> {
+        if self.dispatch.is_provisional() {
+            return Ok(());
+        }
         self.dispatch.shared.commit(&self.dispatch, None).await.map(drop)
     }
 }

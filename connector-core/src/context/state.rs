@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -104,6 +106,10 @@ impl<C: Component> Context<C> {
     /// Takes a lock that ends by itself after `lease`. False if another task has it. The lock is held
     /// from now on, also if this dispatch fails; a retry of the same task has it again (R5.5).
     pub async fn acquire_lock(&self, name: &str, lease: SignedDuration) -> Result<bool> {
+        if self.dispatch.is_provisional() {
+            // Nobody else can run for a connection that is not stored yet.
+            return Ok(true);
+        }
         let key = lock_key(C::NAMESPACE, name);
         let (connection, engine) = (self.dispatch.connection_id(), &self.dispatch.shared.ports.engine);
         let stored = engine.state(connection, vec![key.clone()]).await?.pop().flatten();
@@ -128,9 +134,16 @@ impl<C: Component> Context<C> {
         }
     }
 
-    /// Gives a lock back, together with everything else that this dispatch stores.
+    /// Gives a lock back, together with everything else that this dispatch stores. One that another task
+    /// has by now, because the lease ended, stays with that one.
     pub async fn release_lock(&self, name: &str) -> Result<()> {
-        self.dispatch.unit().put(lock_key(C::NAMESPACE, name), None);
+        let key = lock_key(C::NAMESPACE, name);
+        let (connection, engine) = (self.dispatch.connection_id(), &self.dispatch.shared.ports.engine);
+        let Some(stored) = engine.state(connection, vec![key.clone()]).await?.pop().flatten() else { return Ok(()) };
+        let (held_by, _): (Option<i64>, Timestamp) = decode(name, &stored.value)?;
+        if held_by == self.dispatch.task.map(|task| task.number()) {
+            self.dispatch.unit().push(Write::DeleteStateVersion { connection, key, version: stored.version });
+        }
         Ok(())
     }
 }
@@ -170,21 +183,22 @@ impl Dispatch {
             let unit = self.unit();
             keys.iter().filter(|key| matches!(unit.pending(key), Pending::Unknown)).cloned().collect()
         };
-        let mut stored = if unknown.is_empty() {
+        let stored = if unknown.is_empty() {
             Vec::new()
         } else {
             self.shared.ports.engine.state(self.connection_id(), unknown.clone()).await?
         };
         let mut unit = self.unit();
-        for (key, value) in unknown.into_iter().zip(&stored) {
-            unit.note_read(key, value.as_ref().map(|value| value.version));
+        for (key, value) in unknown.iter().zip(&stored) {
+            unit.note_read(key.clone(), value.as_ref().map(|value| value.version));
         }
-        let mut stored = stored.drain(..);
+        // By key: what was unknown may have been written meanwhile, by code of this dispatch that runs side by side.
+        let stored: HashMap<_, _> = unknown.into_iter().zip(stored).collect();
         Ok(keys
             .iter()
             .map(|key| match unit.pending(key) {
                 Pending::Written(value) => value.cloned(),
-                Pending::Unknown => stored.next().flatten().map(|value| value.value),
+                Pending::Unknown => stored.get(key).and_then(Option::as_ref).map(|value| value.value.clone()),
             })
             .collect())
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Context, Dispatch};
 use crate::callback::{CallbackInput, Invocable, InvocationTarget};
 use crate::component::Component;
-use crate::engine::{KeyedTask, TaskPriority, TaskRow, Write};
+use crate::engine::{KeyedTask, TaskPriority, TaskQuery, TaskRow, Write};
 use crate::error::{Error, Result};
 use crate::id::TaskId;
 use crate::runtime::payload::{DrainTask, TaskPayload, drain_mark_prefix, drain_task_key};
@@ -50,6 +50,9 @@ impl Scheduled {
         self
     }
 }
+
+/// Tasks that are read at once while all are cancelled.
+const TASK_PAGE: usize = 1000;
 
 /// Prefixes of task keys: those that a connector chooses do not meet those of the host.
 pub(crate) const OWN_KEY: &str = "c/";
@@ -103,9 +106,13 @@ impl<C: Component> Context<C> {
 
     /// Queues a callback of which at most one waits for `key` (R6.2).
     pub async fn schedule_task(&self, key: &str, target: impl Invocable<C>, when: Scheduled) -> Result<TaskToken> {
+        let key = own_key(C::NAMESPACE, key);
         let task = self.task(target.into_target()?, None).await?;
-        let task = TaskRow { run_at: when.run_at.filter(|at| *at > self.now()), key: Some(own_key(C::NAMESPACE, key)), ..task };
-        let token = TaskToken(task.id);
+        let task = TaskRow { run_at: when.run_at.filter(|at| *at > self.now()), key: Some(key.clone()), ..task };
+        // One that waits keeps its id. The one that runs here ends with this dispatch, and a new one takes the key.
+        let stored = self.dispatch.shared.ports.engine.task_by_key(self.connection(), key.clone()).await?.map(|task| task.id);
+        let waits = stored.filter(|id| Some(*id) != self.dispatch.task).or_else(|| self.dispatch.unit().task_by_key(&key));
+        let token = TaskToken(waits.unwrap_or(task.id));
         let keyed = if when.coalesce { KeyedTask::Coalesce } else { KeyedTask::Replace };
         self.dispatch.unit().push(Write::PutTask { task, keyed });
         Ok(token)
@@ -143,23 +150,36 @@ impl<C: Component> Context<C> {
 
     /// Cancels a task. One that has run, or never was, is no error (R6.1).
     pub async fn cancel_task(&self, token: &TaskToken) -> Result<()> {
-        if self.dispatch.unit().take_back(token.0) {
-            return Ok(());
-        }
+        self.dispatch.unit().take_back(token.0);
         let stored = self.dispatch.shared.ports.engine.tasks_by_id(vec![token.0]).await?.pop().flatten();
-        if stored.is_some_and(|task| task.connection == self.connection()) {
-            self.dispatch.unit().push(Write::DeleteTask { id: token.0 });
+        if let Some(task) = stored.filter(|task| task.connection == self.connection()) {
+            let mut unit = self.dispatch.unit();
+            if let Some(key) = &task.key {
+                unit.take_back_tasks(|pending| pending.key.as_ref() == Some(key));
+            }
+            unit.push(Write::DeleteTask { id: token.0 });
         }
         Ok(())
     }
 
-    /// Cancels all tasks of the connection but the one that is running here.
+    /// Cancels all tasks that the connector has queued in this connection, but the one that is running
+    /// here. Declared work, drains, and what users wait for are the host's, and stay.
     pub async fn cancel_all_tasks(&self) -> Result<()> {
-        let (connection, except) = (self.connection(), self.dispatch.task);
-        let mut unit = self.dispatch.unit();
-        unit.take_back_tasks();
-        unit.push(Write::DeleteTasks { connection, channel: None, except, dead: false });
-        Ok(())
+        let queued = |task: &TaskRow| matches!(value::from_bytes(&task.payload), Ok(TaskPayload::Callback { .. }));
+        self.dispatch.unit().take_back_tasks(queued);
+        let mut query = TaskQuery { connection: Some(self.connection()), ..TaskQuery::all(TASK_PAGE) };
+        loop {
+            let tasks = self.dispatch.shared.ports.engine.tasks(query.clone()).await?;
+            let (count, last) = (tasks.len(), tasks.last().map(|task| task.id));
+            let mut unit = self.dispatch.unit();
+            for task in tasks.into_iter().filter(|task| Some(task.id) != self.dispatch.task && queued(task)) {
+                unit.push(Write::DeleteTask { id: task.id });
+            }
+            if count < TASK_PAGE {
+                return Ok(());
+            }
+            query.after = last;
+        }
     }
 
     /// Marks ids dirty, for a declared `#[drain]` to take (R11.2). One that is marked again before or
@@ -220,7 +240,7 @@ impl<C: Component> Context<C> {
         let InvocationTarget::Bound { namespace, name, args, channel } = handler.into_target()? else {
             return Err(Error::bug("a message is no token"));
         };
-        let drain = DrainTask { namespace: namespace.into(), name: name.into(), args: args.into(), key: key.clone(), batch, max_attempts };
+        let drain = DrainTask { namespace: namespace.into(), name: name.into(), args: args.into(), key: key.clone(), batch, max_attempts, only: None };
         let run_at = self.now().checked_add(SignedDuration::try_from(delay).unwrap_or(SignedDuration::ZERO)).ok();
         let task = TaskRow {
             channel,

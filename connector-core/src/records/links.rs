@@ -83,10 +83,10 @@ impl Resolver<'_> {
     /// The thread of a new link: that of the first of its sources which has one, else a new one.
     fn thread_for(&mut self, source: &Source, also: &[Source]) -> ThreadId {
         let known = std::iter::once(source).chain(also).filter_map(|source| self.threads.get(source).copied().flatten()).min();
-        self.expects.push(Expect::SourceThread {
-            source: source.clone(),
-            thread: self.threads.get(source).copied().flatten(),
-        });
+        for source in std::iter::once(source).chain(also) {
+            let thread = self.threads.get(source).copied().flatten();
+            self.expects.push(Expect::SourceThread { source: source.clone(), thread });
+        }
         let thread = known.unwrap_or_else(|| ThreadId::from_number(self.about.engine.take_ids(1)));
         self.threads.insert(source.clone(), Some(thread));
         thread
@@ -109,7 +109,7 @@ impl Resolver<'_> {
                     goes.push(stays);
                     stays = other;
                 }
-                Some(other) if other != stays => goes.push(other),
+                Some(other) if other != stays && !goes.contains(&other) => goes.push(other),
                 Some(_) => {}
             }
             self.threads.insert(source.clone(), Some(stays));
@@ -173,6 +173,20 @@ impl Resolver<'_> {
         }
     }
 
+    /// What a user changed about a link is at the service now (R9.4).
+    pub(super) async fn written_back(&mut self, id: LinkId) -> EngineResult<()> {
+        if !self.links.contains_key(&id) {
+            let Some(row) = self.about.engine.link(id).await? else { return Ok(()) };
+            self.track([row]);
+        }
+        if let Some(tracked) = self.links.get_mut(&id)
+            && matches!(tracked.current.link.delivery, Some(Delivery::Pending | Delivery::Failed { .. }))
+        {
+            tracked.current.link.delivery = Some(Delivery::Delivered);
+        }
+        Ok(())
+    }
+
     /// The item that a user composed is at the service now, under this identity.
     pub(super) async fn composed(&mut self, id: LinkId, created: Option<&LinkInput>) -> EngineResult<()> {
         let Some(draft) = self.about.engine.link(id).await? else { return Ok(()) };
@@ -189,8 +203,10 @@ impl Resolver<'_> {
             Some(found) if found != id => {
                 let other = self.links.get(&found).map_or(thread, |tracked| tracked.current.link.thread);
                 let (from, into) = if other < thread { (thread, other) } else { (other, thread) };
+                self.load_all_notes(found).await?;
                 for note in self.about.engine.notes_of_link(id).await? {
                     let mut tracked = Tracked::loaded(note);
+                    self.take_over_twin(&mut tracked.current, found);
                     tracked.current.note.link = found;
                     tracked.current.note.thread = into;
                     self.notes.insert(tracked.current.id(), tracked);

@@ -61,11 +61,11 @@ impl Resolver<'_> {
     /// A note that comes back from the service may be one that a user wrote here, and of which the
     /// host never heard that it arrived: then it is that one, and no second (R9.3, L19).
     async fn absorb(&mut self, link: LinkId, new: &NewNote, fingerprint: &str) -> EngineResult<Option<NoteId>> {
-        // Whose account the owner's is may be unknown; then the content alone has to tell.
-        if !self.is_owner(&new.author) && (self.about.identity.is_some() || matches!(new.author, Author::System { .. })) {
+        if !self.may_be_owner(&new.author) {
             return Ok(None);
         }
         self.load_all_notes(link).await?;
+        let markdown = new.content.to_markdown();
         let found = self
             .notes
             .values()
@@ -75,7 +75,7 @@ impl Resolver<'_> {
             })
             .filter(|tracked| {
                 let written = Content::markdown(tracked.current.note.content.clone()).fingerprint();
-                written == fingerprint || tracked.current.baseline.as_deref() == Some(fingerprint)
+                written == fingerprint || tracked.current.note.content == markdown || tracked.current.baseline.as_deref() == Some(fingerprint)
             })
             .min_by_key(|tracked| tracked.current.note.id)
             .map(|tracked| tracked.current.note.id);
@@ -90,7 +90,38 @@ impl Resolver<'_> {
         Ok(found)
     }
 
-    async fn load_all_notes(&mut self, link: LinkId) -> EngineResult<()> {
+    /// A user's note moves to a link that a sync has brought, perhaps with that very note: then the two become one.
+    pub(super) fn take_over_twin(&mut self, row: &mut NoteRow, link: LinkId) {
+        if row.note.key.is_some() {
+            return;
+        }
+        let fingerprint = Content::markdown(row.note.content.clone()).fingerprint();
+        let twin = self
+            .notes
+            .values()
+            .filter(|tracked| !tracked.deleted && tracked.current.note.link == link && tracked.current.note.written_by.is_none())
+            .filter(|tracked| self.may_be_owner(&tracked.current.note.author))
+            .find(|tracked| {
+                tracked.current.baseline.as_ref() == Some(&fingerprint) || tracked.current.note.content == row.note.content
+            })
+            .map(|tracked| tracked.current.clone());
+        let Some(twin) = twin else { return };
+        if let Some(key) = &twin.note.key {
+            self.by_key.insert((link, key.clone()), Some(row.id()));
+        }
+        if let Some(tracked) = self.notes.get_mut(&twin.id()) {
+            tracked.deleted = true;
+        }
+        row.note.key = twin.note.key;
+        row.baseline = twin.baseline;
+    }
+
+    /// Whose account the owner's is may be unknown; then the content alone has to tell.
+    fn may_be_owner(&self, author: &Author) -> bool {
+        self.is_owner(author) || (self.about.identity.is_none() && !matches!(author, Author::System { .. }))
+    }
+
+    pub(super) async fn load_all_notes(&mut self, link: LinkId) -> EngineResult<()> {
         if self.complete.contains(&link) {
             return Ok(());
         }
@@ -109,8 +140,7 @@ impl Resolver<'_> {
         self.load_all_notes(link).await?;
         for tracked in self.notes.values_mut().filter(|tracked| tracked.current.note.link == link) {
             let note = &mut tracked.current.note;
-            let wanted = filter.keys.as_ref().is_none_or(|keys| note.key.as_ref().is_some_and(|key| keys.contains(key)));
-            if wanted {
+            if filter.matches(note) {
                 note.archived = true;
             }
         }
@@ -130,7 +160,7 @@ impl Resolver<'_> {
     }
 
     /// A user's note has been to the service (R9.2, R9.4).
-    pub(super) async fn delivered(&mut self, id: NoteId, result: &WriteBack) -> EngineResult<()> {
+    pub(super) async fn delivered(&mut self, id: NoteId, sent: &str, result: &WriteBack) -> EngineResult<()> {
         if !self.notes.contains_key(&id) {
             let Some(row) = self.about.engine.note(id).await? else { return Ok(()) };
             self.notes.insert(id, Tracked::loaded(row));
@@ -148,7 +178,8 @@ impl Resolver<'_> {
         if let Some(author) = &result.author {
             note.author = Author::Person(crate::model::Actor { user: note.written_by.clone(), ..author.clone() });
         }
-        let sent = Content::markdown(note.content.clone());
+        // What was sent, and not what the note is now: the user may have edited it meanwhile.
+        let sent = Content::markdown(sent);
         tracked.current.baseline = Some(result.stored.as_ref().unwrap_or(&sent).fingerprint());
         let Some(key) = &result.key else { return Ok(()) };
         note.key = Some(key.clone());

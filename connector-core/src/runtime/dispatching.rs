@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::connections::Unavailable;
-use super::payload::{DrainTask, HookTask, TaskPayload, cursor_key, drain_mark_prefix};
+use super::payload::{DrainTask, HookTask, TaskPayload, cursor_key, drain_mark_prefix, walked_key};
 use super::scheduler::Entry;
 use super::{ActiveConnection, DispatchOf, Shared};
 use crate::context::{Dispatch, Mode};
@@ -136,7 +136,13 @@ impl Shared {
         let started = self.ports.clock.now();
         for conflict in 0.. {
             let dispatch = DispatchOf {
-                mode: mode_of(&connection, payload, row),
+                mode: match self.mode_of(&connection, payload, row).await {
+                    Ok(mode) => mode,
+                    Err(error) => {
+                        tracing::error!(task = %row.id, "the store failed: {error}");
+                        return Ran::PutBack(self.store_pause());
+                    }
+                },
                 task: Some(row.id),
                 attempt: row.attempt + 1,
                 name: payload.title(),
@@ -187,10 +193,7 @@ impl Shared {
         let mut timer = None;
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = code.as_mut().poll(cx) {
-                return Poll::Ready(outcome.unwrap_or_else(|panic| {
-                    let said = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
-                    Err(Error::bug(format!("`{}` panicked: {}", dispatch.name, said.unwrap_or_default())))
-                }));
+                return Poll::Ready(outcome.unwrap_or_else(|panic| Err(panicked(dispatch, &*panic))));
             }
             // Most code is done at its first poll, and needs no timer.
             let timer = timer.get_or_insert_with(|| {
@@ -225,6 +228,29 @@ impl Shared {
         let due = row.run_at.unwrap_or(now).checked_add(every).ok()?;
         // One that is late by whole intervals does not run once for each of them.
         Some(if due <= now { now.checked_add(every).ok()? } else { due })
+    }
+
+    /// Why a task looks at the service: by whether the walk that it is part of is under way (R8.5).
+    async fn mode_of(&self, connection: &ActiveConnection, payload: &TaskPayload, row: &TaskRow) -> Result<Mode> {
+        let walk = match payload {
+            TaskPayload::Sync { name, channel: None } => {
+                let walked = self.ports.engine.state(row.connection, vec![walked_key(name)]).await?.pop().flatten();
+                return Ok(match walked.map(|walked| value::from_bytes(&walked.value).unwrap_or(true)) {
+                    None => Mode::Backfill,
+                    Some(false) => Mode::Recovery,
+                    Some(true) => Mode::Live,
+                });
+            }
+            TaskPayload::Sync { name, .. } => name.as_ref(),
+            TaskPayload::Callback { .. } | TaskPayload::Hook(HookTask::ChannelEnabled { .. }) => OWN_WALK,
+            _ => return Ok(Mode::Live),
+        };
+        Ok(match row.channel.as_ref().and_then(|channel| connection.channels.get(channel)) {
+            Some(row) if row.walking.iter().any(|walking| walking == walk) => {
+                if row.recovering { Mode::Recovery } else { Mode::Backfill }
+            }
+            _ => Mode::Live,
+        })
     }
 
     async fn perform(self: &Arc<Self>, dispatch: &Arc<Dispatch>, payload: &TaskPayload) -> Result<End> {
@@ -336,6 +362,10 @@ impl Shared {
         let last = value::to_bytes(&crate::engine::LastSync { at: now, outcome: "succeeded".to_owned() })
             .map_err(|error| Error::bug("the time of a sync cannot be stored").with_source(error))?;
         dispatch.unit().put(LAST_SYNC_KEY.to_owned(), Some(last.into()));
+        if channel.is_none() && dispatch.mode != Mode::Live {
+            let walked = value::to_bytes(&true).map_err(|error| Error::bug("the end of a walk cannot be stored").with_source(error))?;
+            dispatch.unit().put(walked_key(name), Some(walked.into()));
+        }
         if let Some(channel) = channel
             && let Some(mut row) = self.ports.engine.channel(connection, channel.clone()).await?
         {
@@ -353,6 +383,12 @@ impl Shared {
     /// Hands over the ids that were marked dirty, at most a batch of them (R6.4).
     async fn drain_pass(self: &Arc<Self>, dispatch: &Arc<Dispatch>, drain: &DrainTask) -> Result<End> {
         let connection = dispatch.connection_id();
+        if let Some(id) = &drain.only {
+            return match dispatch.call(&drain.namespace, &drain.name, &drain.args, Input::Ids(vec![id.clone()])).await? {
+                Returned::Drained(again) if again.is_empty() => Ok(End::Done),
+                _ => Err(Error::transient(format!("`{}` wants the id again", drain.name))),
+            };
+        }
         let prefix = drain_mark_prefix(&drain.key);
         let batch = drain.batch.max(1) as usize;
         // The marks are not relied on as a whole: one that comes in during the pass stays for the next.
@@ -376,7 +412,9 @@ impl Shared {
             return Ok(End::Done);
         }
         let ids: Vec<Bytes> = handed.iter().map(|(_, _, id, _)| id.clone()).collect();
-        let outcome = dispatch.call(&drain.namespace, &drain.name, &drain.args, Input::Ids(ids)).await;
+        // A panic over one id must not take the others with it, so it is an error as any other here.
+        let handler = AssertUnwindSafe(dispatch.call(&drain.namespace, &drain.name, &drain.args, Input::Ids(ids)));
+        let outcome = handler.catch_unwind().await.unwrap_or_else(|panic| Err(panicked(dispatch, &*panic)));
         let (again, error) = match outcome {
             Ok(Returned::Drained(again)) => (again, None),
             Ok(Returned::Value(_) | Returned::Step(_)) => return Err(Error::bug(format!("`{}` returned no ids", drain.name))),
@@ -407,7 +445,7 @@ impl Shared {
             };
             tracing::error!(%connection, drain = %drain.name, "{message}");
             unit.push(Write::DeleteStateVersion { connection, key, version });
-            unit.push(Write::PutDead(self.dead_id(dispatch, drain, message)?));
+            unit.push(Write::PutDead(self.dead_id(dispatch, drain, id, message)?));
         }
         drop(unit);
         let pause = if error.is_some() || again.len() == all { self.backoff(1) } else { None };
@@ -415,12 +453,14 @@ impl Shared {
     }
 
     /// The dead letter of an id that a drain dropped.
-    fn dead_id(&self, dispatch: &Dispatch, drain: &DrainTask, message: String) -> Result<DeadTask> {
+    fn dead_id(&self, dispatch: &Dispatch, drain: &DrainTask, id: Bytes, message: String) -> Result<DeadTask> {
+        let drain = DrainTask { only: Some(id), ..drain.clone() };
         let id = TaskId::from_number(self.ports.engine.take_ids(1));
         let now = self.ports.clock.now();
-        let errors = vec![TaskError { at: now, attempt: drain.max_attempts, kind: ErrorKind::Bug, message }];
-        let task = TaskPayload::Drain(drain.clone()).task(id, dispatch.connection_id())?;
-        Ok(DeadTask { task: TaskRow { errors, attempt: drain.max_attempts, ..task }, died_at: now })
+        let attempt = drain.max_attempts;
+        let errors = vec![TaskError { at: now, attempt, kind: ErrorKind::Bug, message }];
+        let task = TaskPayload::Drain(drain).task(id, dispatch.connection_id())?;
+        Ok(DeadTask { task: TaskRow { errors, attempt, ..task }, died_at: now })
     }
 
     /// The channels that the service has now (R3.3).
@@ -490,8 +530,10 @@ impl Shared {
             }
             HookTask::ChannelDisabled { channel } => HookCall::ChannelDisabled { channel },
             HookTask::LinkUpdated { link, changes } => {
-                let Some(link) = self.own_link(dispatch, link).await? else { return Ok(()) };
-                HookCall::LinkUpdated { link, changes }
+                let Some(found) = self.own_link(dispatch, link).await? else { return Ok(()) };
+                self.call_hook(dispatch, HookCall::LinkUpdated { link: found, changes }).await?;
+                dispatch.unit().records.push(RecordIntent::WrittenBack { link });
+                return Ok(());
             }
             HookTask::CreateLink { link, draft } => {
                 let reply = self.call_hook(dispatch, HookCall::CreateLink { draft }).await?;
@@ -502,13 +544,14 @@ impl Shared {
             HookTask::NoteCreated { note } | HookTask::NoteUpdated { note } => {
                 let created = matches!(hook, HookTask::NoteCreated { .. });
                 let Some((found, thread)) = self.own_note(dispatch, note).await? else { return Ok(()) };
+                let sent = found.content.clone();
                 let call = if created || found.key.is_none() {
                     HookCall::NoteCreated { note: found, thread }
                 } else {
                     HookCall::NoteUpdated { note: found, thread }
                 };
                 if let HookReply::WriteBack(result) = self.call_hook(dispatch, call).await? {
-                    dispatch.unit().records.push(RecordIntent::Delivered { note, result: Box::new(result) });
+                    dispatch.unit().records.push(RecordIntent::Delivered { note, sent, result: Box::new(result) });
                 }
                 return Ok(());
             }
@@ -592,7 +635,14 @@ impl Shared {
         };
         let connection = Some(row.connection);
         match delivery {
-            Some(Delivery::Delivered | Delivery::Unknown | Delivery::Failed { .. }) | None if row.attempt > 0 => {}
+            // A sync brought it between two attempts: the one that seemed to fail had arrived.
+            Some(Delivery::Delivered) => {
+                let completes = Some(Completion { task: row.id, revision: row.revision, then: After::Delete });
+                return match self.store(WriteSet { connection, completes, ..WriteSet::default() }).await {
+                    Ok(_) | Err(crate::engine::CommitError::TaskGone) => Ok(false),
+                    Err(error) => Err(error.into()),
+                };
+            }
             Some(Delivery::Sending) => {
                 let completes = Some(Completion { task: row.id, revision: row.revision, then: After::Delete });
                 let mut writes = vec![set(Delivery::Unknown)];
@@ -643,13 +693,21 @@ impl Shared {
     }
 
     async fn failed(&self, row: &TaskRow, payload: &TaskPayload, dispatch: &Dispatch, error: &Error) -> Ran {
-        match self.after_failure(row, payload, dispatch, error).await {
-            Ok((then, writes)) => self.end(row, then, writes).await,
-            Err(error) => {
-                tracing::error!(task = %row.id, "the store failed: {error}");
-                Ran::PutBack(self.store_pause())
+        for _ in 0..super::MAX_RESOLUTIONS {
+            match self.after_failure(row, payload, dispatch, error).await {
+                // What shows the failure was changed by another: it is read again. The code does not
+                // run again for it, as that could send something twice.
+                Ok((then, writes)) => match self.end(row, then, writes).await {
+                    Ran::PutBack(None) => {}
+                    ran => return ran,
+                },
+                Err(error) => {
+                    tracing::error!(task = %row.id, "the store failed: {error}");
+                    return Ran::PutBack(self.store_pause());
+                }
             }
         }
+        Ran::PutBack(self.store_pause())
     }
 
     /// Makes a dead letter of a task whose code cannot even be found.
@@ -676,21 +734,6 @@ impl Shared {
 /// Where the last look for changes is kept in the connection's state.
 pub(crate) const LAST_SYNC_KEY: &str = "h/last_sync";
 
-/// Why a task looks at the service: by whether its channel's walk is under way (R8.5).
-fn mode_of(connection: &ActiveConnection, payload: &TaskPayload, row: &TaskRow) -> Mode {
-    let walk = match payload {
-        TaskPayload::Sync { name, .. } => name.as_ref(),
-        TaskPayload::Callback { .. } | TaskPayload::Hook(HookTask::ChannelEnabled { .. }) => OWN_WALK,
-        _ => return Mode::Live,
-    };
-    match row.channel.as_ref().and_then(|channel| connection.channels.get(channel)) {
-        Some(row) if row.walking.iter().any(|walking| walking == walk) => {
-            if row.recovering { Mode::Recovery } else { Mode::Backfill }
-        }
-        _ => Mode::Live,
-    }
-}
-
 /// The arguments of declared work: its scope.
 fn scope_args(channel: Option<&ChannelId>) -> Result<Vec<u8>> {
     #[derive(serde::Serialize)]
@@ -704,6 +747,12 @@ fn scope_args(channel: Option<&ChannelId>) -> Result<Vec<u8>> {
         None => value::to_bytes(&Connection {}),
     }
     .map_err(|error| Error::bug("the scope of declared work cannot be stored").with_source(error))
+}
+
+/// The error of code that panicked.
+fn panicked(dispatch: &Dispatch, panic: &(dyn std::any::Any + Send)) -> Error {
+    let said = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::bug(format!("`{}` panicked: {}", dispatch.name, said.unwrap_or_default()))
 }
 
 /// The owner of a connection whose account at the service is not known.

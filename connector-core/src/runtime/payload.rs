@@ -53,6 +53,9 @@ pub(crate) struct DrainTask {
     pub(crate) key: String,
     pub(crate) batch: u32,
     pub(crate) max_attempts: u32,
+    /// In the dead letter of an id: that id, in place of those that are marked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) only: Option<Bytes>,
 }
 
 /// The hook that a task calls. It names things by id; what they are is read when it runs.
@@ -149,6 +152,12 @@ pub(crate) fn channel_key_prefix(channel: &ChannelId) -> String {
 /// Where the cursor of a declared sync is kept in the connection's state.
 pub(crate) fn cursor_key(name: &str, channel: Option<&ChannelId>) -> String {
     format!("h/{}", work_task_key("cursor", name, channel))
+}
+
+/// Where a sync of the whole connection keeps, in the connection's state, whether it has ended a walk:
+/// absent before its first, false while it makes up for what it missed.
+pub(crate) fn walked_key(name: &str) -> String {
+    format!("h/{}", work_task_key("walked", name, None))
 }
 
 /// The task of a drain.

@@ -3,12 +3,13 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Shared;
-use super::payload::{HookTask, TaskPayload, channel_key_prefix, cursor_key};
+use super::payload::{HookTask, TaskPayload, channel_key_prefix, cursor_key, walked_key};
 use crate::context::Dispatch;
 use crate::engine::{After, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SyncState, TaskError, TaskRow, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::model::Delivery;
+use crate::value;
 
 /// The first retry comes after about this long.
 const BACKOFF_BASE: SignedDuration = SignedDuration::from_secs(2);
@@ -104,6 +105,9 @@ impl Shared {
                             }
                         })
                         .await?;
+                    } else {
+                        let value = value::to_bytes(&false).map_err(|error| Error::bug("the walk cannot be stored").with_source(error))?;
+                        writes.push(Write::PutState { connection: row.connection, key: walked_key(name), value: value.into() });
                     }
                     After::Again { run_at: None }
                 }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::id::{ChannelId, ConnectionId, ConnectorId, TaskId, UserId, WorkspaceId};
 use crate::model::{Account, Authorization, Channel, LinkFilter};
 use crate::ports::CREDENTIAL_PURPOSE;
-use crate::records::{RecordIntent, enable_writes, new_channel, with_parents, work_task};
+use crate::records::{RecordIntent, Resolution, resolve, enable_writes, new_channel, with_parents, work_task};
 use crate::registry::RegisteredConnector;
 use crate::runtime::connections::{ActiveConnection, Unavailable};
 use crate::runtime::dispatching::acting;
@@ -177,6 +177,16 @@ impl Runtime {
         self.shared.guarded(&dispatch, self.shared.call_hook(&dispatch, call)).await
     }
 
+    /// Calls a hook of a connection here and now, for someone who waits for its answer, and stores what it wrote.
+    pub(super) async fn hook_now(&self, id: ConnectionId, call: HookCall) -> Result<HookReply, ActionError> {
+        let shared = &self.shared;
+        let connection = shared.active(id).await.map_err(unavailable)?;
+        let dispatch = dispatch_of(connection, call.hook().0, call.may_call_out()).begin(shared);
+        let reply = shared.guarded(&dispatch, shared.call_hook(&dispatch, call)).await?;
+        shared.commit(&dispatch, None).await?;
+        Ok(reply)
+    }
+
     /// A dispatch for a connection that is not stored yet.
     fn provisional(&self, row: &ConnectionRow, name: &str, may_call_out: bool) -> Result<DispatchOf, Error> {
         let connection = self.shared.activate_row(Arc::new(row.clone()), Vec::new()).map_err(unavailable)?;
@@ -192,12 +202,28 @@ impl Runtime {
         let actor = row.identity.clone().unwrap_or_else(|| acting(&row.owner));
         let call = HookCall::Activate { authorization: Authorization::new(row.account.clone()), actor };
         shared.guarded(&dispatch, shared.call_hook(&dispatch, call)).await?;
+        let (own, mut records, generations) = {
+            let mut unit = dispatch.unit();
+            (unit.drain(id).1, std::mem::take(&mut unit.records), unit.generations)
+        };
+        let row = ConnectionRow { generation: generations, ..row.clone() };
         let mut writes = vec![
             Write::PutConnection { row: Box::new(row.clone()), expect: None },
             Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)),
         ];
-        let (_, own) = dispatch.unit().drain(id);
         writes.extend(own);
+        // The channels were listed just now.
+        records.retain(|record| !matches!(record, RecordIntent::Channels(_)));
+        let about = Resolution {
+            engine,
+            connector: &connector,
+            connection: id,
+            owner: &row.owner,
+            identity: row.identity.as_ref(),
+            auto_enable: false,
+            mode: Mode::Live,
+        };
+        let (expects, recorded) = resolve(&about, &records).await?;
         for (parent, channel) in with_parents(channels) {
             let found = new_channel(id, channel, parent.as_ref());
             if connector.declaration.channels.single || channel.enabled_by_default == Some(true) {
@@ -206,6 +232,7 @@ impl Runtime {
                 writes.push(Write::PutChannel { row: Box::new(found), expect: None });
             }
         }
+        writes.extend(recorded);
         for entry in connector.work().filter(|entry| !entry.per_channel) {
             writes.extend(work_task(&**engine, id, entry.name, entry.work, None, TaskPriority::Backfill));
         }
@@ -219,7 +246,7 @@ impl Runtime {
             };
             writes.push(Write::PutTask { task, keyed: KeyedTask::Replace });
         }
-        Ok(WriteSet { connection: Some(id), ..WriteSet::of(writes) })
+        Ok(WriteSet { connection: Some(id), expects, ..WriteSet::of(writes) })
     }
 
     /// Changes a connection's name or options; options reach the connector through `on_options_changed`.
@@ -416,6 +443,7 @@ impl Runtime {
         for connector in shared.registry.iter() {
             let (id, version) = (ConnectorId::from_static(connector.declaration.id), connector.declaration.version);
             let setting = format!("version/{id}");
+            let mut missed = false;
             // The version that all connections have: then there is nothing to look for.
             if shared.ports.engine.setting(setting.clone()).await?.is_some_and(|known| known == version.as_bytes()) {
                 continue;
@@ -434,12 +462,16 @@ impl Runtime {
                     ];
                     match shared.store(WriteSet { connection: Some(before.id), ..WriteSet::of(writes) }).await {
                         Ok(_) => upgraded += 1,
-                        Err(CommitError::RecordConflict) => {}
+                        // It was changed meanwhile, perhaps by another host's upgrade: the next start looks again.
+                        Err(CommitError::RecordConflict) => missed = true,
                         Err(error) => return Err(error.into()),
                     }
                 }
             }
             after = None;
+            if missed {
+                continue;
+            }
             let value = Some(bytes::Bytes::from_static(version.as_bytes()));
             shared.store(WriteSet::of([Write::PutSetting { name: setting, value }])).await?;
         }

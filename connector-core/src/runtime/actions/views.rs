@@ -101,7 +101,19 @@ impl Runtime {
         if let Some(DeadTask { task, .. }) = engine.dead_task(id).await? {
             // A user's decision goes before what the host does by itself.
             let task = TaskRow { run_at: None, attempt: 0, priority: TaskPriority::User, ..task };
-            let put = Write::PutTask { task: task.clone(), keyed: KeyedTask::Keep };
+            let taken = match &task.key {
+                Some(key) => engine.task_by_key(task.connection, key.clone()).await?.is_some(),
+                None => false,
+            };
+            let goes_on = task.every_ms.is_some() || task.key.as_ref().is_some_and(|key| key.starts_with("w/"));
+            let (task, keyed) = match (taken, goes_on) {
+                (false, _) => (task, KeyedTask::Keep),
+                // It has gone on since: its next run is now.
+                (true, true) => (task, KeyedTask::Coalesce),
+                // Another one waits for the key, and is not to be lost for this one.
+                (true, false) => (TaskRow { key: None, ..task }, KeyedTask::Keep),
+            };
+            let put = Write::PutTask { task: task.clone(), keyed };
             let set = WriteSet { connection: Some(task.connection), ..WriteSet::of([Write::DeleteDead { id }, put]) };
             self.shared.store(set).await?;
             return Ok(TaskView::new(task, None, now));

@@ -5,13 +5,14 @@ use jiff::civil::Date;
 use super::ActionError;
 use crate::context::has_status;
 use crate::declaration::Hooks;
+use crate::dispatch::{HookCall, HookReply};
 use crate::engine::{
     ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, LinkQuery, LinkRow, NoteRow, TaskRow, UserThreadRow, Write, WriteSet,
 };
 use crate::id::{ChannelId, ConnectionId, LinkId, LinkTypeId, NoteId, ScheduleKey, StatusId, TaskId, ThreadId, UserId};
 use crate::link_type::LinkTypeDeclaration;
 use crate::model::{
-    Actor, Attendance, Author, Contact, ContactChanges, Content, Delivery, Emoji, Link, LinkChanges, LinkDraft, Note, Patch, Reaction,
+    Actor, Attendance, Author, Contact, ContactChanges, Content, Delivery, Download, Emoji, Link, LinkChanges, LinkDraft, Note, Patch, Reaction,
     Recipient, Source,
 };
 use crate::records::untouched;
@@ -332,7 +333,11 @@ impl Runtime {
         if !acting.connector.hooks.has(Hooks::LINK_UPDATED) {
             return Err(ActionError::Conflict(format!("{} shows this, and cannot change it", acting.connector.declaration.name)));
         }
-        row.link.delivery = None;
+        // One that a user composed and that is not at the service yet still says so.
+        let composing = matches!(before.link.delivery, Some(Delivery::Pending | Delivery::Sending | Delivery::Unknown));
+        if !composing {
+            row.link.delivery = acting.own.then_some(Delivery::Pending);
+        }
         let link = row.link.clone();
         let mut writes = vec![
             Write::PutLink { row: Box::new(row), expect: Some(before.version) },
@@ -479,6 +484,21 @@ impl Runtime {
         }
         self.put(before.connection, writes).await?;
         Ok(link)
+    }
+
+    /// A user opens an attachment that is at the service, by its place in the note.
+    pub async fn download(&self, id: NoteId, index: usize, user: &UserId) -> Result<Download, ActionError> {
+        let (note, link) = self.own_note(id, user).await?;
+        let attachment = note.note.attachments.get(index).cloned();
+        let attachment = attachment.ok_or_else(|| ActionError::NotFound(format!("{id} has no attachment {index}")))?;
+        if !link.dispatches(Hooks::DOWNLOAD_ATTACHMENT) {
+            return Ok(Download::Gone);
+        }
+        let call = HookCall::DownloadAttachment { attachment, link: link.row.link };
+        match self.hook_now(note.connection, call).await? {
+            HookReply::Download(download) => Ok(download),
+            _ => Ok(Download::Gone),
+        }
     }
 
     /// A user composes a new item. It is stored as a draft of its own thread, and on its way.
