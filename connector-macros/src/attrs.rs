@@ -184,7 +184,8 @@ impl Arg {
         match &self.value {
             Value::Flag => quote!(#name),
             Value::Is(value) => quote!(#name = #value),
-            Value::List(list) => quote!(#name(#list)),
+            // The parentheses have no place of their own in the source, so they would widen it to the whole.
+            Value::List(_) => quote!(#name),
         }
     }
 

@@ -38,8 +38,8 @@ impl Paths {
         quote!(#core::__private)
     }
 
-    /// A crate that `__private` re-exports, as `#[serde(crate = "…")]` takes it.
-    pub(crate) fn reexported(&self, name: &str) -> String {
+    /// Something in `__private` as a text, which is how `#[serde(crate = "…")]` takes a path.
+    pub(crate) fn path(&self, name: &str) -> String {
         let private = self.private().to_string();
         format!("{}::{name}", private.replace(' ', ""))
     }

@@ -16,7 +16,7 @@ use crate::item::{Impl, Member, Method, ungroup};
 use crate::paths::Paths;
 
 /// What `connector_core::prelude` has: a message with such a name would stand in its place.
-const PRELUDE: [&str; 75] = [
+pub(super) const PRELUDE: &[&str] = &[
     "Account",
     "Action",
     "ActionButton",
@@ -44,6 +44,7 @@ const PRELUDE: [&str; 75] = [
     "Endpoint",
     "Error",
     "ErrorKind",
+    "GoneExt",
     "JsonSchema",
     "Link",
     "LinkChanges",
@@ -164,6 +165,7 @@ fn read(method: &mut Method, self_ty: &Type, errors: &Errors) -> Option<Callback
         message,
         name: stable,
         aliases,
+        context: parameters.context,
         arguments: parameters.arguments,
         input: parameters.input,
         output: parameters.output,

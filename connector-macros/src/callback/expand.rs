@@ -51,15 +51,23 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
             }
         }
     });
-    let drain = matches!(callback.work, Work::Drain { .. }).then(|| {
+    // A type that cannot be returned is the mistake, so it is shown there.
+    let returned = respan(
+        quote!(<#output as #private::CallbackReturn>::Output),
+        output.span(),
+    );
+    let is_drain = matches!(callback.work, Work::Drain { .. }) && callback.input.is_some();
+    let drain_bounds = bounds([callback], paths);
+    let drain = is_drain.then(|| {
         quote! {
             #[automatically_derived]
-            impl #private::DrainCallback for #message {
+            impl #private::DrainCallback for #message #drain_bounds {
                 type Id = <#input as ::core::iter::IntoIterator>::Item;
             }
         }
     });
     let text = LitStr::new(&message.unraw().to_string(), Span::call_site());
+    let bounds = bounds([callback], paths);
     quote! {
         #(#cfgs)*
         #definition
@@ -67,17 +75,17 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
         #(#cfgs)*
         const _: () = {
             #[automatically_derived]
-            impl ::core::fmt::Debug for #message {
+            impl ::core::fmt::Debug for #message #bounds {
                 fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                     formatter.debug_struct(#text).finish_non_exhaustive()
                 }
             }
 
             #[automatically_derived]
-            impl #private::BoundCallback for #message {
+            impl #private::BoundCallback for #message #bounds {
                 type Component = #self_ty;
                 type Input = #input;
-                type Output = <#output as #private::CallbackReturn>::Output;
+                type Output = #returned;
                 const NAME: &'static str = #name;
                 #channel
             }
@@ -97,8 +105,8 @@ fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
         ..
     } = callback;
     let private = paths.private();
-    let serde = paths.reexported("serde");
-    let schemars = paths.reexported("schemars");
+    let serde = paths.path("serde");
+    let schemars = paths.path("schemars");
     let fields = callback.arguments.iter().map(|argument| {
         let Argument {
             field, ty, docs, ..
@@ -113,10 +121,11 @@ fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
         };
         quote!(#(#docs)* #default #vis #field: #ty)
     });
-    let bounds = callback.arguments.iter().map(|argument| {
+    // Asked on its own, so that the mistake is shown at the argument.
+    let checks = callback.arguments.iter().map(|argument| {
         let ty = &argument.ty;
-        let bound = respan(quote!(#private::CallbackArgument), ty.span());
-        quote!(#ty: #bound)
+        let check = respan(quote!(#private::callback_argument), ty.span());
+        quote!(#check::<#ty>();)
     });
     let defaults = callback
         .arguments
@@ -130,9 +139,9 @@ fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
             _ => None,
         });
     let defaults: Vec<_> = defaults.collect();
+    let bounds = bounds([callback], paths);
     let defaults =
-        (!defaults.is_empty()).then(|| quote!(#(#cfgs)* impl #message { #(#defaults)* }));
-    // The bounds are on the struct, because there the mistake is shown once, at the argument, in our words.
+        (!defaults.is_empty()).then(|| quote!(#(#cfgs)* impl #message #bounds { #(#defaults)* }));
     quote! {
         #(#docs)*
         #[derive(
@@ -141,14 +150,33 @@ fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
         #[serde(crate = #serde)]
         #[schemars(crate = #schemars)]
         #[allow(missing_docs, reason = "the parameters of the method say what they are")]
-        #vis struct #message
-        where
-            #(#bounds,)*
-        {
+        #vis struct #message #bounds {
             #(#fields,)*
         }
 
         #defaults
+
+        #(#cfgs)*
+        const _: () = {
+            #(#checks)*
+        };
+    }
+}
+
+/// A `where` with what the arguments are to be. The lifetime makes the compiler ask for it where the
+/// message is used and not where it is defined, which would be once more for each derived impl.
+fn bounds<'a>(callbacks: impl IntoIterator<Item = &'a Callback>, paths: &Paths) -> TokenStream {
+    let private = paths.private();
+    let arguments = callbacks
+        .into_iter()
+        .flat_map(|callback| &callback.arguments);
+    let bounds: Vec<_> = arguments
+        .map(|Argument { ty, .. }| quote!(for<'__connector> #ty: #private::CallbackArgument))
+        .collect();
+    if bounds.is_empty() {
+        TokenStream::new()
+    } else {
+        quote!(where #(#bounds),*)
     }
 }
 
@@ -231,11 +259,14 @@ fn dispatch_block(callbacks: &[&Callback], self_ty: &Type, paths: &Paths) -> Tok
         .enumerate()
         .map(|(index, callback)| arm(index, callback, self_ty, paths));
     let entries = callbacks.iter().map(|callback| entry(callback, paths));
+    let bounds = bounds(callbacks.iter().copied(), paths);
     quote! {
         const _: () = {
             fn __connector_run<'a>(
                 mut call: #private::Call<'a>,
-            ) -> #private::BoxFuture<'a, #private::Result<#private::Returned>> {
+            ) -> #private::BoxFuture<'a, #private::Result<#private::Returned>>
+            #bounds
+            {
                 ::std::boxed::Box::pin(async move {
                     let cx = call.context::<#self_ty>()?;
                     let this = <#self_ty as #private::Component>::instance();
@@ -272,8 +303,7 @@ fn arm(index: usize, callback: &Callback, self_ty: &Type, paths: &Paths) -> Toke
             (Some(input), Some(quote!(input)))
         }
         (Some(ty), Work::Drain { .. }) => {
-            let input =
-                quote_spanned!(ty.span()=> let input: ::std::vec::Vec<_> = call.input::<#ty>()?;);
+            let input = quote_spanned!(ty.span()=> let input: ::std::vec::Vec<_> = call.ids::<<#ty as ::core::iter::IntoIterator>::Item>()?;);
             (Some(input), Some(quote!(input)))
         }
         (Some(ty), Work::Webhook(_)) => {
@@ -286,13 +316,12 @@ fn arm(index: usize, callback: &Callback, self_ty: &Type, paths: &Paths) -> Toke
         ),
     };
     let arguments = fields.chain(input);
-    let future = quote!(<#self_ty>::#method(this, &cx, #(#arguments),*));
-    // What is wrong with the future is shown at the method's name.
-    let must_be_send = respan(
-        quote!(#private::callback_future_must_be_send),
-        method.span(),
-    );
-    let future = quote!(#must_be_send(#future).await);
+    // What is wrong with the future is shown at the method's name, a wrong context at its type.
+    let at = method.span().resolved_at(Span::call_site());
+    let cx = quote_spanned!(callback.context.resolved_at(Span::call_site())=> &cx);
+    let must_be_send = respan(quote!(#private::callback_future_must_be_send), at);
+    let future =
+        quote_spanned!(at=> #must_be_send(<#self_ty>::#method(this, #cx, #(#arguments),*)).await);
     let item = callback
         .input
         .as_ref()
@@ -321,6 +350,17 @@ fn entry(callback: &Callback, paths: &Paths) -> TokenStream {
     let private = paths.private();
     let description = docs::description(&callback.docs);
     let work = callback.work.expand(paths);
+    let arguments = if callback.arguments.is_empty() {
+        quote!(#private::schema_of::<#message>)
+    } else {
+        let bounds = bounds([callback], paths);
+        quote!({
+            fn arguments() -> #private::serde_json::Value #bounds {
+                #private::schema_of::<#message>()
+            }
+            arguments
+        })
+    };
     let per_channel = callback.is_work() && callback.channel().is_some();
     quote! {
         #private::CallbackEntry {
@@ -329,7 +369,7 @@ fn entry(callback: &Callback, paths: &Paths) -> TokenStream {
             description: #description,
             work: #work,
             per_channel: #per_channel,
-            arguments: #private::schema_of::<#message>,
+            arguments: #arguments,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A callback, as valid as it can be made.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use syn::{Attribute, Expr, Type, Visibility};
 
 use crate::callback::webhook::Webhook;
@@ -21,6 +21,8 @@ pub(crate) struct Callback {
     pub(crate) name: String,
     /// Former names.
     pub(crate) aliases: Vec<String>,
+    /// Where the type of the context is written.
+    pub(crate) context: Span,
     /// The bound arguments, in order.
     pub(crate) arguments: Vec<Argument>,
     /// What the invoker gives.

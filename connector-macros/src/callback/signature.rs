@@ -1,8 +1,9 @@
 //! Reads the signature of a callback: `&self`, the context, the bound arguments, the input.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{
     Attribute, Expr, FnArg, Meta, Pat, PatType, ReceiverKind, ReturnType, Safety, Signature, Type,
 };
@@ -14,6 +15,8 @@ use crate::item;
 
 /// What a signature says.
 pub(crate) struct Parameters {
+    /// Where the type of the context is written.
+    pub(crate) context: Span,
     /// The bound arguments, in order.
     pub(crate) arguments: Vec<Argument>,
     /// What the invoker gives.
@@ -57,6 +60,7 @@ pub(crate) fn read(
     errors: &Errors,
 ) -> Parameters {
     check_form(kind, sig, errors);
+    let mut context = sig.ident.span();
     let mut inputs = sig.inputs.iter().zip(taken).peekable();
     match inputs.peek() {
         Some((FnArg::Receiver(receiver), _)) => {
@@ -77,9 +81,15 @@ pub(crate) fn read(
     }
     match inputs.peek() {
         Some((FnArg::Typed(typed), _)) if is_context(typed) => {
+            context = typed.ty.span();
             inputs.next();
         }
         Some((FnArg::Typed(typed), _)) => {
+            // One that is taken by value is no argument to be stored: that would be reported once more.
+            let by_value = item::last_word(item::ungroup(&typed.ty)).as_deref() == Some("Context");
+            if by_value {
+                inputs.next();
+            }
             errors.at(
                 typed,
                 format!(
@@ -120,7 +130,7 @@ pub(crate) fn read(
                     sig.ident
                 ),
             );
-            quote!(())
+            quote!(::core::result::Result<(), ::core::fmt::Error>)
         }
         ReturnType::Type(_, ty) => item::without_self(ty, self_ty),
     };
@@ -132,6 +142,7 @@ pub(crate) fn read(
         errors,
     );
     Parameters {
+        context,
         arguments,
         input,
         output,
@@ -227,9 +238,14 @@ impl Parameter {
             ),
             _ => {}
         }
+        let ty = match ty {
+            // It has been reported; as a field it would be reported again, in words that say less.
+            Type::Reference(_) | Type::ImplTrait(_) => syn::parse_quote!(()),
+            ty => syn::parse2(item::without_self(ty, self_ty)).unwrap_or_else(|_| ty.clone()),
+        };
         Self {
             pat: (*typed.pat).clone(),
-            ty: syn::parse2(item::without_self(ty, self_ty)).unwrap_or_else(|_| ty.clone()),
+            ty,
             docs: taken
                 .iter()
                 .filter(|attr| attr.path().is_ident("doc"))
@@ -376,6 +392,12 @@ fn declared(
         }
         (_, input) => input.map(|input| input.into_input(errors)),
     };
+    if let Some(ty) = &input
+        && kind == "webhook"
+        && item::last_word(ty).as_deref() == Some("WebhookRequest")
+    {
+        errors.at(ty, "a request is handed over when it has been verified: `#[input] request: Verified<WebhookRequest>`");
+    }
     let mut arguments: Vec<Argument> = Vec::new();
     for parameter in parameters {
         if let Some(attr) = &parameter.input {

@@ -364,6 +364,37 @@ fn names_are_used_once() {
     );
 }
 
+/// R1.12: the names that a message may not have are those of the prelude.
+#[test]
+fn no_message_stands_in_place_of_the_prelude() {
+    fn names(tree: &syn::UseTree, found: &mut Vec<String>) {
+        match tree {
+            syn::UseTree::Path(path) => names(&path.tree, found),
+            syn::UseTree::Name(name) => found.push(name.ident.to_string()),
+            syn::UseTree::Rename(rename) => found.push(rename.rename.to_string()),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| names(tree, found)),
+            _ => panic!("the prelude names what it has"),
+        }
+    }
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../connector-core/src/prelude.rs"
+    );
+    let file = syn::parse_file(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut found = Vec::new();
+    for item in &file.items {
+        if let syn::Item::Use(item) = item {
+            names(&item.tree, &mut found);
+        }
+    }
+    found.retain(|name| name.starts_with(char::is_uppercase));
+    let missing: Vec<_> = found
+        .iter()
+        .filter(|name| !super::block::PRELUDE.contains(&name.as_str()))
+        .collect();
+    assert!(found.len() > 50 && missing.is_empty(), "{missing:?}");
+}
+
 /// R1.12
 #[test]
 fn a_method_is_one_kind_of_callback() {

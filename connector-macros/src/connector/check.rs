@@ -22,16 +22,16 @@ pub(crate) fn expand(connector: &Connector, target: &Struct, paths: &Paths) -> T
             key.value()
         );
         let public = format!(
-            "`{}` of `{words}` is not secure: write `#[option(secure)]` above it",
+            "`{0}` of `{words}` is not secure: make it a `{0}: Secret`",
             key.value()
         );
         checks.extend(check(
-            quote!(#private::has_option(#declaration, #key)),
+            quote!(#declaration.has(#key)),
             &missing,
             key,
         ));
         checks.extend(check(
-            quote!(!#private::has_option(#declaration, #key) || #private::has_secure_option(#declaration, #key)),
+            quote!(!#declaration.has(#key) || #declaration.has_secure(#key)),
             &public,
             key,
         ));

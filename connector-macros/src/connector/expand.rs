@@ -6,7 +6,7 @@ use quote::{format_ident, quote};
 use crate::connector::check;
 use crate::connector::model::Connector;
 use crate::errors::Errors;
-use crate::item::Struct;
+use crate::item::{Struct, respan};
 use crate::paths::Paths;
 
 /// What stands beside the struct. With errors the connector is declared, so that nothing else is
@@ -59,6 +59,11 @@ pub(crate) fn declaration(
 /// The method `instance` of `Component`.
 pub(crate) fn instance(target: &Struct) -> TokenStream {
     let ident = &target.ident;
+    // Where there is no `Default`, that is said once, at the name.
+    let get = respan(
+        quote!(INSTANCE.get_or_init(<#ident as ::core::default::Default>::default)),
+        ident.span(),
+    );
     let body = if target.is_unit {
         quote! {
             static INSTANCE: #ident = #ident;
@@ -67,7 +72,7 @@ pub(crate) fn instance(target: &Struct) -> TokenStream {
     } else {
         quote! {
             static INSTANCE: ::std::sync::OnceLock<#ident> = ::std::sync::OnceLock::new();
-            INSTANCE.get_or_init(<#ident as ::core::default::Default>::default)
+            #get
         }
     };
     quote!(fn instance() -> &'static Self { #body })

@@ -1,11 +1,12 @@
 //! What `#[derive(Options)]` emits: constant data, and a check for each setting at its token.
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use super::{DefaultValue, Field, Options};
+use crate::item::respan;
 
 impl Options {
     pub(super) fn expand(&self, private: &TokenStream) -> TokenStream {
@@ -102,8 +103,8 @@ impl Field {
             quote!(#private::FieldSettings { #(#settings,)* ..#none })
         };
         // At the span of the type, so that an error about it points there.
-        let new = quote_spanned!(self.ty.span()=> #private::TypedField::new);
-        quote!(#new(#name, #label, #description, #settings))
+        let new = respan(quote!(#private::TypedField::new), self.ty.span());
+        quote_spanned!(self.ty.span()=> #new(#name, #label, #description, #settings))
     }
 
     fn default_data(&self, private: &TokenStream) -> Option<TokenStream> {
@@ -127,6 +128,7 @@ impl Field {
         let mut checks = TokenStream::new();
         let mut check = |span: Span, name: &str, argument: Option<TokenStream>| {
             let name = Ident::new(name, span);
+            let constant = respan(constant.to_token_stream(), span);
             checks.extend(quote_spanned!(span=> const _: () = #constant.#name(#argument);));
         };
         for number in [&self.min, &self.max].into_iter().flatten() {

@@ -31,9 +31,9 @@ impl GitHub {
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 pub struct SyncPage
 where
-    ChannelId: ::connector_core::__private::CallbackArgument,
-    u32: ::connector_core::__private::CallbackArgument,
-    Vec<String>: ::connector_core::__private::CallbackArgument,
+    for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+    for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    for<'__connector> Vec<String>: ::connector_core::__private::CallbackArgument,
 {
     pub channel: ChannelId,
     /// From one.
@@ -42,14 +42,29 @@ where
     #[serde(default)]
     pub labels: Vec<String>,
 }
-impl SyncPage {
+impl SyncPage
+where
+    for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+    for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    for<'__connector> Vec<String>: ::connector_core::__private::CallbackArgument,
+{
     fn __connector_default_page() -> u32 {
         GitHub::PAGE
     }
 }
 const _: () = {
+    ::connector_core::__private::callback_argument::<ChannelId>();
+    ::connector_core::__private::callback_argument::<u32>();
+    ::connector_core::__private::callback_argument::<Vec<String>>();
+};
+const _: () = {
     #[automatically_derived]
-    impl ::core::fmt::Debug for SyncPage {
+    impl ::core::fmt::Debug for SyncPage
+    where
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Vec<String>: ::connector_core::__private::CallbackArgument,
+    {
         fn fmt(
             &self,
             formatter: &mut ::core::fmt::Formatter<'_>,
@@ -58,7 +73,12 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::connector_core::__private::BoundCallback for SyncPage {
+    impl ::connector_core::__private::BoundCallback for SyncPage
+    where
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Vec<String>: ::connector_core::__private::CallbackArgument,
+    {
         type Component = GitHub;
         type Input = Action;
         type Output = <Result<
@@ -140,7 +160,12 @@ const _: () = {
     ) -> ::connector_core::__private::BoxFuture<
         'a,
         ::connector_core::__private::Result<::connector_core::__private::Returned>,
-    > {
+    >
+    where
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Vec<String>: ::connector_core::__private::CallbackArgument,
+    {
         ::std::boxed::Box::pin(async move {
             let cx = call.context::<GitHub>()?;
             let this = <GitHub as ::connector_core::__private::Component>::instance();
@@ -178,8 +203,12 @@ const _: () = {
         ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
         [::connector_core::__private::CallbackEntry { name : "page", aliases : &
         ["sync_page", "pages"], description : "One page of a repository.", work :
-        ::core::option::Option::None, per_channel : false, arguments :
-        ::connector_core::__private::schema_of:: < SyncPage >, },
+        ::core::option::Option::None, per_channel : false, arguments : { fn arguments()
+        -> ::connector_core::__private::serde_json::Value where for < '__connector >
+        ChannelId : ::connector_core::__private::CallbackArgument, for < '__connector >
+        u32 : ::connector_core::__private::CallbackArgument, for < '__connector > Vec <
+        String > : ::connector_core::__private::CallbackArgument {
+        ::connector_core::__private::schema_of:: < SyncPage > () } arguments }, },
         ::connector_core::__private::CallbackEntry { name : "tidy", aliases : & [],
         description : "", work : ::core::option::Option::None, per_channel : false,
         arguments : ::connector_core::__private::schema_of:: < Tidy >, }],

@@ -81,21 +81,31 @@ const _: () = {
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct Sometimes
 where
-    u32: ::connector_core::__private::CallbackArgument,
+    for<'__connector> u32: ::connector_core::__private::CallbackArgument,
 {
     #[serde(default = "Sometimes::__connector_default_page")]
     page: u32,
 }
 #[cfg(feature = "extra")]
-impl Sometimes {
+impl Sometimes
+where
+    for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+{
     fn __connector_default_page() -> u32 {
         1
     }
 }
 #[cfg(feature = "extra")]
 const _: () = {
+    ::connector_core::__private::callback_argument::<u32>();
+};
+#[cfg(feature = "extra")]
+const _: () = {
     #[automatically_derived]
-    impl ::core::fmt::Debug for Sometimes {
+    impl ::core::fmt::Debug for Sometimes
+    where
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {
         fn fmt(
             &self,
             formatter: &mut ::core::fmt::Formatter<'_>,
@@ -104,7 +114,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::connector_core::__private::BoundCallback for Sometimes {
+    impl ::connector_core::__private::BoundCallback for Sometimes
+    where
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {
         type Component = GitHub;
         type Input = ();
         type Output = <Result<
@@ -151,7 +164,10 @@ const _: () = {
     ) -> ::connector_core::__private::BoxFuture<
         'a,
         ::connector_core::__private::Result<::connector_core::__private::Returned>,
-    > {
+    >
+    where
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {
         ::std::boxed::Box::pin(async move {
             let cx = call.context::<GitHub>()?;
             let this = <GitHub as ::connector_core::__private::Component>::instance();
@@ -173,7 +189,9 @@ const _: () = {
         ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
         [::connector_core::__private::CallbackEntry { name : "sometimes", aliases : & [],
         description : "", work : ::core::option::Option::None, per_channel : false,
-        arguments : ::connector_core::__private::schema_of:: < Sometimes >, }],
+        arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
+        where for < '__connector > u32 : ::connector_core::__private::CallbackArgument {
+        ::connector_core::__private::schema_of:: < Sometimes > () } arguments }, }],
         __connector_run)
     }
 };

@@ -15,14 +15,20 @@ impl GitHub {
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct SyncPage
 where
-    u32: ::connector_core::__private::CallbackArgument,
+    for<'__connector> u32: ::connector_core::__private::CallbackArgument,
 {
     #[serde(default)]
     page: u32,
 }
 const _: () = {
+    ::connector_core::__private::callback_argument::<u32>();
+};
+const _: () = {
     #[automatically_derived]
-    impl ::core::fmt::Debug for SyncPage {
+    impl ::core::fmt::Debug for SyncPage
+    where
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {
         fn fmt(
             &self,
             formatter: &mut ::core::fmt::Formatter<'_>,
@@ -31,7 +37,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::connector_core::__private::BoundCallback for SyncPage {
+    impl ::connector_core::__private::BoundCallback for SyncPage
+    where
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {
         type Component = GitHub;
         type Input = ();
         type Output = <Result<

@@ -24,14 +24,12 @@ const _: () = {
         crate ::__private::Registration::new:: < Keyed > ()
     }
     const _: () = ::core::assert!(
-        crate ::__private::has_option(< Keys as crate ::__private::Options >
-        ::DECLARATION, "api_key"),
+        < Keys as crate ::__private::Options > ::DECLARATION.has("api_key"),
         "`Keys` has no field `api_key`: `key_option` names a secure field of the options"
     );
     const _: () = ::core::assert!(
-        ! crate ::__private::has_option(< Keys as crate ::__private::Options >
-        ::DECLARATION, "api_key") || crate ::__private::has_secure_option(< Keys as crate
-        ::__private::Options > ::DECLARATION, "api_key"),
-        "`api_key` of `Keys` is not secure: write `#[option(secure)]` above it"
+        ! < Keys as crate ::__private::Options > ::DECLARATION.has("api_key") || < Keys
+        as crate ::__private::Options > ::DECLARATION.has_secure("api_key"),
+        "`api_key` of `Keys` is not secure: make it a `api_key: Secret`"
     );
 };

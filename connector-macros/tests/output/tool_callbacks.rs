@@ -14,13 +14,19 @@ impl Contacts {
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct Page
 where
-    u32: ::connector_core::__private::CallbackArgument,
+    for<'__connector> u32: ::connector_core::__private::CallbackArgument,
 {
     number: u32,
 }
 const _: () = {
+    ::connector_core::__private::callback_argument::<u32>();
+};
+const _: () = {
     #[automatically_derived]
-    impl ::core::fmt::Debug for Page {
+    impl ::core::fmt::Debug for Page
+    where
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {
         fn fmt(
             &self,
             formatter: &mut ::core::fmt::Formatter<'_>,
@@ -29,7 +35,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::connector_core::__private::BoundCallback for Page {
+    impl ::connector_core::__private::BoundCallback for Page
+    where
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {
         type Component = Contacts;
         type Input = ();
         type Output = <Result<
@@ -44,7 +53,10 @@ const _: () = {
     ) -> ::connector_core::__private::BoxFuture<
         'a,
         ::connector_core::__private::Result<::connector_core::__private::Returned>,
-    > {
+    >
+    where
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {
         ::std::boxed::Box::pin(async move {
             let cx = call.context::<Contacts>()?;
             let this = <Contacts as ::connector_core::__private::Component>::instance();
@@ -66,7 +78,9 @@ const _: () = {
         ::connector_core::__private::CallbackBlock::new:: < Contacts > (&
         [::connector_core::__private::CallbackEntry { name : "page", aliases : & [],
         description : "", work : ::core::option::Option::None, per_channel : false,
-        arguments : ::connector_core::__private::schema_of:: < Page >, }],
+        arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
+        where for < '__connector > u32 : ::connector_core::__private::CallbackArgument {
+        ::connector_core::__private::schema_of:: < Page > () } arguments }, }],
         __connector_run)
     }
 };

@@ -33,13 +33,19 @@ impl GitHub {
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct Issues
 where
-    ChannelId: ::connector_core::__private::CallbackArgument,
+    for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
 {
     channel: ChannelId,
 }
 const _: () = {
+    ::connector_core::__private::callback_argument::<ChannelId>();
+};
+const _: () = {
     #[automatically_derived]
-    impl ::core::fmt::Debug for Issues {
+    impl ::core::fmt::Debug for Issues
+    where
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+    {
         fn fmt(
             &self,
             formatter: &mut ::core::fmt::Formatter<'_>,
@@ -48,7 +54,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::connector_core::__private::BoundCallback for Issues {
+    impl ::connector_core::__private::BoundCallback for Issues
+    where
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+    {
         type Component = GitHub;
         type Input = Option<Cursor>;
         type Output = <Result<
@@ -139,13 +148,19 @@ const _: () = {
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct Refresh
 where
-    ChannelId: ::connector_core::__private::CallbackArgument,
+    for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
 {
     channel: ChannelId,
 }
 const _: () = {
+    ::connector_core::__private::callback_argument::<ChannelId>();
+};
+const _: () = {
     #[automatically_derived]
-    impl ::core::fmt::Debug for Refresh {
+    impl ::core::fmt::Debug for Refresh
+    where
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+    {
         fn fmt(
             &self,
             formatter: &mut ::core::fmt::Formatter<'_>,
@@ -154,7 +169,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::connector_core::__private::BoundCallback for Refresh {
+    impl ::connector_core::__private::BoundCallback for Refresh
+    where
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+    {
         type Component = GitHub;
         type Input = ();
         type Output = <Result<
@@ -179,13 +197,19 @@ const _: () = {
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct Events
 where
-    ChannelId: ::connector_core::__private::CallbackArgument,
+    for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
 {
     channel: ChannelId,
 }
 const _: () = {
+    ::connector_core::__private::callback_argument::<ChannelId>();
+};
+const _: () = {
     #[automatically_derived]
-    impl ::core::fmt::Debug for Events {
+    impl ::core::fmt::Debug for Events
+    where
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+    {
         fn fmt(
             &self,
             formatter: &mut ::core::fmt::Formatter<'_>,
@@ -194,7 +218,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::connector_core::__private::BoundCallback for Events {
+    impl ::connector_core::__private::BoundCallback for Events
+    where
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+    {
         type Component = GitHub;
         type Input = Verified<WebhookRequest>;
         type Output = <Result<
@@ -214,7 +241,12 @@ const _: () = {
     ) -> ::connector_core::__private::BoxFuture<
         'a,
         ::connector_core::__private::Result<::connector_core::__private::Returned>,
-    > {
+    >
+    where
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+    {
         ::std::boxed::Box::pin(async move {
             let cx = call.context::<GitHub>()?;
             let this = <GitHub as ::connector_core::__private::Component>::instance();
@@ -234,7 +266,8 @@ const _: () = {
                     )
                 }
                 1usize => {
-                    let input: ::std::vec::Vec<_> = call.input::<Vec<u64>>()?;
+                    let input: ::std::vec::Vec<_> = call
+                        .ids::<<Vec<u64> as ::core::iter::IntoIterator>::Item>()?;
                     ::connector_core::__private::returned_drain::<
                         <Vec<u64> as ::core::iter::IntoIterator>::Item,
                         _,
@@ -276,7 +309,9 @@ const _: () = {
         description : "", work :
         ::core::option::Option::Some(::connector_core::__private::Work::Sync { every :
         ::core::time::Duration::from_millis(900000u64) }), per_channel : true, arguments
-        : ::connector_core::__private::schema_of:: < Issues >, },
+        : { fn arguments() -> ::connector_core::__private::serde_json::Value where for <
+        '__connector > ChannelId : ::connector_core::__private::CallbackArgument {
+        ::connector_core::__private::schema_of:: < Issues > () } arguments }, },
         ::connector_core::__private::CallbackEntry { name : "changed", aliases : &
         ["changes"], description : "", work :
         ::core::option::Option::Some(::connector_core::__private::Work::Drain { batch :
@@ -286,7 +321,10 @@ const _: () = {
         aliases : & [], description : "", work :
         ::core::option::Option::Some(::connector_core::__private::Work::Every { interval
         : ::core::time::Duration::from_millis(86400000u64) }), per_channel : true,
-        arguments : ::connector_core::__private::schema_of:: < Refresh >, },
+        arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
+        where for < '__connector > ChannelId :
+        ::connector_core::__private::CallbackArgument {
+        ::connector_core::__private::schema_of:: < Refresh > () } arguments }, },
         ::connector_core::__private::CallbackEntry { name : "events", aliases : & [],
         description : "", work :
         ::core::option::Option::Some(::connector_core::__private::Work::Webhook(::connector_core::__private::WebhookDeclaration
@@ -295,7 +333,10 @@ const _: () = {
         ::core::option::Option::Some(::connector_core::__private::Handshake::EchoQuery {
         parameter : "validationToken" }), delivery_id :
         ::core::option::Option::Some("X-GitHub-Delivery"), })), per_channel : true,
-        arguments : ::connector_core::__private::schema_of:: < Events >, }],
+        arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
+        where for < '__connector > ChannelId :
+        ::connector_core::__private::CallbackArgument {
+        ::connector_core::__private::schema_of:: < Events > () } arguments }, }],
         __connector_run)
     }
 };
