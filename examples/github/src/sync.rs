@@ -1,0 +1,172 @@
+//! What comes from GitHub: walks over the lists of a repository, and what webhooks name.
+
+use connector_core::network::Response;
+use connector_core::prelude::*;
+use serde_json::json;
+
+use crate::GitHub;
+use crate::api::{self, ApiComment, ApiEvent, ApiHook, ApiIssue, ApiReaction, Item};
+
+/// Issues that a step of a walk takes; the comments of each are a request of their own.
+const PAGE: usize = 50;
+
+/// What GitHub may have listed late is looked at again this long (L30).
+const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
+
+/// A walk over a list, from the newest change back to where the last one began. What changes
+/// meanwhile moves to the front: pages that follow repeat some items, and miss none.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Walk {
+    /// What changed before then is known.
+    since: Timestamp,
+    /// The newest change that was seen.
+    newest: Timestamp,
+    /// The next page; none at the beginning of a walk.
+    page: Option<String>,
+}
+
+impl Walk {
+    /// The first: as far back as the user wants.
+    fn first(cx: &Context<GitHub>) -> Self {
+        let history = SignedDuration::from_hours(24 * i64::from(cx.options().history_days));
+        let since = (cx.now() - history).max(cx.integrations().earliest().unwrap_or(Timestamp::MIN));
+        Self { since, newest: since, page: None }
+    }
+
+    /// What comes after a page with these issues.
+    fn after(self, page: &Response, issues: &[ApiIssue]) -> Step<Self> {
+        let changes = || issues.iter().map(|issue| issue.updated_at);
+        let newest = changes().fold(self.newest, Timestamp::max);
+        match page.next_page().filter(|_| changes().all(|change| change >= self.since)) {
+            Some(next) => Step::Next(Self { newest, page: Some(next), ..self }),
+            None => Step::Done(Self { since: newest - OVERLAP, newest, page: None }),
+        }
+    }
+}
+
+/// One step of a walk over `issues` or `pulls`.
+async fn walk(cx: &Context<GitHub>, channel: &ChannelId, list: &str, after: Option<Walk>) -> Result<Step<Walk>> {
+    let walk = after.unwrap_or_else(|| Walk::first(cx));
+    let request = match &walk.page {
+        Some(url) => cx.provider().get(url),
+        None => cx
+            .provider()
+            .get(format!("/repos/{channel}/{list}"))
+            .query("state", "all")
+            .query("sort", "updated")
+            .query("direction", "desc")
+            .query("since", walk.since.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            .query("per_page", PAGE),
+    };
+    let page = request.send().await?;
+    let mut issues: Vec<ApiIssue> = page.json()?;
+    let since = walk.since;
+    let step = walk.after(&page, &issues);
+    // GitHub lists pull requests among the issues as well, with less of what they are.
+    issues.retain(|issue| issue.updated_at >= since && !(list == "issues" && issue.is_pull_request()));
+    save(cx, channel, &issues).await?;
+    Ok(step)
+}
+
+/// Saves issues and pull requests with all of their comments.
+async fn save(cx: &Context<GitHub>, channel: &ChannelId, issues: &[ApiIssue]) -> Result<()> {
+    let (mut links, mut reacted) = (Vec::with_capacity(issues.len()), Vec::new());
+    for issue in issues {
+        let mut comments: Vec<ApiComment> = Vec::new();
+        if issue.has_comments() {
+            comments = api::list(cx, issue.item(channel).issue_path() + "/comments").await?;
+        }
+        reacted.extend(issue.reacted(&comments));
+        links.push(issue.link(channel, &comments));
+    }
+    cx.integrations().save_links(links).await?;
+    cx.mark_dirty(Reactions { channel: channel.clone() }, reacted).await
+}
+
+/// A note that someone reacted to.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Reacted {
+    pub(crate) link: Source,
+    pub(crate) number: u64,
+    pub(crate) key: NoteKey,
+}
+
+#[connector]
+impl GitHub {
+    /// The issues of a repository.
+    #[sync(every = "15m")]
+    async fn issues(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
+        walk(cx, &channel, "issues", after).await
+    }
+
+    /// The pull requests of a repository.
+    #[sync(every = "15m")]
+    async fn pull_requests(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
+        if !cx.options().pull_requests {
+            return Ok(Step::Done(after.unwrap_or_else(|| Walk::first(cx))));
+        }
+        walk(cx, &channel, "pulls", after).await
+    }
+
+    /// What a webhook named.
+    #[drain(batch = 20, delay = "2s")]
+    async fn changed_items(&self, cx: &Context<Self>, channel: ChannelId, items: Vec<Item>) -> Result<Drained<Item>> {
+        for item in items {
+            if let Some(issue) = cx.provider().get(item.path()).fetch::<ApiIssue>().await.unless_gone()? {
+                save(cx, &channel, &[issue]).await?;
+            }
+        }
+        Ok(Drained::all())
+    }
+
+    /// Who reacted; apart from the rest, as each note takes a request of its own.
+    #[drain(batch = 50, delay = "2s")]
+    async fn reactions(&self, cx: &Context<Self>, channel: ChannelId, notes: Vec<Reacted>) -> Result<Drained<Reacted>> {
+        for Reacted { link, number, key } in notes {
+            let list = api::list(cx, Item::issue(&channel, number).reactions_path(&key)).await;
+            let found: Vec<ApiReaction> = list.unless_gone()?.unwrap_or_default();
+            let reactions = found.iter().filter_map(|reaction| reaction.reaction(cx));
+            cx.integrations().set_note_reactions(NoteRef::new(link, key), reactions).await?;
+        }
+        Ok(Drained::all())
+    }
+
+    /// What GitHub pushes.
+    #[webhook(
+        verify = hmac_sha256(header = "X-Hub-Signature-256", prefix = "sha256="),
+        delivery_id = "X-GitHub-Delivery",
+    )]
+    async fn repository_events(
+        &self,
+        cx: &Context<Self>,
+        channel: ChannelId,
+        #[input] request: Verified<WebhookRequest>,
+    ) -> Result<()> {
+        let event: ApiEvent = request.json()?;
+        match event.gone() {
+            Some(source) => cx.integrations().archive_links(LinkFilter::sources([source])).await,
+            None => cx.mark_dirty(ChangedItems { channel: channel.clone() }, event.item(&channel)).await,
+        }
+    }
+}
+
+impl Subscription for RepositoryEvents {
+    async fn create(&self, cx: &Context<GitHub>, endpoint: &Endpoint) -> Result<Registration> {
+        let hook = json!({
+            "name": "web",
+            "events": ["issues", "issue_comment", "pull_request"],
+            "config": {
+                "url": endpoint.url,
+                "content_type": "json",
+                "secret": endpoint.secret.as_ref().map(Secret::expose),
+            },
+        });
+        let hook: ApiHook = cx.provider().post(format!("/repos/{}/hooks", self.channel)).json(&hook).fetch().await?;
+        Ok(Registration::new(hook.id.to_string()))
+    }
+
+    async fn delete(&self, cx: &Context<GitHub>, registration: &Registration) -> Result<()> {
+        let path = format!("/repos/{}/hooks/{}", self.channel, registration.id);
+        cx.provider().delete(path).send().await.unless_gone().map(drop)
+    }
+}
