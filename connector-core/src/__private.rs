@@ -19,7 +19,8 @@ pub use crate::dispatch::{
 };
 pub use crate::error::Result;
 pub use crate::generated::{
-    NoArguments, callback_argument, callback_future_must_be_send, tool_declaration,
+    NoArguments, callback_argument, callback_future_must_be_send, callback_input, link_meta,
+    tool_declaration,
 };
 pub use crate::id::ChannelId;
 pub use crate::link_type::{

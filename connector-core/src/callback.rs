@@ -48,13 +48,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> CallbackInput for T {}
 /// What can be an argument of a callback.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a callback",
-    label = "is not `Serialize + DeserializeOwned + JsonSchema + Send + Sync`",
-    note = "arguments are stored with the callback: derive `Serialize`, `Deserialize` and `JsonSchema` for the type, or pass its id"
+    label = "is not `Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync`",
+    note = "arguments are stored with the callback: derive `Serialize`, `Deserialize`, `JsonSchema` and `Clone` for the type, or pass its id"
 )]
-pub trait CallbackArgument: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {}
+pub trait CallbackArgument: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> CallbackArgument for T {}
+impl<T: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static> CallbackArgument for T {}
 
 /// What a callback method returns: a `Result` whose error can become an [`Error`].
 #[diagnostic::on_unimplemented(

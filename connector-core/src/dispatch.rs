@@ -202,10 +202,10 @@ impl CallbackBlock {
 /// The hooks that the `impl Connector` of a connector has; implemented by `#[connector]` on that impl.
 #[diagnostic::on_unimplemented(
     message = "the hooks of `{Self}` are not known",
-    label = "its `impl Connector` has no `#[connector]`",
-    note = "write `#[connector]` above `impl Connector for {Self}`, so that what is declared can be checked against it"
+    label = "has no `#[connector] impl Connector`",
+    note = "write `#[connector] impl Connector for {Self} {{ … }}`, which may be empty; what is declared is checked against it"
 )]
-pub trait HooksOf {
+pub trait HooksOf: Connector {
     /// Which hooks there are.
     const HOOKS: Hooks;
 }
@@ -226,7 +226,7 @@ pub(crate) type RunHook = for<'a> fn(&'a Arc<Dispatch>, HookCall) -> BoxFuture<'
 impl Registration {
     /// The connector `C`.
     #[track_caller]
-    pub const fn new<C: Connector + HooksOf>() -> Self {
+    pub const fn new<C: HooksOf>() -> Self {
         Self {
             declaration: <C as Declared>::DECLARATION,
             hooks: C::HOOKS,

@@ -57,14 +57,18 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
         output.span(),
     );
     let is_drain = matches!(callback.work, Work::Drain { .. }) && callback.input.is_some();
-    let drain_bounds = bounds([callback], paths);
+    let all_bounds = all_bounds([callback], self_ty, paths);
     let drain = is_drain.then(|| {
         quote! {
             #[automatically_derived]
-            impl #private::DrainCallback for #message #drain_bounds {
+            impl #private::DrainCallback for #message #all_bounds {
                 type Id = <#input as ::core::iter::IntoIterator>::Item;
             }
         }
+    });
+    let check = callback.input.as_ref().map(|ty| {
+        let check = respan(quote!(#private::callback_input), ty.span());
+        quote!(#check::<#ty>();)
     });
     let text = LitStr::new(&message.unraw().to_string(), Span::call_site());
     let bounds = bounds([callback], paths);
@@ -82,7 +86,7 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
             }
 
             #[automatically_derived]
-            impl #private::BoundCallback for #message #bounds {
+            impl #private::BoundCallback for #message #all_bounds {
                 type Component = #self_ty;
                 type Input = #input;
                 type Output = #returned;
@@ -91,6 +95,7 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
             }
 
             #drain
+            #check
         };
     }
 }
@@ -166,13 +171,39 @@ fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
 /// A `where` with what the arguments are to be. The lifetime makes the compiler ask for it where the
 /// message is used and not where it is defined, which would be once more for each derived impl.
 fn bounds<'a>(callbacks: impl IntoIterator<Item = &'a Callback>, paths: &Paths) -> TokenStream {
+    where_clause(
+        callbacks
+            .into_iter()
+            .flat_map(|callback| argument_bounds(callback, paths)),
+    )
+}
+
+/// A `where` with all that must hold for callbacks to run.
+fn all_bounds<'a>(
+    callbacks: impl IntoIterator<Item = &'a Callback>,
+    self_ty: &Type,
+    paths: &Paths,
+) -> TokenStream {
     let private = paths.private();
-    let arguments = callbacks
-        .into_iter()
-        .flat_map(|callback| &callback.arguments);
-    let bounds: Vec<_> = arguments
+    let component = quote!(for<'__connector> #self_ty: #private::Component);
+    let others = callbacks.into_iter().flat_map(|callback| {
+        let input = callback.input.as_ref();
+        let input = input.map(|ty| quote!(for<'__connector> #ty: #private::CallbackInput));
+        argument_bounds(callback, paths).into_iter().chain(input)
+    });
+    where_clause(std::iter::once(component).chain(others))
+}
+
+fn argument_bounds(callback: &Callback, paths: &Paths) -> Vec<TokenStream> {
+    let private = paths.private();
+    let arguments = callback.arguments.iter();
+    arguments
         .map(|Argument { ty, .. }| quote!(for<'__connector> #ty: #private::CallbackArgument))
-        .collect();
+        .collect()
+}
+
+fn where_clause(bounds: impl Iterator<Item = TokenStream>) -> TokenStream {
+    let bounds: Vec<_> = bounds.collect();
     if bounds.is_empty() {
         TokenStream::new()
     } else {
@@ -259,7 +290,7 @@ fn dispatch_block(callbacks: &[&Callback], self_ty: &Type, paths: &Paths) -> Tok
         .enumerate()
         .map(|(index, callback)| arm(index, callback, self_ty, paths));
     let entries = callbacks.iter().map(|callback| entry(callback, paths));
-    let bounds = bounds(callbacks.iter().copied(), paths);
+    let bounds = all_bounds(callbacks.iter().copied(), self_ty, paths);
     quote! {
         const _: () = {
             fn __connector_run<'a>(

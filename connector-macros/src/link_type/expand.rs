@@ -2,8 +2,10 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
+use syn::spanned::Spanned;
 
 use super::{LinkType, Status};
+use crate::item::respan;
 
 impl LinkType {
     pub(super) fn expand(&self, private: &TokenStream) -> TokenStream {
@@ -12,6 +14,15 @@ impl LinkType {
             .meta
             .as_ref()
             .map_or_else(|| quote!(()), ToTokens::to_token_stream);
+        // The bound is asked for at the type, once, and not again by what follows from it.
+        let bound = self
+            .meta
+            .as_ref()
+            .map(|meta| quote!(where for<'__connector> #meta: #private::LinkMeta));
+        let check = self.meta.as_ref().map(|meta| {
+            let check = respan(quote!(#private::link_meta), meta.span());
+            quote!(const _: () = #check::<#meta>();)
+        });
         let (id, label) = (&self.id, &self.label);
         let settings = self.settings(private);
         let new = quote!(#private::LinkTypeDeclaration::new(#id, #label));
@@ -34,8 +45,10 @@ impl LinkType {
             quote!(id)
         };
         quote! {
+            #check
+
             #[automatically_derived]
-            impl #private::LinkType for #name {
+            impl #private::LinkType for #name #bound {
                 type Meta = #meta;
 
                 const DECLARATION: &'static #private::LinkTypeDeclaration = #declaration;

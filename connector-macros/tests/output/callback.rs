@@ -75,9 +75,11 @@ const _: () = {
     #[automatically_derived]
     impl ::connector_core::__private::BoundCallback for SyncPage
     where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
         for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
         for<'__connector> u32: ::connector_core::__private::CallbackArgument,
         for<'__connector> Vec<String>: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Action: ::connector_core::__private::CallbackInput,
     {
         type Component = GitHub;
         type Input = Action;
@@ -91,6 +93,7 @@ const _: () = {
             (&self.channel as &dyn ::core::any::Any).downcast_ref()
         }
     }
+    ::connector_core::__private::callback_input::<Action>();
 };
 #[derive(::core::clone::Clone, ::core::marker::Copy)]
 #[allow(missing_docs, reason = "the method says what it is")]
@@ -145,7 +148,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::connector_core::__private::BoundCallback for Tidy {
+    impl ::connector_core::__private::BoundCallback for Tidy
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+    {
         type Component = GitHub;
         type Input = ();
         type Output = <Result<
@@ -162,9 +168,11 @@ const _: () = {
         ::connector_core::__private::Result<::connector_core::__private::Returned>,
     >
     where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
         for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
         for<'__connector> u32: ::connector_core::__private::CallbackArgument,
         for<'__connector> Vec<String>: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Action: ::connector_core::__private::CallbackInput,
     {
         ::std::boxed::Box::pin(async move {
             let cx = call.context::<GitHub>()?;

@@ -60,7 +60,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::connector_core::__private::BoundCallback for Always {
+    impl ::connector_core::__private::BoundCallback for Always
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+    {
         type Component = GitHub;
         type Input = ();
         type Output = <Result<
@@ -116,6 +119,7 @@ const _: () = {
     #[automatically_derived]
     impl ::connector_core::__private::BoundCallback for Sometimes
     where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
         for<'__connector> u32: ::connector_core::__private::CallbackArgument,
     {
         type Component = GitHub;
@@ -132,7 +136,10 @@ const _: () = {
     ) -> ::connector_core::__private::BoxFuture<
         'a,
         ::connector_core::__private::Result<::connector_core::__private::Returned>,
-    > {
+    >
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+    {
         ::std::boxed::Box::pin(async move {
             let cx = call.context::<GitHub>()?;
             let this = <GitHub as ::connector_core::__private::Component>::instance();
@@ -166,6 +173,7 @@ const _: () = {
         ::connector_core::__private::Result<::connector_core::__private::Returned>,
     >
     where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
         for<'__connector> u32: ::connector_core::__private::CallbackArgument,
     {
         ::std::boxed::Box::pin(async move {

@@ -39,6 +39,7 @@ const _: () = {
     #[automatically_derived]
     impl ::connector_core::__private::BoundCallback for SyncPage
     where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
         for<'__connector> u32: ::connector_core::__private::CallbackArgument,
     {
         type Component = GitHub;

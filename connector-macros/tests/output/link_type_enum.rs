@@ -13,8 +13,12 @@ pub enum Issue {
     #[cfg(feature = "closed")]
     Closed,
 }
+const _: () = ::connector_core::__private::link_meta::<IssueMeta>();
 #[automatically_derived]
-impl ::connector_core::__private::LinkType for Issue {
+impl ::connector_core::__private::LinkType for Issue
+where
+    for<'__connector> IssueMeta: ::connector_core::__private::LinkMeta,
+{
     type Meta = IssueMeta;
     const DECLARATION: &'static ::connector_core::__private::LinkTypeDeclaration = &{
         let mut declaration = ::connector_core::__private::LinkTypeDeclaration::new(

@@ -37,6 +37,7 @@ const _: () = {
     #[automatically_derived]
     impl ::connector_core::__private::BoundCallback for Page
     where
+        for<'__connector> Contacts: ::connector_core::__private::Component,
         for<'__connector> u32: ::connector_core::__private::CallbackArgument,
     {
         type Component = Contacts;
@@ -55,6 +56,7 @@ const _: () = {
         ::connector_core::__private::Result<::connector_core::__private::Returned>,
     >
     where
+        for<'__connector> Contacts: ::connector_core::__private::Component,
         for<'__connector> u32: ::connector_core::__private::CallbackArgument,
     {
         ::std::boxed::Box::pin(async move {

@@ -56,7 +56,9 @@ const _: () = {
     #[automatically_derived]
     impl ::connector_core::__private::BoundCallback for Issues
     where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
         for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Option<Cursor>: ::connector_core::__private::CallbackInput,
     {
         type Component = GitHub;
         type Input = Option<Cursor>;
@@ -70,6 +72,7 @@ const _: () = {
             ::core::option::Option::Some(&self.channel)
         }
     }
+    ::connector_core::__private::callback_input::<Option<Cursor>>();
 };
 #[derive(::core::clone::Clone, ::core::marker::Copy)]
 #[allow(missing_docs, reason = "the method says what it is")]
@@ -124,7 +127,11 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::connector_core::__private::BoundCallback for Changed {
+    impl ::connector_core::__private::BoundCallback for Changed
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+        for<'__connector> Vec<u64>: ::connector_core::__private::CallbackInput,
+    {
         type Component = GitHub;
         type Input = Vec<u64>;
         type Output = <Result<
@@ -133,9 +140,14 @@ const _: () = {
         const NAME: &'static str = "changed";
     }
     #[automatically_derived]
-    impl ::connector_core::__private::DrainCallback for Changed {
+    impl ::connector_core::__private::DrainCallback for Changed
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+        for<'__connector> Vec<u64>: ::connector_core::__private::CallbackInput,
+    {
         type Id = <Vec<u64> as ::core::iter::IntoIterator>::Item;
     }
+    ::connector_core::__private::callback_input::<Vec<u64>>();
 };
 #[derive(
     ::core::clone::Clone,
@@ -171,6 +183,7 @@ const _: () = {
     #[automatically_derived]
     impl ::connector_core::__private::BoundCallback for Refresh
     where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
         for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
     {
         type Component = GitHub;
@@ -220,7 +233,11 @@ const _: () = {
     #[automatically_derived]
     impl ::connector_core::__private::BoundCallback for Events
     where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
         for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Verified<
+            WebhookRequest,
+        >: ::connector_core::__private::CallbackInput,
     {
         type Component = GitHub;
         type Input = Verified<WebhookRequest>;
@@ -234,6 +251,7 @@ const _: () = {
             ::core::option::Option::Some(&self.channel)
         }
     }
+    ::connector_core::__private::callback_input::<Verified<WebhookRequest>>();
 };
 const _: () = {
     fn __connector_run<'a>(
@@ -243,9 +261,15 @@ const _: () = {
         ::connector_core::__private::Result<::connector_core::__private::Returned>,
     >
     where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Option<Cursor>: ::connector_core::__private::CallbackInput,
+        for<'__connector> Vec<u64>: ::connector_core::__private::CallbackInput,
         for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
         for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
-        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Verified<
+            WebhookRequest,
+        >: ::connector_core::__private::CallbackInput,
     {
         ::std::boxed::Box::pin(async move {
             let cx = call.context::<GitHub>()?;

@@ -1,0 +1,27 @@
+#![allow(unused_variables)]
+
+use connector_core::prelude::*;
+
+#[connector]
+#[derive(Default)]
+struct Example;
+
+#[connector]
+impl Connector for Example {}
+
+#[connector]
+impl Example {
+    #[callback]
+    async fn page(&self, cx: &Context<Self>, page: u32) -> Result<()> {
+        Ok(())
+    }
+
+    #[callback(alias = "page")]
+    async fn next(&self, cx: &Context<Self>, page: u32) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {
+    let _ = Example::page;
+}

@@ -1,0 +1,8 @@
+use connector_core::prelude::*;
+
+#[derive(Choices)]
+struct Window;
+
+fn main() {
+    let _ = Window;
+}

@@ -1,0 +1,20 @@
+use connector_core::prelude::*;
+
+#[connector(
+    provider = Google,
+    scopes(
+        optional(id = "calendar", label = "Calendar", scopes = ["calendar.read"]),
+        optional(id = "calendar", label = "Calendar", scopes = ["calendar.read"]),
+    ),
+)]
+#[derive(Default)]
+struct Example;
+
+#[connector]
+impl Connector for Example {}
+
+fn is_connector<C: Connector>() {}
+
+fn main() {
+    is_connector::<Example>();
+}

@@ -1,0 +1,19 @@
+use connector_core::prelude::*;
+
+#[derive(Options)]
+struct Settings {
+    key: Secret,
+}
+
+#[connector(options = Settings, key_option = "api_key")]
+#[derive(Default)]
+struct Example;
+
+#[connector]
+impl Connector for Example {}
+
+fn is_connector<C: Connector>() {}
+
+fn main() {
+    is_connector::<Example>();
+}

@@ -1,0 +1,8 @@
+use connector_core::prelude::*;
+
+#[connector]
+fn example() {}
+
+fn main() {
+    example();
+}

@@ -1,0 +1,14 @@
+use connector_core::prelude::*;
+
+#[connector(reactions(unicode))]
+#[derive(Default)]
+struct Example;
+
+#[connector]
+impl Connector for Example {}
+
+fn is_connector<C: Connector>() {}
+
+fn main() {
+    is_connector::<Example>();
+}

@@ -1,0 +1,15 @@
+use connector_core::prelude::*;
+
+#[link_type]
+enum Issue {
+    Open,
+    #[status(id = "open")]
+    Closed,
+}
+
+fn is_link_type<T: LinkType>() {}
+
+fn main() {
+    is_link_type::<Issue>();
+    let _ = Issue::Open;
+}

@@ -1,0 +1,13 @@
+use connector_core::prelude::*;
+
+#[derive(Options)]
+struct Settings {
+    #[option(min = 10, max = 1)]
+    days: u32,
+}
+
+fn is_options<O: connector_core::options::Options>() {}
+
+fn main() {
+    is_options::<Settings>();
+}

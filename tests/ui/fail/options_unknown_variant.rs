@@ -1,0 +1,19 @@
+use connector_core::prelude::*;
+
+#[derive(Choices)]
+enum Window {
+    Day,
+    Week,
+}
+
+#[derive(Options)]
+struct Settings {
+    #[option(default = Month)]
+    window: Window,
+}
+
+fn is_options<O: connector_core::options::Options>() {}
+
+fn main() {
+    is_options::<Settings>();
+}

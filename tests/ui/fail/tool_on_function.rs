@@ -1,0 +1,8 @@
+use connector_core::prelude::*;
+
+#[tool]
+fn people() {}
+
+fn main() {
+    people();
+}

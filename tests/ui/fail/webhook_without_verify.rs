@@ -1,0 +1,26 @@
+#![allow(unused_variables)]
+
+use connector_core::prelude::*;
+
+#[connector]
+#[derive(Default)]
+struct Example;
+
+#[connector]
+impl Connector for Example {}
+
+#[connector]
+impl Example {
+    #[webhook]
+    async fn page(
+        &self,
+        cx: &Context<Self>,
+        #[input] request: Verified<WebhookRequest>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {
+    let _ = Example::page;
+}
