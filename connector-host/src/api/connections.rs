@@ -223,13 +223,11 @@ async fn sync(State(host): State<Host>, Path(id): Path<String>) -> Answer<Status
     if row.status != ConnectionStatus::Active {
         let why = row
             .status_reason
-            .clone()
-            .unwrap_or_else(|| row.status.as_str().to_owned());
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "not-active",
-            format!("{id} does not work: {why}"),
-        ));
+            .as_deref()
+            .unwrap_or("for no known reason");
+        let status = row.status.as_str();
+        let detail = format!("{id} is {status} ({why}): authorize it again first");
+        return Err(Problem::new(StatusCode::CONFLICT, "not-active", detail));
     }
     host.runtime().sync_now(id).await?;
     Ok(StatusCode::ACCEPTED)

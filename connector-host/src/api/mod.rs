@@ -1,5 +1,6 @@
 //! The HTTP API (design 6.2). Everything that the command line does goes through it too.
 
+mod attachments;
 mod changes;
 mod channels;
 mod connections;
@@ -39,6 +40,7 @@ pub(crate) fn router(host: Host) -> Router {
         .merge(links::routes())
         .merge(schedules::routes())
         .merge(tasks::routes())
+        .merge(attachments::routes())
         .merge(changes::routes())
         .merge(keys::routes())
         .fallback(nothing_here)

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::Connect;
 use super::client::Client;
-use super::output::{self, Output, field, table};
+use super::output::{self, Output, at, field, table};
 use super::{CliError, Done};
 
 /// Longest token that is read from the standard input, in bytes.
@@ -143,8 +143,8 @@ fn channel_table(channels: &[Value]) -> String {
             (state, error) => format!("{state}: {error}"),
         };
         let enabled = match (
-            channel["enabled"].as_bool(),
-            channel["observe_only"].as_bool(),
+            at(channel, "/enabled").as_bool(),
+            at(channel, "/observe_only").as_bool(),
         ) {
             (Some(true), Some(true)) => "to look",
             (Some(true), _) => "yes",
@@ -190,16 +190,16 @@ async fn channel_ids(
     for wanted in given {
         let matching: Vec<_> = match channels
             .iter()
-            .find(|channel| channel["id"] == json!(wanted))
+            .find(|channel| *at(channel, "/id") == json!(wanted))
         {
             Some(channel) => vec![channel],
             None => channels
                 .iter()
-                .filter(|channel| channel["name"] == json!(wanted))
+                .filter(|channel| *at(channel, "/name") == json!(wanted))
                 .collect(),
         };
         match matching.as_slice() {
-            [channel] => ids.push(channel["id"].as_str().unwrap_or_default().to_owned()),
+            [channel] => ids.push(at(channel, "/id").as_str().unwrap_or_default().to_owned()),
             [] => {
                 return Err(CliError::Failed(format!(
                     "{connection} has no channel `{wanted}`: list those it has with `connectors channels {connection}`"

@@ -200,7 +200,10 @@ impl Client {
                 )
             }
             Self::Here { host, router } => {
-                let target = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
+                let target = match url.query() {
+                    Some(query) => format!("{}?{query}", url.path()),
+                    None => url.path().to_owned(),
+                };
                 let request = http::Request::builder()
                     .method(method)
                     .uri(target)

@@ -85,12 +85,22 @@ pub(super) fn clean_text(text: &str) -> String {
         .join("\n")
 }
 
+/// A part of a value; null if there is none.
+pub(super) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+/// The things of a list in a value.
+pub(super) fn each<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    at(value, pointer).as_array().into_iter().flatten()
+}
+
 /// A text field of a value, in one line.
 pub(super) fn field(value: &Value, pointer: &str) -> String {
-    match value.pointer(pointer) {
-        Some(Value::String(text)) => clean(text),
-        Some(Value::Null) | None => String::new(),
-        Some(other) => clean(&other.to_string()),
+    match at(value, pointer) {
+        Value::String(text) => clean(text),
+        Value::Null => String::new(),
+        other => clean(&other.to_string()),
     }
 }
 

@@ -6,7 +6,7 @@ use connector_core::manifest::Manifest;
 use connector_core::registry::Registry;
 use serde_json::{Value, json};
 
-use super::output::{self, Output, field, table};
+use super::output::{self, Output, at, each, field, table};
 use super::{CliError, Done};
 use crate::api::summary;
 
@@ -21,8 +21,8 @@ pub(super) fn list(registry: &Registry, output: Output) -> Done {
             return "No connector is linked into this program: name its crate with `use connector_github as _;`".to_owned();
         }
         let rows = connectors.iter().map(|connector| {
-            let kinds = connector["link_types"].as_array().into_iter().flatten().map(|kind| field(kind, "/id"));
-            let authorized = match (connector["provider"].as_str(), connector["key_option"].as_str()) {
+            let kinds = each(connector, "/link_types").map(|kind| field(kind, "/id"));
+            let authorized = match (at(connector, "/provider").as_str(), at(connector, "/key_option").as_str()) {
                 (Some(provider), _) => provider.to_owned(),
                 (None, Some(_)) => "key".to_owned(),
                 (None, None) => "none".to_owned(),
@@ -32,7 +32,7 @@ pub(super) fn list(registry: &Registry, output: Output) -> Done {
                 field(connector, "/name"),
                 authorized,
                 kinds.collect::<Vec<_>>().join(", "),
-                first_line(&connector["description"]),
+                first_line(at(connector, "/description")),
             ]
         });
         table(&["ID", "NAME", "AUTHORIZED BY", "LINK TYPES", "DESCRIPTION"], &rows.collect::<Vec<_>>())

@@ -6,7 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::output::{Output, complain, field};
+use super::output::{Output, at, complain, each, field};
 use super::{CliError, Done};
 
 /// How often the state of a sync is looked at.
@@ -24,20 +24,23 @@ pub(super) async fn sync(client: &Client, connection: &str, wait: bool, output: 
     let ended = loop {
         let now = client.get(&["connections", connection], &[]).await?;
         progress.show(&now);
-        if now["status"] != json!("active") || now["syncing"] != json!(true) {
+        if *at(&now, "/status") != json!("active") || *at(&now, "/syncing") != json!(true) {
             break now;
         }
         tokio::time::sleep(INTERVAL).await;
     };
     progress.end();
-    let channels = ended["channels"].as_array().cloned().unwrap_or_default();
+    let channels: Vec<_> = each(&ended, "/channels").collect();
     output.print(&ended, |_| String::new())?;
-    if ended["status"] != json!("active") {
+    if *at(&ended, "/status") != json!("active") {
         let (status, reason) = (field(&ended, "/status"), field(&ended, "/status_reason"));
         let hint = if status == "needs_reauth" {
-            ": give it a new token with `connectors connect --again`"
+            let (connector, user) = (field(&ended, "/connector"), field(&ended, "/user"));
+            format!(
+                ": give it a new token with `connectors connect {connector} --user {user} --again {connection} --token …`"
+            )
         } else {
-            ""
+            String::new()
         };
         return Err(CliError::Failed(format!(
             "{connection} is {status} ({reason}){hint}"
@@ -84,7 +87,7 @@ impl Progress {
     }
 
     fn show(&mut self, connection: &Value) {
-        for channel in connection["channels"].as_array().into_iter().flatten() {
+        for channel in each(connection, "/channels") {
             let (id, name, state) = (
                 field(channel, "/id"),
                 field(channel, "/name"),
@@ -106,11 +109,11 @@ impl Progress {
             *before = state;
         }
         let retrying = connection.pointer("/retrying/error/message").map(|_| {
-            let at = field(connection, "/retrying/run_at");
-            format!(
-                "{}; tried again at {at}",
-                field(connection, "/retrying/error/message")
-            )
+            let when = match field(connection, "/retrying/run_at") {
+                at if at.is_empty() => "is tried again".to_owned(),
+                at => format!("is tried again at {at}"),
+            };
+            format!("{}: {when}", field(connection, "/retrying/error/message"))
         });
         if let Some(retrying) = retrying
             .as_ref()

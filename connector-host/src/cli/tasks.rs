@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Done;
 use super::client::Client;
-use super::output::{Output, field, table};
+use super::output::{Output, each, field, table};
 
 pub(super) async fn list(
     client: &Client,
@@ -43,11 +43,11 @@ pub(super) async fn list(
 }
 
 fn row(task: &Value) -> Vec<String> {
-    let at = match field(task, "/died_at") {
+    let when = match field(task, "/died_at") {
         died if died.is_empty() => field(task, "/run_at"),
         died => died,
     };
-    let error = task["errors"].as_array().and_then(|errors| errors.last());
+    let error = each(task, "/errors").last();
     let error =
         error.map(|error| format!("{}: {}", field(error, "/kind"), field(error, "/message")));
     vec![
@@ -56,7 +56,7 @@ fn row(task: &Value) -> Vec<String> {
         field(task, "/does"),
         field(task, "/channel"),
         field(task, "/state"),
-        at,
+        when,
         field(task, "/attempt"),
         error.unwrap_or_default(),
     ]

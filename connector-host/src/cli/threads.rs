@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::accounts::read_input;
 use super::args::{Reply, SetStatus, ThreadFilter};
 use super::client::Client;
-use super::output::{Output, author, clean_text, field, table};
+use super::output::{Output, at, author, clean_text, each, field, table};
 use super::{CliError, Done};
 
 /// How often is looked whether something has reached the service.
@@ -33,18 +33,15 @@ pub(super) async fn list(client: &Client, filter: &ThreadFilter, output: Output)
             return "There are no such threads".to_owned();
         }
         let rows = threads.iter().map(|thread| {
-            let links = thread["links"].as_array().cloned().unwrap_or_default();
-            let each = |pointer| {
-                links
-                    .iter()
-                    .map(|link| field(link, pointer))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+            let links: Vec<_> = each(thread, "/links").collect();
+            let of_links = |pointer| {
+                let fields = links.iter().map(|link| field(link, pointer));
+                fields.collect::<Vec<_>>().join(", ")
             };
             vec![
                 field(thread, "/id"),
-                each("/type"),
-                each("/status"),
+                of_links("/type"),
+                of_links("/status"),
                 field(thread, "/updated_at"),
                 field(thread, "/title"),
             ]
@@ -64,7 +61,7 @@ pub(super) async fn show(client: &Client, id: &str, user: Option<&str>, output: 
 
 fn thread_text(thread: &Value) -> String {
     let mut shown = format!("{}  {}\n", field(thread, "/id"), field(thread, "/title"));
-    for link in thread["links"].as_array().into_iter().flatten() {
+    for link in each(thread, "/links") {
         let mut line = |heading: &str, text: String| {
             if !text.is_empty() {
                 shown.push_str(&format!("  {heading}: {text}\n"));
@@ -76,13 +73,13 @@ fn thread_text(thread: &Value) -> String {
         );
         line("Status", field(link, "/status"));
         line("Channel", field(link, "/channel"));
-        line("Author", author(&link["author"]));
-        line("Assignee", author(&link["assignee"]));
+        line("Author", author(at(link, "/author")));
+        line("Assignee", author(at(link, "/assignee")));
         line("Created", field(link, "/occurred_at"));
         line("URL", field(link, "/url"));
         line("Delivery", delivery(link));
     }
-    for note in thread["notes"].as_array().into_iter().flatten() {
+    for note in each(thread, "/notes") {
         let state = match delivery(note) {
             state if state.is_empty() || state == "delivered" => String::new(),
             state => format!("  [{state}]"),
@@ -90,20 +87,20 @@ fn thread_text(thread: &Value) -> String {
         shown.push_str(&format!(
             "\n{}  {}  {}{state}\n",
             field(note, "/id"),
-            author(&note["author"]),
+            author(at(note, "/author")),
             field(note, "/occurred_at")
         ));
-        for line in clean_text(note["content"].as_str().unwrap_or_default()).lines() {
+        for line in clean_text(at(note, "/content").as_str().unwrap_or_default()).lines() {
             shown.push_str(format!("    {line}").trim_end());
             shown.push('\n');
         }
-        let reactions = note["reactions"].as_array().into_iter().flatten();
+        let reactions = each(note, "/reactions");
         let reactions: Vec<_> = reactions
             .map(|reaction| {
                 format!(
                     "{} {}",
-                    emoji(&reaction["emoji"]),
-                    author(&reaction["actor"])
+                    emoji(at(reaction, "/emoji")),
+                    author(at(reaction, "/actor"))
                 )
             })
             .collect();

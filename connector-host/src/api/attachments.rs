@@ -1,0 +1,101 @@
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use connector_core::id::{NoteId, UserId};
+use connector_core::model::Download;
+use serde::Deserialize;
+use url::Url;
+
+use super::extract::Query;
+use super::problem::{Answer, Problem};
+use crate::host::Host;
+
+pub(super) fn routes() -> Router<Host> {
+    Router::new().route("/attachments/{note}/{index}", get(download))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct By {
+    user: UserId,
+}
+
+/// An attachment that is at the service, by its place in the note: where it is, or its bytes.
+async fn download(
+    State(host): State<Host>,
+    Path((note, index)): Path<(String, String)>,
+    Query(by): Query<By>,
+) -> Answer<Response> {
+    let note: NoteId = note.parse()?;
+    let index = index
+        .parse()
+        .map_err(|_| Problem::not_found(format!("{note} has no attachment `{index}`")))?;
+    match host.runtime().download(note, index, &by.user).await? {
+        Download::Redirect(url) => redirect(&url),
+        Download::Body {
+            name,
+            media_type,
+            body,
+        } => {
+            let unknown = HeaderValue::from_static("application/octet-stream");
+            let media_type = HeaderValue::from_str(&media_type).unwrap_or(unknown);
+            let mut response = Body::from_stream(body_errors(body)).into_response();
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, media_type);
+            // What a service holds is not trusted to be shown where the API is.
+            headers.insert(header::CONTENT_DISPOSITION, disposition(&name));
+            headers.insert(
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            );
+            Ok(response)
+        }
+        _ => Err(Problem::new(
+            StatusCode::GONE,
+            "gone",
+            format!("attachment {index} of {note} is not to be had any more"),
+        )),
+    }
+}
+
+/// The body's errors as ones that a response can end with.
+fn body_errors(
+    body: futures_util::stream::BoxStream<'static, connector_core::Result<bytes::Bytes>>,
+) -> impl futures_util::Stream<Item = Result<bytes::Bytes, std::io::Error>> {
+    futures_util::StreamExt::map(body, |chunk| {
+        chunk.map_err(|error| std::io::Error::other(error.to_string()))
+    })
+}
+
+fn redirect(url: &str) -> Answer<Response> {
+    let target = Url::parse(url)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"));
+    let target = target.and_then(|url| HeaderValue::from_str(url.as_str()).ok());
+    match target {
+        Some(target) => Ok((StatusCode::FOUND, [(header::LOCATION, target)]).into_response()),
+        None => Err(Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "service-failed",
+            "the connector gave no usable URL for the attachment",
+        )),
+    }
+}
+
+/// To be saved under this name (RFC 6266; RFC 8187 for its characters).
+fn disposition(name: &str) -> HeaderValue {
+    let encoded: String = name
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    HeaderValue::from_str(&format!("attachment; filename*=UTF-8''{encoded}"))
+        .unwrap_or(HeaderValue::from_static("attachment"))
+}
