@@ -315,39 +315,41 @@ impl Field {
     }
 
     fn json_schema(&self) -> Value {
-        let mut schema = match self.kind {
-            FieldKind::Boolean { .. } => json!({"type": "boolean"}),
+        let mut schema = Map::new();
+        let mut set = |keyword: &str, value: Value| {
+            schema.insert(keyword.to_owned(), value);
+        };
+        match self.kind {
+            FieldKind::Boolean { .. } => set("type", "boolean".into()),
             FieldKind::Number {
                 min, max, integer, ..
             } => {
-                let mut schema = json!({"type": if integer { "integer" } else { "number" }});
-                if let Some(min) = min {
-                    schema["minimum"] = number_value(min, integer);
+                set("type", if integer { "integer" } else { "number" }.into());
+                for (keyword, limit) in [("minimum", min), ("maximum", max)] {
+                    if let Some(limit) = limit {
+                        set(keyword, number_value(limit, integer));
+                    }
                 }
-                if let Some(max) = max {
-                    schema["maximum"] = number_value(max, integer);
-                }
-                schema
             }
             FieldKind::Text { secure, .. } => {
-                let mut schema = json!({"type": "string"});
+                set("type", "string".into());
                 if secure {
-                    schema["writeOnly"] = Value::Bool(true);
+                    set("writeOnly", true.into());
                 }
-                schema
             }
             FieldKind::Select { choices, .. } => {
-                json!({"type": "string", "enum": choices.iter().map(|choice| choice.id).collect::<Vec<_>>()})
+                set("type", "string".into());
+                set("enum", choices.iter().map(|choice| choice.id).collect());
             }
-        };
-        schema["title"] = Value::from(self.label);
+        }
+        set("title", self.label.into());
         if !self.description.is_empty() {
-            schema["description"] = Value::from(self.description);
+            set("description", self.description.into());
         }
         if let Some(default) = self.default() {
-            schema["default"] = default;
+            set("default", default);
         }
-        schema
+        Value::Object(schema)
     }
 }
 

@@ -9,22 +9,22 @@ pub struct Configured;
 #[link_type]
 pub enum State {
     Open,
-    #[cfg(any())]
+    #[cfg(not(test))]
     Never,
-    #[cfg(all())]
+    #[cfg(test)]
     Closed,
 }
 
 #[derive(Options)]
 pub struct Settings {
     pub live: bool,
-    #[cfg(any())]
+    #[cfg(not(test))]
     pub never: NoSuchType,
 }
 
 #[connector]
 impl Connector for Configured {
-    #[cfg(any())]
+    #[cfg(not(test))]
     async fn activate(&self, cx: NoSuchType) -> Result<()> {
         Ok(())
     }
@@ -32,13 +32,13 @@ impl Connector for Configured {
 
 #[connector]
 impl Configured {
-    #[cfg(any())]
+    #[cfg(not(test))]
     #[callback]
     async fn never(&self, cx: &Context<Self>, argument: NoSuchType) -> Result<()> {
         Ok(())
     }
 
-    #[cfg(all())]
+    #[cfg(test)]
     #[callback]
     async fn always(&self, cx: &Context<Self>, page: u32) -> Result<()> {
         cx.run_task(Always { page }).await?;
@@ -46,6 +46,6 @@ impl Configured {
     }
 
     #[callback]
-    #[cfg(any())]
+    #[cfg(not(test))]
     async fn after(&self, cx: &Context<Self>) -> NoSuchType {}
 }

@@ -254,6 +254,34 @@ fn every_argument_is_in_the_form() {
     assert_eq!(field("type").label, "Type");
 }
 
+/// R2.2: the JSON Schema says the same as the form.
+#[test]
+fn the_schema_of_options_follows_from_the_form() {
+    let schema = CombinedOptions::DECLARATION.json_schema();
+    assert_eq!(schema["required"], json!(["name", "key"]));
+    let expected = [
+        (
+            "window",
+            json!({"type": "string", "enum": ["day", "seven-days"], "title": "Window", "description": "How much is fetched.", "default": "seven-days"}),
+        ),
+        (
+            "key",
+            json!({"type": "string", "writeOnly": true, "title": "Key"}),
+        ),
+        (
+            "bias",
+            json!({"type": "number", "minimum": -2.0, "maximum": 2.5, "title": "Bias", "default": -1.5}),
+        ),
+        (
+            "live",
+            json!({"type": "boolean", "title": "Live", "default": false}),
+        ),
+    ];
+    for (name, expected) in expected {
+        assert_eq!(schema["properties"][name], expected);
+    }
+}
+
 /// R2.2, R2.4
 #[test]
 fn options_are_read_as_they_are_declared() {
