@@ -1,6 +1,13 @@
 //! What the emulator does not have: reactions, and pull requests among the issues. Against answers
 //! written by hand after GitHub's documentation.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panics, as tests do"
+)]
+
 use std::sync::{Arc, Mutex};
 
 use connector_core::engine::{LinkQuery, LinkRow, NoteRow};
@@ -61,7 +68,8 @@ impl GitHubByHand {
                 }
                 ("DELETE", path) if path.starts_with("/repos/o/r/issues/1/reactions/") => {
                     let id = path.rsplit('/').next().expect("an id");
-                    reactions.retain(|reaction| reaction["id"].to_string() != id);
+                    let id: u64 = id.parse().expect("a number");
+                    reactions.retain(|reaction| reaction["id"] != id);
                     return FakeService::answer(204, "");
                 }
                 (method, path) => panic!("GitHub was not expected to be asked for {method} {path}"),

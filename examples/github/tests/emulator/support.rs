@@ -105,12 +105,10 @@ impl Emulator {
         store[format!("github.{kind}")]["items"].as_array().expect("items").clone()
     }
 
-    /// How often it was asked.
-    pub(crate) async fn requests(&self) -> usize {
-        let log =
-            self.send(Method::GET, format!("{}/requests?service=github", self.variable("EMU_CONTROL_URL")), None).await;
-        let log: Value = log.json().expect("JSON");
-        log.as_array().or(log["requests"].as_array()).expect("a list").len()
+    /// A list of the emulator's control: `requests` that it got, `faults` that it was given.
+    pub(crate) async fn listed(&self, what: &str) -> Vec<Value> {
+        let url = format!("{}/{what}", self.variable("EMU_CONTROL_URL"));
+        self.send(Method::GET, url, None).await.json().expect("a list")
     }
 
     /// A host without connections.
