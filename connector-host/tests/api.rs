@@ -15,6 +15,7 @@ use connector_core::model::AttachmentRef;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
 use connector_host::{Config, Host, HostError};
+use futures_util::StreamExt;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -560,6 +561,12 @@ async fn a_connection_is_made_synced_changed_and_ended() {
             404,
         )
         .await;
+    let stored = bench
+        .get(&format!("/connections/{id}/channels?stored=true"))
+        .await;
+    assert_eq!(ids(&stored), ["a/b c", "broken"]);
+    let live = bench.get(&format!("/connections/{id}/channels")).await;
+    assert_eq!(live, stored);
     // Change it.
     let changed = bench
         .ok(
@@ -944,13 +951,14 @@ async fn the_feed_tells_of_changes_in_order() {
         .await
         .expect("a stream");
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
-    let reading = axum::body::to_bytes(stream.into_body(), usize::MAX);
-    let (text, _) = tokio::join!(reading, bench.host.shutdown());
-    let text = String::from_utf8(text.expect("a body").to_vec()).expect("text");
-    assert!(
-        text.starts_with(&format!("id: {end}\nevent: connection\ndata: {{")),
-        "{text}"
-    );
+    let mut events = stream.into_body().into_data_stream();
+    let first = events.next().await.expect("an event").expect("no error");
+    let text = String::from_utf8(first.to_vec()).expect("text");
+    let expected = format!("id: {end}\nevent: connection\ndata: {{");
+    assert!(text.starts_with(&expected), "{text}");
+    let (rest, ended) = tokio::join!(events.next(), bench.host.shutdown());
+    assert!(rest.is_none(), "the stream ends with the host: {rest:?}");
+    ended.expect("an end in order");
     std::fs::remove_dir_all(&bench.directory).expect("the directory goes");
 }
 

@@ -7,7 +7,7 @@ use connector_core::runtime::ChannelUpdate;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::extract::{Body, Page};
+use super::extract::{Body, Page, Query};
 use super::problem::Answer;
 use crate::host::Host;
 
@@ -32,9 +32,26 @@ pub(super) fn view(row: &ChannelRow) -> Value {
     })
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ListQuery {
+    /// As they were when they were last listed, without asking the service.
+    stored: bool,
+}
+
 /// The channels that the service has now.
-async fn list(State(host): State<Host>, Path(id): Path<String>) -> Answer<Json<Page<Value>>> {
-    let rows = host.runtime().channels(id.parse()?).await?;
+async fn list(
+    State(host): State<Host>,
+    Path(id): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Answer<Json<Page<Value>>> {
+    let id: ConnectionId = id.parse()?;
+    let rows = if query.stored {
+        host.runtime().connection(id).await?;
+        host.engine().channels(id).await?
+    } else {
+        host.runtime().channels(id).await?
+    };
     Ok(Json(Page::whole(rows.iter().map(view).collect())))
 }
 

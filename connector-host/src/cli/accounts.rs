@@ -20,7 +20,7 @@ pub(super) async fn connect(
     args: Connect,
     output: Output,
 ) -> Done {
-    let token = token(args.token)?;
+    let token = token(registry, &args)?;
     let connection = if let Some(id) = &args.again {
         let token =
             token.ok_or_else(|| CliError::Usage("give the new token with --token".to_owned()))?;
@@ -53,11 +53,14 @@ pub(super) async fn connect(
 
 /// The token of the flag, the standard input or the environment. A flag can be seen in the list of
 /// processes, so there are the other two.
-fn token(flag: Option<String>) -> Result<Option<String>, CliError> {
-    let text = match flag.as_deref() {
+fn token(registry: &Registry, args: &Connect) -> Result<Option<String>, CliError> {
+    let connector = registry.get(&args.connector);
+    let takes_one = connector.is_some_and(|connector| connector.declaration.provider.is_some());
+    let text = match args.token.as_deref() {
         Some("-") => Some(read_input()?),
-        Some(_) => flag,
-        None => std::env::var("CONNECTORS_TOKEN").ok(),
+        Some(text) => Some(text.to_owned()),
+        // One that is there for another connector is none of this one's.
+        None => std::env::var("CONNECTORS_TOKEN").ok().filter(|_| takes_one),
     };
     let text = text.map(|text| text.trim().to_owned());
     match text.as_deref() {
@@ -166,7 +169,7 @@ fn channel_table(channels: &[Value]) -> String {
 
 pub(super) async fn channels(client: &Client, connection: &str, output: Output) -> Done {
     let channels = client
-        .list_whole(&["connections", connection, "channels"])
+        .list_whole(&["connections", connection, "channels"], &[])
         .await?;
     output.print(&json!(channels), |_| {
         if channels.is_empty() {
@@ -177,26 +180,38 @@ pub(super) async fn channels(client: &Client, connection: &str, output: Output) 
     })
 }
 
-/// The ids of channels that are given by id or name. Only names cost a look at the service.
+/// The ids of channels that are given by id or name. The service is asked for those alone that are
+/// not known here yet, so that channels can be disabled while it does not answer.
 async fn channel_ids(
     client: &Client,
     connection: &str,
     given: &[String],
 ) -> Result<Vec<String>, CliError> {
-    let channels = client
-        .list_whole(&["connections", connection, "channels"])
-        .await?;
+    let path = ["connections", connection, "channels"];
+    let known = client.list_whole(&path, &[("stored", "true")]).await?;
+    if let Ok(ids) = find_channels(&known, connection, given) {
+        return Ok(ids);
+    }
+    find_channels(&client.list_whole(&path, &[]).await?, connection, given)
+}
+
+fn find_channels(
+    channels: &[Value],
+    connection: &str,
+    given: &[String],
+) -> Result<Vec<String>, CliError> {
     let mut ids = Vec::new();
     for wanted in given {
-        let matching: Vec<_> = match channels
-            .iter()
-            .find(|channel| *at(channel, "/id") == json!(wanted))
-        {
-            Some(channel) => vec![channel],
-            None => channels
+        let by = |pointer| {
+            channels
                 .iter()
-                .filter(|channel| *at(channel, "/name") == json!(wanted))
-                .collect(),
+                .filter(move |channel| *at(channel, pointer) == json!(wanted))
+        };
+        let by_id: Vec<_> = by("/id").collect();
+        let matching = if by_id.is_empty() {
+            by("/name").collect()
+        } else {
+            by_id
         };
         match matching.as_slice() {
             [channel] => ids.push(at(channel, "/id").as_str().unwrap_or_default().to_owned()),
@@ -210,9 +225,9 @@ async fn channel_ids(
                     .iter()
                     .map(|channel| field(channel, "/id"))
                     .collect();
+                let ids = ids.join(", ");
                 return Err(CliError::Failed(format!(
-                    "several channels are called `{wanted}`: give one of the ids {}",
-                    ids.join(", ")
+                    "several channels are called `{wanted}`: give one of the ids {ids}"
                 )));
             }
         }
@@ -284,4 +299,29 @@ pub(super) async fn state(client: &Client, connection: &str, prefix: Option<&str
         .get(&["connections", connection, "state"], &query)
         .await?;
     output::json(&state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bars: an unknown channel is told with what to do.
+    #[test]
+    fn channels_are_found_by_id_or_by_a_name_that_only_one_has() {
+        let channels = [
+            ("1", "Inbox"),
+            ("2", "Twice"),
+            ("3", "Twice"),
+            ("Inbox", "Other"),
+        ];
+        let channels = channels.map(|(id, name)| json!({"id": id, "name": name}));
+        let find = |wanted: &str| find_channels(&channels, "con_1", &[wanted.to_owned()]);
+        assert_eq!(find("1").expect("an id"), ["1"]);
+        assert_eq!(find("Other").expect("a name"), ["Inbox"]);
+        assert_eq!(find("Inbox").expect("an id goes before a name"), ["Inbox"]);
+        let several = find("Twice").expect_err("two have the name").to_string();
+        assert!(several.contains("2, 3"), "{several}");
+        let unknown = find("None").expect_err("there is none").to_string();
+        assert!(unknown.contains("`connectors channels con_1`"), "{unknown}");
+    }
 }

@@ -272,3 +272,23 @@ pub(super) enum KeyCommand {
         name: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Design 6.1: the commands and their flags go together, and no command means `serve`.
+    #[test]
+    fn the_commands_go_together() {
+        Cli::command().debug_assert();
+        let cli =
+            Cli::try_parse_from(["connectors", "--listen", "127.0.0.1:1"]).expect("arguments");
+        assert!(cli.command.is_none());
+        assert_eq!(cli.serve.listen.as_deref(), Some("127.0.0.1:1"));
+        let cli = Cli::try_parse_from(["connectors", "threads", "--status", "open", "--json"]);
+        assert!(cli.expect("arguments").global.json);
+        assert!(Cli::try_parse_from(["connectors", "enable", "con_1"]).is_err());
+    }
+}

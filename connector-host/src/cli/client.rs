@@ -127,8 +127,12 @@ impl Client {
     }
 
     /// A list that is one page.
-    pub(super) async fn list_whole(&self, path: &[&str]) -> Result<Vec<Value>, CliError> {
-        let mut page = self.get(path, &[]).await?;
+    pub(super) async fn list_whole(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Vec<Value>, CliError> {
+        let mut page = self.get(path, query).await?;
         match page.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => Ok(items),
             _ => Ok(Vec::new()),
@@ -281,4 +285,83 @@ fn answer(status: StatusCode, bytes: &[u8]) -> Result<Value, CliError> {
         }
     }
     Err(CliError::Failed(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn config(name: &str) -> Config {
+        let name = format!("connectors-client-{}-{name}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        Config {
+            database: directory.join("test.db"),
+            ..Config::default()
+        }
+    }
+
+    fn clear(config: &Config) {
+        let directory = config.database.parent().expect("a directory");
+        std::fs::remove_dir_all(directory).expect("the directory goes");
+    }
+
+    /// Design 6.1: a command talks to the process that serves the database, or opens it itself.
+    #[tokio::test]
+    async fn requests_go_to_whoever_has_the_database_open() {
+        let config = config("both");
+        let open = || Client::open(config.clone(), Registry::default(), false);
+        let here = open().await.expect("nobody has it open");
+        assert!(matches!(here, Client::Here { .. }));
+        let key = here
+            .post(&["keys"], json!({"name": "a.b"}))
+            .await
+            .expect("a key");
+        assert_eq!(key["name"], "a.b");
+        let error = open()
+            .await
+            .err()
+            .expect("one command at a time")
+            .to_string();
+        let pid = std::process::id();
+        assert!(
+            error.contains(&format!("in use by another command (pid {pid})")),
+            "{error}"
+        );
+        here.close().await.expect("an end in order");
+
+        let host = Host::open(config.clone(), Registry::default())
+            .await
+            .expect("a host");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn({
+            let host = host.clone();
+            async move {
+                let stopped = async { stopped.await.unwrap_or_default() };
+                host.serve(listener, stopped).await
+            }
+        });
+        let there = open().await.expect("it is served");
+        assert!(matches!(there, Client::Remote { .. }));
+        let keys = there.list_whole(&["keys"], &[]).await.expect("the keys");
+        assert_eq!(keys[0]["name"], "a.b");
+        let refused = there
+            .get(&["threads", "x/../../keys"], &[("user", "a&b")])
+            .await;
+        let refused = refused.expect_err("one segment is one segment").to_string();
+        assert!(
+            refused.contains("`x/../../keys` is not a thread id"),
+            "{refused}"
+        );
+        there.close().await.expect("an end in order");
+        stop.send(()).expect("it serves");
+        serving.await.expect("no panic").expect("an end in order");
+        host.shutdown().await.expect("an end in order");
+        clear(&config);
+    }
 }

@@ -15,7 +15,7 @@ pub(super) async fn run(client: &Client, command: KeyCommand, output: Output) ->
             output.print(&key, |key| field(key, "/key"))
         }
         KeyCommand::List => {
-            let keys = client.list_whole(&["keys"]).await?;
+            let keys = client.list_whole(&["keys"], &[]).await?;
             output.print(&json!(keys), |_| {
                 let rows = keys
                     .iter()
