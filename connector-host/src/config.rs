@@ -18,10 +18,9 @@ pub const DEFAULT_FILE: &str = "connectors.toml";
 const PREFIX: &str = "CONNECTORS_";
 
 /// Variables that begin like settings and are read elsewhere.
-const OTHER_VARIABLES: [&str; 4] = [
+const OTHER_VARIABLES: [&str; 3] = [
     "CONNECTORS_API_KEY",
     "CONNECTORS_CONFIG",
-    "CONNECTORS_LOG",
     "CONNECTORS_TOKEN",
 ];
 
