@@ -8,7 +8,7 @@ mod channels;
 mod links;
 mod notes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -80,6 +80,10 @@ struct Resolver<'a> {
     links: HashMap<LinkId, Tracked<LinkRow>>,
     by_source: HashMap<Source, Option<LinkId>>,
     threads: HashMap<Source, Option<ThreadId>>,
+    /// The same as they were read.
+    stored_threads: HashMap<Source, Option<ThreadId>>,
+    /// Sources whose thread the commit relies on already.
+    expected: HashSet<Source>,
     notes: HashMap<NoteId, Tracked<NoteRow>>,
     by_key: HashMap<(LinkId, NoteKey), Option<NoteId>>,
     /// Links whose notes have all been read.
@@ -97,6 +101,8 @@ pub(crate) async fn resolve(about: &Resolution<'_>, intents: &[RecordIntent]) ->
         links: HashMap::new(),
         by_source: HashMap::new(),
         threads: HashMap::new(),
+        stored_threads: HashMap::new(),
+        expected: HashSet::new(),
         notes: HashMap::new(),
         by_key: HashMap::new(),
         complete: Vec::new(),
@@ -106,6 +112,7 @@ pub(crate) async fn resolve(about: &Resolution<'_>, intents: &[RecordIntent]) ->
         writes: Vec::new(),
     };
     resolver.load_links(intents).await?;
+    resolver.stored_threads = resolver.threads.clone();
     resolver.load_notes(intents).await?;
     for intent in intents {
         match intent {
@@ -113,7 +120,7 @@ pub(crate) async fn resolve(about: &Resolution<'_>, intents: &[RecordIntent]) ->
             RecordIntent::Note(note) => resolver.note(note).await?,
             RecordIntent::ArchiveLinks(filter) => resolver.archive_links(filter).await?,
             RecordIntent::ArchiveNotes(filter) => resolver.archive_notes(filter).await?,
-            RecordIntent::ToDo { link, todo, date } => resolver.to_do(link, *todo, *date).await?,
+            RecordIntent::ToDo { link, todo, date } => resolver.mark_to_do(link, *todo, *date).await?,
             RecordIntent::Reactions { note, reactions } => resolver.reactions(note, reactions),
             RecordIntent::Contacts(contacts) => {
                 let entries = contacts.iter().map(|contact| (format!("h/contact/{}", contact.id), value::to_bytes(contact)));
@@ -266,7 +273,7 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    async fn to_do(&mut self, link: &Source, todo: bool, date: Option<Date>) -> EngineResult<()> {
+    async fn mark_to_do(&mut self, link: &Source, todo: bool, date: Option<Date>) -> EngineResult<()> {
         if let Some(Some(id)) = self.by_source.get(link)
             && let Some(row) = self.links.get(id)
         {

@@ -121,9 +121,10 @@ impl<C: Component> Context<C> {
             }
         }
         let until = self.now().checked_add(lease).or_kind_bug("the lease of a lock is too long")?;
+        let unchanged = Expect::State { connection, key: key.clone(), version: stored.map(|stored| stored.version) };
         let set = WriteSet {
             connection: Some(connection),
-            expects: vec![Expect::State { connection, key: key.clone(), version: stored.map(|stored| stored.version) }],
+            expects: self.dispatch.task.map(|id| Expect::Task { id }).into_iter().chain([unchanged]).collect(),
             writes: vec![Write::PutState { connection, key, value: encode(name, &(holder, until))? }],
             ..WriteSet::default()
         };

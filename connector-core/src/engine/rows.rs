@@ -149,6 +149,9 @@ pub struct ChannelSync {
     /// What went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Its declared syncs that have failed, or been told to wait, since they last ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failing: Vec<String>,
 }
 
 /// A channel of a connection as it is stored.

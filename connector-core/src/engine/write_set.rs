@@ -84,6 +84,12 @@ pub enum Expect {
         /// Key and version of each.
         versions: Vec<(String, i64)>,
     },
+    /// A task is there: it was not cancelled, nor removed with its connection or channel. Else the set is
+    /// refused with [`TaskGone`](super::CommitError::TaskGone).
+    Task {
+        /// The task.
+        id: TaskId,
+    },
     /// A source belongs to this thread; none if no connection has it. Else the set is refused with
     /// [`RecordConflict`](super::CommitError::RecordConflict), not as a conflict of state.
     SourceThread {
@@ -193,7 +199,7 @@ pub enum Write {
         /// Dead letters too.
         dead: bool,
     },
-    /// Makes a waiting task run now.
+    /// Makes tasks run now. One that runs at this moment runs again, as its revision changes.
     HastenTasks {
         /// Whose.
         connection: ConnectionId,

@@ -149,6 +149,7 @@ pub(crate) fn end_walk(row: &mut ChannelRow, name: &str, now: Timestamp) -> bool
     row.sync.state = SyncState::Synced;
     row.sync.completed = Some(now);
     row.sync.error = None;
+    row.sync.failing.clear();
     true
 }
 

@@ -80,12 +80,19 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// The commit relies on it that a source is in the thread in which it was read.
+    fn expect_thread(&mut self, source: &Source) {
+        if self.expected.insert(source.clone()) {
+            let thread = self.stored_threads.get(source).copied().flatten();
+            self.expects.push(Expect::SourceThread { source: source.clone(), thread });
+        }
+    }
+
     /// The thread of a new link: that of the first of its sources which has one, else a new one.
     fn thread_for(&mut self, source: &Source, also: &[Source]) -> ThreadId {
         let known = std::iter::once(source).chain(also).filter_map(|source| self.threads.get(source).copied().flatten()).min();
         for source in std::iter::once(source).chain(also) {
-            let thread = self.threads.get(source).copied().flatten();
-            self.expects.push(Expect::SourceThread { source: source.clone(), thread });
+            self.expect_thread(source);
         }
         let thread = known.unwrap_or_else(|| ThreadId::from_number(self.about.engine.take_ids(1)));
         self.threads.insert(source.clone(), Some(thread));
@@ -102,7 +109,7 @@ impl Resolver<'_> {
             if known == Some(thread) {
                 continue;
             }
-            self.expects.push(Expect::SourceThread { source: source.clone(), thread: known });
+            self.expect_thread(source);
             match known {
                 None => {}
                 Some(other) if other < stays => {
@@ -242,7 +249,7 @@ impl Resolver<'_> {
                     apply(link, &created.fields);
                 }
                 let thread_now = self.threads.get(&created.source).copied().flatten();
-                self.expects.push(Expect::SourceThread { source: created.source.clone(), thread: thread_now });
+                self.expect_thread(&created.source);
                 self.by_source.insert(created.source.clone(), Some(id));
                 if let Some(other) = thread_now.filter(|other| *other != thread) {
                     let (from, into) = if other < thread { (thread, other) } else { (other, thread) };

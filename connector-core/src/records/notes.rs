@@ -171,7 +171,11 @@ impl Resolver<'_> {
             note.delivery = Some(Delivery::Failed { reason: reason.clone() });
             return Ok(());
         }
-        note.delivery = Some(Delivery::Delivered);
+        // An edit that the user made meanwhile is still on its way.
+        let edited = note.content != sent && matches!(note.delivery, Some(Delivery::Pending));
+        if !edited {
+            note.delivery = Some(Delivery::Delivered);
+        }
         if let Some(url) = &result.url {
             note.url = Some(url.clone());
         }
@@ -211,7 +215,10 @@ impl Resolver<'_> {
 fn update(row: &mut NoteRow, new: &NewNote, fingerprint: String) {
     let note = &mut row.note;
     if row.baseline.as_deref() != Some(fingerprint.as_str()) {
-        note.content = new.content.to_markdown();
+        // An edit that is on its way to the service is not lost to what it replaces there.
+        if !matches!(note.delivery, Some(Delivery::Pending | Delivery::Sending)) {
+            note.content = new.content.to_markdown();
+        }
         row.baseline = Some(fingerprint);
     }
     if note.written_by.is_none() {

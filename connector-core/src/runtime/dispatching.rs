@@ -290,7 +290,7 @@ impl Shared {
         };
         let now = self.ports.clock.now();
         if let Some(channel) = channel {
-            self.begin_walk(dispatch, channel).await?;
+            self.begin_walk(dispatch, channel, name).await?;
         }
         let key = cursor_key(name, channel);
         let cursor = dispatch.read_state(vec![key.clone()]).await?.pop().flatten();
@@ -317,15 +317,21 @@ impl Shared {
     }
 
     /// Shows a channel as syncing, from the first step of its walk.
-    async fn begin_walk(&self, dispatch: &Dispatch, channel: &ChannelId) -> Result<()> {
+    async fn begin_walk(&self, dispatch: &Dispatch, channel: &ChannelId, name: &str) -> Result<()> {
         let row = dispatch.connection.channels.get(channel);
-        let begins = row.is_some_and(|row| matches!(row.sync.state, SyncState::Queued | SyncState::Throttled | SyncState::Failed));
+        let failing = |row: &ChannelRow| row.sync.failing.iter().any(|failing| failing == name);
+        let begins = row.is_some_and(|row| row.sync.state == SyncState::Queued || failing(row));
         if !begins {
             return Ok(());
         }
         let now = self.ports.clock.now();
         self.change_channel(dispatch, channel, |row| {
             let resumes = row.sync.state != SyncState::Queued;
+            row.sync.failing.retain(|failing| failing != name);
+            if !row.sync.failing.is_empty() {
+                // Another sync of the channel is what its state tells of.
+                return;
+            }
             row.sync.state = if row.walking.is_empty() { SyncState::Synced } else { SyncState::Syncing };
             row.sync.error = None;
             if !resumes || row.sync.started.is_none() {
@@ -393,7 +399,7 @@ impl Shared {
         let batch = drain.batch.max(1) as usize;
         // The marks are not relied on as a whole: one that comes in during the pass stays for the next.
         let marks = self.ports.engine.state_entries(connection, prefix.clone(), batch + 1).await?;
-        let more = marks.len() > batch;
+        let found = marks.len();
         let mut handed = Vec::new();
         for (key, mark) in marks.into_iter().take(batch) {
             let attempts: u32 = value::from_bytes(&mark.value).unwrap_or(0);
@@ -426,6 +432,7 @@ impl Shared {
             Err(error) => return Err(error),
         };
         let all = handed.len();
+        let more = found > all;
         let mut unit = dispatch.unit();
         for (key, version, id, attempts) in handed {
             if !again.contains(&id) {
@@ -518,7 +525,7 @@ impl Shared {
             },
             HookTask::ChannelEnabled { channel, recovering } => {
                 let Some(row) = connection.channels.get(&channel) else { return Ok(()) };
-                self.begin_walk(dispatch, &channel).await?;
+                self.begin_walk(dispatch, &channel, OWN_WALK).await?;
                 let sync = SyncContext {
                     earliest: connection.row.history_days.and_then(|days| {
                         self.ports.clock.now().checked_sub(SignedDuration::from_hours(24 * i64::from(days))).ok()

@@ -22,7 +22,7 @@ pub(crate) use connections::ActiveConnection;
 pub use worker::Workers;
 
 use crate::context::Dispatch;
-use crate::engine::{CommitError, Committed, Completion, Write, WriteSet};
+use crate::engine::{CommitError, Committed, Completion, Expect, Write, WriteSet};
 use crate::error::{Error, Result};
 use crate::id::ConnectionId;
 use crate::ports::Ports;
@@ -180,7 +180,11 @@ impl Shared {
     pub(crate) async fn commit(&self, dispatch: &Dispatch, completes: Option<Completion>) -> Result<Committed> {
         let (expects, mut writes, records, needs_reauth) = {
             let mut unit = dispatch.unit();
-            let (expects, writes) = unit.drain(dispatch.connection_id());
+            let (mut expects, writes) = unit.drain(dispatch.connection_id());
+            if completes.is_none() {
+                // A checkpoint: nothing is stored of a task that was cancelled, or removed with its connection, meanwhile.
+                expects.extend(dispatch.task.map(|id| Expect::Task { id }));
+            }
             let records = std::mem::take(&mut unit.records);
             let completed = std::mem::take(&mut unit.completed_channels);
             let marks = (unit.needs_reauth.take(), std::mem::take(&mut unit.callbacks_deleted), completed);

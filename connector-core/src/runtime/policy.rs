@@ -9,6 +9,7 @@ use crate::engine::{After, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind,
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::model::Delivery;
+use crate::records::OWN_WALK;
 use crate::value;
 
 /// The first retry comes after about this long.
@@ -177,6 +178,7 @@ impl Shared {
                 Ok(vec![Write::PutLink { row: Box::new(row), expect }, feed])
             }
             TaskPayload::Sync { channel: Some(channel), .. } | TaskPayload::Hook(HookTask::ChannelEnabled { channel, .. }) => {
+                let name = if let TaskPayload::Sync { name, .. } = payload { name.as_ref() } else { OWN_WALK };
                 let state = match error.kind() {
                     ErrorKind::RateLimited { .. } => Some(SyncState::Throttled),
                     ErrorKind::CursorExpired => None,
@@ -188,6 +190,9 @@ impl Shared {
                     self.change_channel(dispatch, channel, |row| {
                         row.sync.state = state;
                         row.sync.error = Some(message.clone());
+                        if !row.sync.failing.iter().any(|failing| failing == name) {
+                            row.sync.failing.push(name.to_owned());
+                        }
                     })
                     .await?;
                 }

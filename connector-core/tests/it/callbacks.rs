@@ -54,9 +54,11 @@ async fn a_token_that_is_read_as_another_type_is_refused() {
             let token = cx.callback(Add { a: 1, b: 1 }).await?;
             let other: Callback<(), String> = Callback::from_token(token.token());
             assert_eq!(cx.run(&other, ()).await.unwrap_err().kind(), &ErrorKind::Bug);
-            let other: Callback<u32, u64> = Callback::from_token(cx.callback(Keep { text: String::new() }).await?.token());
+            let other: Callback<u32, u64> =
+                Callback::from_token(cx.callback(Keep { text: String::new() }).await?.token());
             assert_eq!(cx.run(&other, 1).await.unwrap_err().kind(), &ErrorKind::Bug);
-            let other: Callback<(), String> = Callback::from_token(cx.callback(Keep { text: String::new() }).await?.token());
+            let other: Callback<(), String> =
+                Callback::from_token(cx.callback(Keep { text: String::new() }).await?.token());
             assert_eq!(cx.run(&other, ()).await.unwrap_err().kind(), &ErrorKind::Bug);
             Ok(())
         })
@@ -90,7 +92,8 @@ async fn foreign_and_forged_tokens_are_a_typed_error() {
                 let mut changed = token.clone();
                 let last = changed.pop().unwrap();
                 changed.push(if last == '0' { '1' } else { '0' });
-                for forged in [changed, String::new(), "x".into(), token[..token.len() / 2].to_owned(), "é".repeat(40)] {
+                for forged in [changed, String::new(), "x".into(), token[..token.len() / 2].to_owned(), "é".repeat(40)]
+                {
                     let error = cx.run(&Callback::<(), u64>::from_token(forged), ()).await.unwrap_err();
                     assert_eq!(error.kind(), &ErrorKind::Gone);
                 }
@@ -341,7 +344,12 @@ mod second {
     #[connector]
     impl Grown {
         #[callback(alias = "greet")]
-        async fn salute(&self, _: &Context<Self>, name: String, #[default("!".to_owned())] mark: String) -> Result<String> {
+        async fn salute(
+            &self,
+            _: &Context<Self>,
+            name: String,
+            #[default("!".to_owned())] mark: String,
+        ) -> Result<String> {
             log(format!("salute {}", name.len()));
             Ok(format!("{name}{mark}"))
         }

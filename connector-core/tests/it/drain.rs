@@ -74,7 +74,10 @@ async fn what_another_dispatch_marks_during_the_pass_is_handed_over_again() {
                     let again = connector_core::engine::Write::PutState { connection, key, value: mark.value };
                     let key = "d/c//changed:one".to_owned();
                     let task = engine.task_by_key(connection, key).await?.unwrap();
-                    let pass = connector_core::engine::Write::PutTask { task, keyed: connector_core::engine::KeyedTask::Coalesce };
+                    let pass = connector_core::engine::Write::PutTask {
+                        task,
+                        keyed: connector_core::engine::KeyedTask::Coalesce,
+                    };
                     engine.commit(connector_core::engine::WriteSet::of([again, pass])).await?;
                 }
                 Ok(Drained::all())
@@ -92,12 +95,13 @@ async fn what_another_dispatch_marks_during_the_pass_is_handed_over_again() {
 async fn returned_ids_are_retried_singly_and_die_alone() {
     let bench = Bench::enabled().await;
     on(|handlers| {
-        handlers.changed = Some(handler(|cx: Context<crate::fixture::Lab>, (_, given): (ChannelId, Vec<String>)| async move {
-            for id in given.iter().filter(|id| !id.starts_with("bad")) {
-                cx.set(&format!("took/{id}"), &true).await?;
-            }
-            Ok(Drained::retry(given.into_iter().filter(|id| id.starts_with("bad"))))
-        }));
+        handlers.changed =
+            Some(handler(|cx: Context<crate::fixture::Lab>, (_, given): (ChannelId, Vec<String>)| async move {
+                for id in given.iter().filter(|id| !id.starts_with("bad")) {
+                    cx.set(&format!("took/{id}"), &true).await?;
+                }
+                Ok(Drained::retry(given.into_iter().filter(|id| id.starts_with("bad"))))
+            }));
     });
     mark(&bench, "a bad1 bad2 c z").await;
     bench.advance("10m").await;
@@ -122,16 +126,18 @@ async fn a_handler_that_fails_keeps_its_ids() {
     for kind in ["error", "panic"] {
         let bench = Bench::enabled().await;
         on(|handlers| {
-            handlers.changed = Some(handler(move |cx: Context<crate::fixture::Lab>, (_, given): (ChannelId, Vec<String>)| async move {
-                for id in &given {
-                    cx.set(&format!("took/{id}"), &true).await?;
-                    if id == "bad" {
-                        assert_ne!(kind, "panic", "told to");
-                        return Err(Error::transient("the service is away"));
+            handlers.changed = Some(handler(
+                move |cx: Context<crate::fixture::Lab>, (_, given): (ChannelId, Vec<String>)| async move {
+                    for id in &given {
+                        cx.set(&format!("took/{id}"), &true).await?;
+                        if id == "bad" {
+                            assert_ne!(kind, "panic", "told to");
+                            return Err(Error::transient("the service is away"));
+                        }
                     }
-                }
-                Ok(Drained::all())
-            }));
+                    Ok(Drained::all())
+                },
+            ));
         });
         mark(&bench, "a bad c").await;
         bench.advance("1h").await;
@@ -195,7 +201,9 @@ async fn a_drain_of_ones_own_is_scheduled_and_cancelled() {
             Ok(Drained::all())
         }));
     });
-    let schedule = |cx: Context<crate::fixture::Lab>| async move { cx.schedule_drain("mine", Swept, [3, 1, 2], 2, Duration::from_secs(30), 4).await };
+    let schedule = |cx: Context<crate::fixture::Lab>| async move {
+        cx.schedule_drain("mine", Swept, [3, 1, 2], 2, Duration::from_secs(30), 4).await
+    };
     bench.run(schedule).await;
     bench.advance("29s").await;
     assert_eq!(logged(), [""; 0]);

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex};
 
 use connector_core::engine::{ChannelRow, LinkQuery, LinkRow, NoteRow, TaskQuery};
 use connector_core::id::{ConnectionId, LinkId, NoteId, ThreadId};
-use connector_core::network::{Request, Response, TransportError};
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
 use connector_core::runtime::{ChannelUpdate, ConnectRequest, ConnectionUpdate, NewUserNote, Runtime, TaskView};
@@ -22,7 +21,9 @@ pub(crate) type Outcome<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 pub(crate) type Handler<C, I, O> = Arc<dyn Fn(Context<C>, I) -> Outcome<O> + Send + Sync>;
 
 /// Makes a handler of an async closure.
-pub(crate) fn handler<C: connector_core::component::Component, I, O, F>(code: impl Fn(Context<C>, I) -> F + Send + Sync + 'static) -> Handler<C, I, O>
+pub(crate) fn handler<C: connector_core::component::Component, I, O, F>(
+    code: impl Fn(Context<C>, I) -> F + Send + Sync + 'static,
+) -> Handler<C, I, O>
 where
     F: Future<Output = Result<O>> + Send + 'static,
 {
@@ -69,7 +70,10 @@ pub(crate) fn on(change: impl FnOnce(&mut Handlers)) {
 }
 
 /// Gives the code of a named `act`.
-pub(crate) fn act<F: Future<Output = Result<()>> + Send + 'static>(name: &str, code: impl Fn(Context<Lab>) -> F + Send + Sync + 'static) {
+pub(crate) fn act<F: Future<Output = Result<()>> + Send + 'static>(
+    name: &str,
+    code: impl Fn(Context<Lab>) -> F + Send + Sync + 'static,
+) {
     on(|handlers| {
         handlers.acts.insert(name.to_owned(), handler(move |cx, ()| code(cx)));
     });
@@ -211,7 +215,14 @@ impl Connector for Lab {
         call(cx, (thread.clone(), unread), (), |handlers| handlers.read.clone()).await
     }
 
-    async fn on_thread_to_do(&self, cx: &Context<Self>, thread: &Thread, _: &Actor, todo: bool, date: Option<Date>) -> Result<()> {
+    async fn on_thread_to_do(
+        &self,
+        cx: &Context<Self>,
+        thread: &Thread,
+        _: &Actor,
+        todo: bool,
+        date: Option<Date>,
+    ) -> Result<()> {
         call(cx, (thread.clone(), todo, date), (), |handlers| handlers.to_do.clone()).await
     }
 }
@@ -261,12 +272,22 @@ impl Lab {
     }
 
     #[sync(every = "1h")]
-    pub(crate) async fn people(&self, cx: &Context<Self>, channel: ChannelId, cursor: Option<u64>) -> Result<Step<u64>> {
+    pub(crate) async fn people(
+        &self,
+        cx: &Context<Self>,
+        channel: ChannelId,
+        cursor: Option<u64>,
+    ) -> Result<Step<u64>> {
         call(cx, (channel, cursor), Step::Done(cursor.unwrap_or(0)), |handlers| handlers.people.clone()).await
     }
 
     #[drain(batch = 3, delay = "2s", max_attempts = 3)]
-    pub(crate) async fn changed(&self, cx: &Context<Self>, channel: ChannelId, ids: Vec<String>) -> Result<Drained<String>> {
+    pub(crate) async fn changed(
+        &self,
+        cx: &Context<Self>,
+        channel: ChannelId,
+        ids: Vec<String>,
+    ) -> Result<Drained<String>> {
         log(format!("changed {}", ids.join(",")));
         call(cx, (channel, ids), Drained::all(), |handlers| handlers.changed.clone()).await
     }
@@ -278,7 +299,7 @@ impl Lab {
 }
 
 /// A connector without a provider, whose channels sync by tasks of their own, and which only reads.
-#[connector(id = "plain", link_types = [Memo], options = PlainOptions, key_option = "api_key", auto_enable_new_channels)]
+#[connector(id = "plain", urls = ["https://example.test/*"], link_types = [Memo], options = PlainOptions, key_option = "api_key", auto_enable_new_channels)]
 #[derive(Default)]
 pub(crate) struct Plain;
 
@@ -360,11 +381,6 @@ impl Bench {
         Self::on(host, service).await
     }
 
-    /// With a service that may fail to answer.
-    pub(crate) async fn failing(answer: impl FnMut(&Request) -> Result<Response, TransportError> + Send + 'static) -> Self {
-        Self::with(FakeService::failing(answer)).await
-    }
-
     pub(crate) async fn on(host: TestHost, service: FakeService) -> Self {
         logged();
         let connection = host.runtime().connect(lab_for("ada")).await.unwrap().id;
@@ -399,7 +415,10 @@ impl Bench {
     }
 
     /// Queues one dispatch of this code, which is the handler of a hook.
-    pub(crate) async fn queue<T: Send + 'static, F>(&self, code: impl Fn(Context<Lab>) -> F + Send + Sync + 'static) -> Arc<Mutex<Vec<Result<T>>>>
+    pub(crate) async fn queue<T: Send + 'static, F>(
+        &self,
+        code: impl Fn(Context<Lab>) -> F + Send + Sync + 'static,
+    ) -> Arc<Mutex<Vec<Result<T>>>>
     where
         F: Future<Output = Result<T>> + Send + 'static,
     {
@@ -441,7 +460,10 @@ impl Bench {
     }
 
     /// Runs this code as one dispatch, and what comes of it. All its outcomes, if it ran more than once.
-    pub(crate) async fn outcomes<T: Send + 'static, F>(&self, code: impl Fn(Context<Lab>) -> F + Send + Sync + 'static) -> Vec<Result<T>>
+    pub(crate) async fn outcomes<T: Send + 'static, F>(
+        &self,
+        code: impl Fn(Context<Lab>) -> F + Send + Sync + 'static,
+    ) -> Vec<Result<T>>
     where
         F: Future<Output = Result<T>> + Send + 'static,
     {
@@ -460,7 +482,10 @@ impl Bench {
     }
 
     /// Runs this code as one dispatch, which fails.
-    pub(crate) async fn fails<T: Send + std::fmt::Debug + 'static, F>(&self, code: impl Fn(Context<Lab>) -> F + Send + Sync + 'static) -> Error
+    pub(crate) async fn fails<T: Send + std::fmt::Debug + 'static, F>(
+        &self,
+        code: impl Fn(Context<Lab>) -> F + Send + Sync + 'static,
+    ) -> Error
     where
         F: Future<Output = Result<T>> + Send + 'static,
     {
@@ -492,8 +517,8 @@ impl Bench {
 
     /// All links, in the order of their ids.
     pub(crate) async fn links(&self) -> Vec<LinkRow> {
-        let query = LinkQuery::all(1000);
-        let query = { let mut query = query; query.archived = true; query };
+        let mut query = LinkQuery::all(1000);
+        query.archived = true;
         let mut links = self.runtime().ports().engine.links(query).await.unwrap();
         links.sort_by_key(LinkRow::id);
         links

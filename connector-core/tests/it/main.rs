@@ -1,10 +1,18 @@
 //! Behaviour of the framework, through what authors and hosts use.
 #![allow(missing_docs, reason = "tests")]
+#![allow(clippy::type_complexity, reason = "handlers are written where they are used")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod callbacks;
+mod dispatch;
 mod drain;
+mod errors;
 mod fixture;
+mod lifecycle;
+mod records;
 mod smoke;
 mod state;
 mod tasks;
+mod threads;
+mod work;
+mod write_back;

@@ -31,7 +31,17 @@ async fn a_dispatch_reads_what_it_wrote() {
             cx.clear_many(&["a", "never"]).await
         })
         .await;
-    assert_eq!(bench.runtime().state(bench.connection, "").await.unwrap().iter().filter(|(key, _)| !key.starts_with("host:")).count(), 1);
+    assert_eq!(
+        bench
+            .runtime()
+            .state(bench.connection, "")
+            .await
+            .unwrap()
+            .iter()
+            .filter(|(key, _)| !key.starts_with("host:"))
+            .count(),
+        1
+    );
     assert_eq!(bench.value("c").await, json!(4));
 }
 
@@ -225,7 +235,8 @@ async fn whatever_serde_writes_comes_back_equal() {
         })
         .await;
     let bench = bench.crash().await;
-    let (back, floats) = bench.run(|cx| async move { Ok((cx.get::<Rich>("rich").await?, cx.get::<[f64; 3]>("floats").await?)) }).await;
+    let (back, floats) =
+        bench.run(|cx| async move { Ok((cx.get::<Rich>("rich").await?, cx.get::<[f64; 3]>("floats").await?)) }).await;
     assert_eq!(back, Some(rich));
     let floats = floats.unwrap();
     assert!(floats[0].is_nan() && floats[1] == f64::INFINITY && floats[2].is_sign_negative());
@@ -253,7 +264,11 @@ async fn what_cannot_be_stored_is_refused_with_its_path() {
             assert_eq!(error.kind(), &ErrorKind::Bug);
             let text = error.to_string();
             assert!(text.contains("bad") && text.contains("list") && text.contains('0'), "{text}");
-            assert!(cx.set_many([("good", Ok(1)), ("bad", Err(Unwritable))].map(|(key, value)| (key, OkOr(value)))).await.is_err());
+            assert!(
+                cx.set_many([("good", Ok(1)), ("bad", Err(Unwritable))].map(|(key, value)| (key, OkOr(value))))
+                    .await
+                    .is_err()
+            );
             assert!(cx.get::<u32>("good").await?.is_none());
             assert!(cx.set("", &1).await.is_err());
             assert!(cx.set(&"x".repeat(513), &1).await.is_err());

@@ -93,7 +93,11 @@ async fn cancelling_all_tasks_spares_declared_work_and_users_changes() {
     writes_down("a");
     on(|handlers| {
         handlers.note_created = Some(crate::fixture::handler(|cx, (note, _): (Note, Thread)| async move {
-            if cx.get::<bool>("cancelled").await?.is_none() { Err(Error::transient("later")) } else { Ok(WriteBack::delivered(note.content)) }
+            if cx.get::<bool>("cancelled").await?.is_none() {
+                Err(Error::transient("later"))
+            } else {
+                Ok(WriteBack::delivered(note.content))
+            }
         }));
     });
     let thread = bench.links().await[0].link.thread;
@@ -151,11 +155,19 @@ async fn one_task_waits_for_a_key() {
         .await;
     bench.advance("10m").await;
     assert_eq!(logged(), ["a 630"]);
-    bench.run(move |cx| async move { cx.schedule_task("k", act_now("a"), Scheduled::at(later(900)).coalesce()).await.map(drop) }).await;
-    bench.run(move |cx| async move { cx.schedule_task("k", act_now("b"), Scheduled::now().coalesce()).await.map(drop) }).await;
+    bench
+        .run(move |cx| async move {
+            cx.schedule_task("k", act_now("a"), Scheduled::at(later(900)).coalesce()).await.map(drop)
+        })
+        .await;
+    bench
+        .run(move |cx| async move { cx.schedule_task("k", act_now("b"), Scheduled::now().coalesce()).await.map(drop) })
+        .await;
     assert_eq!(logged(), ["a 1200"]);
 
-    bench.run(move |cx| async move { cx.schedule_task("k", act_now("a"), Scheduled::at(later(1200))).await.map(drop) }).await;
+    bench
+        .run(move |cx| async move { cx.schedule_task("k", act_now("a"), Scheduled::at(later(1200))).await.map(drop) })
+        .await;
     bench
         .run(|cx| async move {
             cx.cancel_scheduled("k").await?;
@@ -202,7 +214,11 @@ async fn a_task_schedules_itself_anew() {
         let left: u32 = cx.get("left").await?.unwrap_or(5);
         log(format!("chain {left}"));
         cx.set("left", &(left.saturating_sub(1))).await?;
-        let when = if left % 2 == 0 { Scheduled::now() } else { Scheduled::at(cx.now().checked_add(SignedDuration::from_secs(10)).unwrap()) };
+        let when = if left.is_multiple_of(2) {
+            Scheduled::now()
+        } else {
+            Scheduled::at(cx.now().checked_add(SignedDuration::from_secs(10)).unwrap())
+        };
         let when = if left > 3 { when } else { when.coalesce() };
         if left > 0 { cx.schedule_task("chain", act_now("chain"), when).await.map(drop) } else { Ok(()) }
     });
@@ -225,7 +241,10 @@ async fn a_key_that_is_scheduled_while_its_task_runs_runs_again() {
             if cx.get::<bool>("again").await?.is_none() {
                 cx.set("again", &true).await?;
                 let stored = runtime.ports().engine.task_by_key(connection, "c//k".into()).await?.unwrap();
-                let write = connector_core::engine::Write::PutTask { task: stored, keyed: connector_core::engine::KeyedTask::Coalesce };
+                let write = connector_core::engine::Write::PutTask {
+                    task: stored,
+                    keyed: connector_core::engine::KeyedTask::Coalesce,
+                };
                 runtime.ports().engine.commit(connector_core::engine::WriteSet::of([write])).await?;
             }
             Ok(())
@@ -242,7 +261,11 @@ async fn a_recurring_task_keeps_its_beat() {
     let bench = Bench::new().await;
     writes_down("beat");
     let minute = SignedDuration::from_mins(1);
-    bench.run(move |cx| async move { cx.schedule_recurring("beat", act_now("beat"), minute, Some(crate::fixture::at(90))).await }).await;
+    bench
+        .run(move |cx| async move {
+            cx.schedule_recurring("beat", act_now("beat"), minute, Some(crate::fixture::at(90))).await
+        })
+        .await;
     bench.advance("4m").await;
     assert_eq!(logged(), ["beat 90", "beat 150", "beat 210"]);
     // Late by a little, it keeps its beat.
@@ -263,7 +286,9 @@ async fn a_recurring_task_keeps_its_beat() {
     bench.run(|cx| async move { cx.cancel_scheduled("beat").await }).await;
     bench.advance("1h").await;
     assert_eq!(logged(), [""; 0]);
-    let refused = bench.fails(|cx| async move { cx.schedule_recurring("beat", act_now("beat"), SignedDuration::ZERO, None).await }).await;
+    let refused = bench
+        .fails(|cx| async move { cx.schedule_recurring("beat", act_now("beat"), SignedDuration::ZERO, None).await })
+        .await;
     assert_eq!(refused.kind(), &ErrorKind::Bug);
 }
 
@@ -354,7 +379,8 @@ async fn connections_take_turns() {
     drop(queued);
     bench.advance("1m").await;
     let lines = logged();
-    let places: Vec<_> = lines.iter().enumerate().filter(|(_, line)| line.starts_with("once")).map(|(place, _)| place).collect();
+    let places: Vec<_> =
+        lines.iter().enumerate().filter(|(_, line)| line.starts_with("once")).map(|(place, _)| place).collect();
     assert!(lines.len() > 300 && places.len() == 2 && places[1] <= 4, "{places:?}");
 }
 

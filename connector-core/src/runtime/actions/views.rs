@@ -73,11 +73,30 @@ impl TaskView {
             run_at: row.run_at,
             attempt: row.attempt,
             channel: row.channel.map(|channel| channel.to_string()),
-            payload: value::to_json(&row.payload).unwrap_or_default(),
+            payload: shown(&row.payload),
             errors: row.errors,
             died_at,
         }
     }
+}
+
+/// What a task does, as JSON: with what is encoded within it, such as the arguments of its callback.
+fn shown(payload: &[u8]) -> serde_json::Value {
+    let mut shown = value::to_json(payload).unwrap_or_default();
+    let encoded = match value::from_bytes::<TaskPayload>(payload) {
+        Ok(TaskPayload::Callback { args, input, .. }) => vec![("args", Some(args)), ("input", input)],
+        Ok(TaskPayload::Drain(drain)) => vec![("args", Some(drain.args)), ("only", drain.only)],
+        _ => Vec::new(),
+    };
+    let fields = shown.as_object_mut().and_then(|kinds| kinds.values_mut().next()).and_then(serde_json::Value::as_object_mut);
+    if let Some(fields) = fields {
+        for (name, bytes) in encoded {
+            if let Some(json) = bytes.and_then(|bytes| value::to_json(&bytes).ok()) {
+                fields.insert(name.to_owned(), json);
+            }
+        }
+    }
+    shown
 }
 
 impl Runtime {

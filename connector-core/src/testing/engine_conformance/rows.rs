@@ -295,6 +295,7 @@ fn full_channel(connection: ConnectionId, text: &str) -> ChannelRow {
             started: Some(at_micro(1)),
             completed: Some(at_micro(2)),
             error: Some(text.to_owned()),
+            failing: vec![text.to_owned(), String::new()],
         },
         version: 0,
     }

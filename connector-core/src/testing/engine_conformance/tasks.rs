@@ -3,8 +3,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::TestStore;
 use super::fixture::*;
 use crate::engine::{
-    After, CommitError, Committed, DeadTask, KeyedTask, TaskChange, TaskPriority, TaskQuery,
-    TaskRow, Write, WriteSet,
+    After, CommitError, Committed, DeadTask, Expect, KeyedTask, TaskChange, TaskPriority,
+    TaskQuery, TaskRow, Write, WriteSet,
 };
 use crate::id::{ConnectionId, TaskId};
 
@@ -621,6 +621,7 @@ pub(super) async fn a_task_is_deleted_by_id_and_by_key(store: TestStore) {
     );
     let committed = store.apply(writes).await;
     assert!(waiting(&committed).is_empty(), "{committed:?}");
+    let there = stays[0].id;
     for task in stays {
         assert_eq!(store.task(task.id).await, Some(task));
     }
@@ -629,6 +630,23 @@ pub(super) async fn a_task_is_deleted_by_id_and_by_key(store: TestStore) {
         matches!(store.refused(set).await, CommitError::TaskGone),
         "a cancelled task cannot be completed"
     );
+    let relies = |id| WriteSet {
+        connection: Some(connection),
+        expects: vec![Expect::Task { id }],
+        writes: vec![Write::DeleteState {
+            connection,
+            key: "any".to_owned(),
+        }],
+        ..WriteSet::default()
+    };
+    assert!(
+        matches!(
+            store.refused(relies(by_id.id)).await,
+            CommitError::TaskGone
+        ),
+        "nor relied on"
+    );
+    store.commit(relies(there)).await;
 }
 
 /// The tasks of a connection go, but for the one that says so; dead letters only if asked for.
@@ -764,6 +782,10 @@ pub(super) async fn tasks_are_hastened_by_the_prefix_of_their_key(store: TestSto
         ..keyed(connection, id, key)
     };
     let hastened = [
+        // One that is to run at once may be running, so it is changed too.
+        store
+            .put_task(keyed(connection, store.id(), "s_nc:now"))
+            .await,
         store.put_task(later(connection, store.id(), "s_nc:")).await,
         store
             .put_task(later(connection, store.id(), "s_nc:a"))

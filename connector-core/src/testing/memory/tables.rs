@@ -175,6 +175,10 @@ impl Tables {
                     Err(CommitError::StateConflict(prefix))
                 }
             }
+            Expect::Task { id } => match self.tasks.get(&id) {
+                Some(_) => Ok(()),
+                None => Err(CommitError::TaskGone),
+            },
             Expect::SourceThread { source, thread } => {
                 if self.thread_of_source(&source) == thread {
                     Ok(())
@@ -388,12 +392,7 @@ impl Tables {
             .collect();
         let mut hastened = Vec::new();
         for id in ids {
-            if let Some(mut row) = self
-                .tasks
-                .get(&id)
-                .filter(|row| row.run_at.is_some())
-                .cloned()
-            {
+            if let Some(mut row) = self.tasks.get(&id).cloned() {
                 row.run_at = None;
                 row.revision = self.next_version();
                 self.put_task(row.clone());

@@ -212,6 +212,15 @@ impl Apply<'_> {
                     }
                 }
             }
+            Expect::Task { id } => {
+                let found = self
+                    .sql("SELECT 1 FROM task WHERE id = ?1")?
+                    .exists([id.number()])?;
+                if !found {
+                    return Err(CommitError::TaskGone.into());
+                }
+                true
+            }
             Expect::SourceThread { source, thread } => {
                 queries::thread_of_source(self.connection, source)? == *thread
             }
@@ -478,7 +487,7 @@ impl Apply<'_> {
         let waiting = {
             let mut statement = self.sql(task_sql!(
                 "SELECT " columns " FROM task WHERE connection_id = ?1 AND key IS NOT NULL AND key >= ?2 AND key < ?3
-                 AND run_at IS NOT NULL ORDER BY key"
+                 ORDER BY key"
             ))?;
             statement
                 .query_and_then(

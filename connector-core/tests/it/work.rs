@@ -1,0 +1,424 @@
+use connector_core::engine::SyncState;
+use connector_core::prelude::*;
+use connector_core::registry::Registry;
+use connector_core::runtime::{ChannelUpdate, ConnectRequest};
+use connector_core::testing::TestHost;
+use serde_json::json;
+
+use crate::fixture::{Bench, Changed, Lab, Plain, at, grace, handler, log, logged, on, quiet, source, ticket};
+
+type Turn = (ChannelId, Option<u64>);
+
+/// A walk of `pages` pages, each with one ticket.
+fn walk(pages: u64) {
+    on(|handlers| {
+        handlers.items = Some(handler(move |cx: Context<Lab>, (channel, cursor): Turn| async move {
+            let page = cursor.unwrap_or(0);
+            log(format!("{channel} {page} {:?}", cx.mode()));
+            if page >= pages {
+                return Ok(Step::Done(page));
+            }
+            let link =
+                NewLink::new(Ticket::Open.with(TicketMeta { number: page }), source(page), &channel, grace(), at(0));
+            cx.integrations().save_link(link).await?;
+            Ok(if page + 1 < pages { Step::Next(page + 1) } else { Step::Done(page + 1) })
+        }));
+    });
+}
+
+use crate::fixture::{Ticket, TicketMeta};
+
+/// R11.1, L1, L7
+#[tokio::test]
+async fn a_sync_walks_pages_and_then_looks_at_its_interval() {
+    let bench = Bench::new().await;
+    walk(3);
+    bench.enable("one").await;
+    assert_eq!(logged(), ["one 0 Backfill", "one 1 Backfill", "one 2 Backfill"]);
+    let channel = bench.channel("one").await;
+    assert_eq!((channel.sync.state, channel.sync.saved), (SyncState::Synced, 3));
+    assert!(channel.sync.started.is_some() && channel.sync.completed.is_some());
+    bench.advance("14m").await;
+    assert_eq!(logged(), [""; 0]);
+    bench.advance("1m").await;
+    assert_eq!(logged(), ["one 3 Live"]);
+    let bench = bench.crash().await;
+    bench.advance("45m").await;
+    assert_eq!(logged(), ["one 3 Live"; 3]);
+    assert!(bench.runtime().last_sync(bench.connection).await.unwrap().is_some_and(|last| last.outcome == "succeeded"));
+}
+
+/// R11.1, L1: synced when all of the channel's syncs have ended their walk, and not before.
+#[tokio::test]
+async fn a_channel_is_synced_when_all_of_its_syncs_are() {
+    let bench = Bench::new().await;
+    walk(1);
+    on(|handlers| {
+        handlers.people = Some(handler(|cx: Context<Lab>, (_, cursor): Turn| async move {
+            log(format!("people {cursor:?} {:?}", cx.mode()));
+            Ok(match cursor {
+                None => Step::Wait(cx.now().checked_add(SignedDuration::from_mins(5)).unwrap(), 1),
+                Some(_) => Step::Done(2),
+            })
+        }));
+    });
+    bench.enable("one").await;
+    assert_eq!(bench.channel("one").await.sync.state, SyncState::Syncing);
+    bench.advance("4m").await;
+    assert_eq!(bench.channel("one").await.sync.state, SyncState::Syncing);
+    let bench = bench.crash().await;
+    bench.advance("1m").await;
+    assert_eq!(bench.channel("one").await.sync.state, SyncState::Synced);
+    let lines = logged();
+    assert_eq!(
+        lines.iter().filter(|line| line.starts_with("people")).collect::<Vec<_>>(),
+        ["people None Backfill", "people Some(1) Backfill"]
+    );
+    assert_eq!(bench.channel("two").await.sync.state, SyncState::Off);
+}
+
+/// R11.1, L7: the cursor moves with the items of its step, or not at all.
+#[tokio::test]
+async fn a_step_that_fails_keeps_its_cursor() {
+    let bench = Bench::new().await;
+    on(|handlers| {
+        handlers.items = Some(handler(|cx: Context<Lab>, (_, cursor): Turn| async move {
+            let page = cursor.unwrap_or(0);
+            log(format!("{page} {}", cx.attempt()));
+            cx.integrations().save_link(ticket(page)).await?;
+            if page == 1 && cx.attempt() < 3 {
+                return Err(Error::transient("no"));
+            }
+            Ok(if page < 2 { Step::Next(page + 1) } else { Step::Done(page) })
+        }));
+    });
+    bench.enable("one").await;
+    assert_eq!(bench.links().await.len(), 1);
+    assert_eq!(bench.channel("one").await.sync.state, SyncState::Syncing);
+    bench.advance("1m").await;
+    assert_eq!(logged(), ["0 1", "1 1", "1 2", "1 3", "2 1"]);
+    assert_eq!(bench.links().await.len(), 3);
+    assert_eq!(bench.channel("one").await.sync.state, SyncState::Synced);
+}
+
+/// R11.1, L1, L2: a sync that fails for good shows it, is kept, and goes on later by itself.
+#[tokio::test]
+async fn a_sync_that_fails_marks_its_channel_and_goes_on_later() {
+    let bench = Bench::new().await;
+    on(|handlers| {
+        handlers.items = Some(handler(|cx: Context<Lab>, _| async move {
+            log("items");
+            if cx.now() < at(1000) { Err(Error::bug("wrong field")) } else { Ok(Step::Done(1)) }
+        }));
+    });
+    bench.enable("one").await;
+    bench.advance("10m").await;
+    let channel = bench.channel("one").await;
+    assert_eq!(channel.sync.state, SyncState::Failed);
+    assert!(channel.sync.error.as_deref().unwrap().contains("wrong field"));
+    assert_eq!(bench.dead().await.len(), 1);
+    assert_eq!(logged().len(), 3);
+    bench.advance("2h").await;
+    let channel = bench.channel("one").await;
+    assert_eq!((channel.sync.state, channel.sync.error), (SyncState::Synced, None));
+    assert_eq!(bench.tasks_of("sync items").await.len(), 1);
+}
+
+/// R11.1: retrying its dead letter makes it run now.
+#[tokio::test]
+async fn a_dead_sync_is_retried_at_once() {
+    let bench = Bench::new().await;
+    on(|handlers| handlers.items = Some(handler(|_, _| async move { Err(Error::rejected("no")) })));
+    bench.enable("one").await;
+    assert_eq!(bench.channel("one").await.sync.state, SyncState::Failed);
+    walk(1);
+    let dead = bench.dead().await;
+    bench.runtime().retry_task(dead[0].id).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(bench.channel("one").await.sync.state, SyncState::Synced);
+    assert_eq!(bench.tasks_of("sync items").await.len(), 1);
+    assert!(bench.dead().await.is_empty());
+}
+
+/// R6.6, R11.1: while the service takes no requests, the channel shows it.
+#[tokio::test]
+async fn a_rate_limited_sync_shows_as_throttled() {
+    let bench = Bench::new().await;
+    on(|handlers| {
+        handlers.items = Some(handler(|cx: Context<Lab>, _| async move {
+            if cx.now() < at(600) { Err(Error::rate_limited(at(600))) } else { Ok(Step::Done(1)) }
+        }));
+    });
+    bench.enable("one").await;
+    assert_eq!(bench.channel("one").await.sync.state, SyncState::Throttled);
+    bench.advance("10m").await;
+    let channel = bench.channel("one").await;
+    assert_eq!((channel.sync.state, channel.sync.error), (SyncState::Synced, None));
+    assert!(bench.dead().await.is_empty());
+}
+
+/// R6.6, R11.1: quietly, from its beginning, in recovery.
+#[tokio::test]
+async fn an_expired_cursor_restarts_the_sync_in_recovery() {
+    let bench = Bench::new().await;
+    walk(2);
+    bench.enable("one").await;
+    logged();
+    on(|handlers| {
+        handlers.items = Some(handler(|cx: Context<Lab>, (_, cursor): Turn| async move {
+            log(format!("{cursor:?} {:?}", cx.mode()));
+            match cursor {
+                Some(2) => Err(Error::cursor_expired("too old")),
+                None => Ok(Step::Next(10)),
+                Some(_) => Ok(Step::Done(11)),
+            }
+        }));
+    });
+    bench.advance("15m").await;
+    assert_eq!(logged(), ["Some(2) Live", "None Recovery", "Some(10) Recovery"]);
+    assert!(bench.dead().await.is_empty());
+    let channel = bench.channel("one").await;
+    assert_eq!((channel.sync.state, channel.recovering), (SyncState::Synced, false));
+    bench.advance("15m").await;
+    assert_eq!(logged(), ["Some(11) Live"]);
+}
+
+/// R11.1: looking now is one look, in the lane of its channel.
+#[tokio::test]
+async fn sync_now_runs_what_waits() {
+    let bench = Bench::new().await;
+    walk(1);
+    bench.enable("one").await;
+    bench.enable("two").await;
+    logged();
+    bench.runtime().sync_now(bench.connection).await.unwrap();
+    bench.runtime().sync_now(bench.connection).await.unwrap();
+    bench.host.settle().await;
+    let mut lines = logged();
+    lines.sort();
+    assert_eq!(lines, ["one 1 Live", "two 1 Live"]);
+    bench.advance("14m").await;
+    assert_eq!(logged(), [""; 0]);
+}
+
+/// R11.1, L3: a look that is asked for while one runs is not lost.
+#[tokio::test]
+async fn sync_now_while_it_runs_runs_it_again() {
+    for first_run_at_a_time in [true, false] {
+        let bench = Bench::new().await;
+        walk(1);
+        bench.enable("one").await;
+        let (runtime, connection) = (bench.runtime().clone(), bench.connection);
+        logged();
+        on(|handlers| {
+            handlers.items = Some(handler(move |cx: Context<Lab>, _| {
+                let runtime = runtime.clone();
+                async move {
+                    log("items");
+                    if cx.get::<bool>("pushed").await?.is_none() {
+                        cx.set("pushed", &true).await?;
+                        runtime.sync_now(connection).await?;
+                    }
+                    Ok(Step::Done(1))
+                }
+            }));
+        });
+        if first_run_at_a_time {
+            bench.advance("15m").await;
+        } else {
+            bench.runtime().sync_now(bench.connection).await.unwrap();
+            bench.host.settle().await;
+        }
+        assert_eq!(logged(), ["items", "items"], "{first_run_at_a_time}");
+        assert_eq!(bench.tasks_of("sync items").await.len(), 1);
+    }
+}
+
+/// R11.3, R6.3
+#[tokio::test]
+async fn declared_intervals_run_whatever_happens() {
+    let bench = Bench::new().await;
+    on(|handlers| {
+        handlers.tick = Some(handler(|cx: Context<Lab>, ()| async move {
+            let hour = (cx.now().as_second() - at(0).as_second()) / 3600;
+            log(format!("tick {hour}"));
+            if hour == 2 { Err(Error::rejected("no")) } else { Ok(()) }
+        }));
+    });
+    bench.advance("4h").await;
+    assert_eq!(logged(), ["tick 1", "tick 2", "tick 3", "tick 4"]);
+    assert_eq!(bench.tasks_of("every tick").await.len(), 1);
+}
+
+/// R3.6, R11.5, L8
+#[tokio::test]
+async fn disabling_a_channel_ends_its_work() {
+    let bench = Bench::new().await;
+    walk(2);
+    bench.enable("one").await;
+    bench.enable("two").await;
+    bench
+        .run(|cx| async move {
+            cx.mark_dirty(Changed { channel: "one".into() }, ["a".into()]).await?;
+            cx.mark_dirty(Changed { channel: "two".into() }, ["b".into()]).await?;
+            let later = cx.now().checked_add(SignedDuration::from_hours(1)).unwrap();
+            cx.run_task_at(crate::fixture::ActIn { channel: "one".into(), name: "x".into() }, later).await.map(drop)
+        })
+        .await;
+    bench.save([ticket(50)]).await;
+    let hidden = |entries: Vec<(String, serde_json::Value)>| {
+        entries.into_iter().map(|(key, _)| key).filter(|key| key.contains("one")).collect::<Vec<_>>()
+    };
+    assert_eq!(hidden(bench.runtime().state(bench.connection, "").await.unwrap()).len(), 3);
+    on(|handlers| {
+        handlers.disabled = Some(handler(|cx: Context<Lab>, channel: Channel| async move {
+            log(format!("disabled {}", channel.id));
+            cx.set("left", &channel.name).await
+        }));
+    });
+    logged();
+    let row = bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap();
+    assert!(!row.enabled);
+    assert_eq!((row.sync.state, row.walking.len()), (SyncState::Off, 0));
+    bench.advance("3h").await;
+    let lines = logged();
+    assert!(lines.contains(&"disabled one".to_owned()) && lines.contains(&"changed b".to_owned()), "{lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.starts_with("one") || line.contains("changed a") || line.starts_with("x in")),
+        "{lines:?}"
+    );
+    assert_eq!(hidden(bench.runtime().state(bench.connection, "").await.unwrap()), [""; 0]);
+    assert!(bench.tasks().await.iter().all(|task| task.channel.as_deref() != Some("one")));
+    for row in bench.links().await {
+        assert_eq!(row.link.archived, row.link.channel.as_str() == "one", "{row:?}");
+    }
+    // Enabled again, it begins again.
+    bench.enable("one").await;
+    let lines = logged();
+    assert_eq!(lines[0], "one 0 Backfill", "{lines:?}");
+    assert!(bench.links().await.iter().any(|row| row.link.channel.as_str() == "one" && !row.link.archived));
+}
+
+/// R11.5: what a channel's task had under way when the channel was disabled is not stored.
+#[tokio::test]
+async fn a_step_that_runs_while_its_channel_is_disabled_stores_nothing() {
+    let bench = Bench::new().await;
+    let (runtime, connection) = (bench.runtime().clone(), bench.connection);
+    on(|handlers| {
+        handlers.items = Some(handler(move |cx: Context<Lab>, _| {
+            let runtime = runtime.clone();
+            async move {
+                cx.integrations().save_link(ticket(1)).await?;
+                runtime.disable_channel(connection, &"one".into()).await?;
+                Ok(Step::Next(1))
+            }
+        }));
+    });
+    bench.enable("one").await;
+    bench.advance("1h").await;
+    assert!(bench.links().await.is_empty());
+    assert!(bench.tasks_of("sync items").await.is_empty());
+    assert_eq!(bench.channel("one").await.sync.state, SyncState::Off);
+}
+
+async fn plain() -> (TestHost, connector_core::id::ConnectionId) {
+    let host = TestHost::with_network(Registry::of::<Plain>().unwrap(), quiet());
+    let mut request = ConnectRequest::new("plain", "ada");
+    request.options = json!({"api_key": "k"}).as_object().cloned().unwrap();
+    let id = host.runtime().connect(request).await.unwrap().id;
+    (host, id)
+}
+
+/// R3.4, R8.2, L1: a connector that walks by tasks of its own says itself when it is done.
+#[tokio::test]
+async fn a_walk_of_tasks_ends_when_the_connector_says_so() {
+    let (host, id) = plain().await;
+    on(|handlers| {
+        handlers.enabled = Some(handler(|cx: Context<Plain>, (channel, _): (Channel, SyncContext)| async move {
+            cx.run_task(crate::fixture::Walk { channel: channel.id, page: 0 }).await.map(drop)
+        }));
+        handlers.walk = Some(handler(|cx: Context<Plain>, (channel, page)| async move {
+            log(format!("walk {page} {:?}", cx.mode()));
+            if page == 2 {
+                cx.integrations().channel_sync_completed(&channel).await?;
+                return cx.integrations().channel_sync_completed(&channel).await;
+            }
+            let later = cx.now().checked_add(SignedDuration::from_mins(1)).unwrap();
+            cx.run_task_at(crate::fixture::Walk { channel, page: page + 1 }, later).await.map(drop)
+        }));
+    });
+    host.settle().await;
+    logged();
+    let state = async || host.runtime().ports().engine.channel(id, "memos".into()).await.unwrap().unwrap().sync.state;
+    host.runtime().enable_channel(id, &"memos".into(), ChannelUpdate::default()).await.unwrap();
+    host.settle().await;
+    assert_eq!(state().await, SyncState::Syncing);
+    host.advance(SignedDuration::from_mins(1)).await;
+    assert_eq!(state().await, SyncState::Syncing);
+    host.advance(SignedDuration::from_mins(1)).await;
+    assert_eq!(state().await, SyncState::Synced);
+    assert_eq!(logged(), ["enabled memos recovering=false", "walk 0 Backfill", "walk 1 Backfill", "walk 2 Backfill"]);
+    // Twice is once.
+    host.runtime().enable_channel(id, &"memos".into(), ChannelUpdate::default()).await.unwrap();
+    host.settle().await;
+    assert_eq!(logged(), [""; 0]);
+}
+
+/// R3.4: the mark of syncing is cleared when the hook fails for good.
+#[tokio::test]
+async fn a_channel_whose_hook_fails_is_not_syncing_for_ever() {
+    let (host, id) = plain().await;
+    on(|handlers| handlers.enabled = Some(handler(|_, _| async move { Err(Error::bug("no")) })));
+    host.runtime().enable_channel(id, &"memos".into(), ChannelUpdate::default()).await.unwrap();
+    host.advance(SignedDuration::from_hours(1)).await;
+    let channel = host.runtime().ports().engine.channel(id, "memos".into()).await.unwrap().unwrap();
+    assert_eq!(channel.sync.state, SyncState::Failed);
+}
+
+/// R3.5, L5
+#[tokio::test]
+async fn on_channel_enabled_does_not_call_the_service() {
+    let (host, id) = plain().await;
+    on(|handlers| {
+        handlers.enabled = Some(handler(|cx: Context<Plain>, _| async move {
+            let error = cx.network().get("https://example.test/").send().await.unwrap_err();
+            log(format!("{} {error}", error.kind().as_str()));
+            Ok(())
+        }));
+    });
+    logged();
+    host.runtime().enable_channel(id, &"memos".into(), ChannelUpdate::default()).await.unwrap();
+    host.settle().await;
+    let line = logged().pop().unwrap();
+    assert!(
+        line.starts_with("bug") && line.contains("on_channel_enabled") && line.contains("must return fast"),
+        "{line}"
+    );
+}
+
+/// R8.5, R11.1: a sync of the whole connection walks what was there before, and then follows.
+#[tokio::test]
+async fn a_sync_of_a_connection_knows_its_mode() {
+    let host = TestHost::with_network(Registry::of::<Plain>().unwrap(), quiet());
+    on(|handlers| {
+        handlers.feed = Some(handler(|cx: Context<Plain>, cursor: Option<u64>| async move {
+            log(format!("{cursor:?} {:?}", cx.mode()));
+            Ok(match cursor {
+                None => Step::Next(1),
+                Some(1) => Step::Done(2),
+                Some(2) if cx.now() > at(2000) => return Err(Error::cursor_expired("old")),
+                Some(other) => Step::Done(other),
+            })
+        }));
+    });
+    logged();
+    let mut request = ConnectRequest::new("plain", "ada");
+    request.options = json!({"api_key": "k"}).as_object().cloned().unwrap();
+    host.runtime().connect(request).await.unwrap();
+    host.settle().await;
+    assert_eq!(logged(), ["None Backfill", "Some(1) Backfill"]);
+    host.advance(SignedDuration::from_mins(30)).await;
+    assert_eq!(logged(), ["Some(2) Live"]);
+    host.advance(SignedDuration::from_mins(30)).await;
+    assert_eq!(logged(), ["Some(2) Live", "None Recovery", "Some(1) Recovery"]);
+}

@@ -1,0 +1,704 @@
+use std::sync::{Arc, Mutex};
+
+use connector_core::engine::ChannelRow;
+use connector_core::id::{LinkId, ThreadId};
+use connector_core::model::Delivery;
+use connector_core::network::TransportError;
+use connector_core::prelude::*;
+use connector_core::registry::Registry;
+use connector_core::runtime::{ActionError, ChannelUpdate, Compose, ConnectRequest, LinkUpdate, NewUserNote};
+use connector_core::testing::{FakeService, Fault, TestHost};
+use serde_json::json;
+
+use crate::fixture::{
+    Bench, Lab, Memo, Plain, Ticket, TicketMeta, ada, at, grace, handler, lab_for, log, logged, note, on, quiet,
+    source, ticket,
+};
+
+/// Enabled, with a ticket, and its thread.
+async fn bench() -> (Bench, ThreadId) {
+    with_service(quiet()).await
+}
+
+async fn with_service(service: FakeService) -> (Bench, ThreadId) {
+    let bench = Bench::with(service).await;
+    bench.enable("one").await;
+    bench.save([ticket(1)]).await;
+    let thread = bench.links().await[0].link.thread;
+    (bench, thread)
+}
+
+/// What the service has of the owner's note.
+fn echo(key: &str, content: Content) -> NewNote {
+    NewNote::new(source(1), key, ada(), at(3), content)
+}
+
+async fn all_notes(bench: &Bench) -> Vec<Note> {
+    let link = bench.link(&source(1)).await.unwrap().id();
+    bench.notes(link).await.into_iter().map(|row| row.note).collect()
+}
+
+fn answers(result: WriteBack) {
+    on(|handlers| {
+        handlers.note_created = Some(handler(move |_, (note, _): (Note, Thread)| {
+            log(format!("sent {}", note.content));
+            let result = result.clone();
+            async move { Ok(result) }
+        }));
+    });
+}
+
+/// R9.1, R9.2, R9.3, L19, L25: the user's text stays while the service says what it said before.
+#[tokio::test]
+async fn an_echo_is_absorbed_however_often_and_keeps_the_users_text() {
+    for echoes in 0..3 {
+        let (bench, thread) = bench().await;
+        answers(WriteBack::delivered("n1").stored(Content::text("On it.")).author(ada()));
+        let written = bench.writes(thread, "On **it**.").await;
+        assert_eq!(written.delivery, Some(Delivery::Pending));
+        bench.host.settle().await;
+        assert_eq!(logged(), ["sent On **it**."]);
+        bench.runtime().set_read(thread, &"ada".into(), false).await.unwrap();
+        bench.host.settle().await;
+        for _ in 0..echoes {
+            bench.save_notes([echo("n1", Content::text("On it."))]).await;
+        }
+        let notes = all_notes(&bench).await;
+        assert_eq!(notes.len(), 1);
+        assert_eq!((notes[0].content.as_str(), notes[0].delivery.as_ref()), ("On **it**.", Some(&Delivery::Delivered)));
+        assert_eq!(
+            (notes[0].key.as_ref().map(NoteKey::as_str), notes[0].written_by.as_ref().map(UserId::as_str)),
+            (Some("n1"), Some("ada"))
+        );
+        assert_eq!(logged(), [""; 0], "nothing is written back again");
+        assert!(!bench.marks(thread, "ada").await.0, "what one wrote oneself is no news");
+        // Changed at the service, the service's text counts.
+        bench.save_notes([echo("n1", Content::text("On it, tomorrow."))]).await;
+        assert_eq!(all_notes(&bench).await[0].content, "On it, tomorrow.");
+        assert!(bench.tasks_of("on_note").await.is_empty());
+    }
+}
+
+/// R9.3, L19: an echo that comes before the service has answered, and once more after.
+#[tokio::test]
+async fn an_early_echo_is_absorbed() {
+    for stored in [Content::markdown("On *it*."), Content::html("On <i>it</i>.")] {
+        let (bench, thread) = bench().await;
+        let tries = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&tries);
+        on(|handlers| {
+            handlers.note_created = Some(handler(move |_, _| {
+                *counted.lock().unwrap() += 1;
+                async { Err(Error::transient("502")) }
+            }));
+        });
+        let written = bench.writes(thread, "On *it*.").await;
+        bench.host.settle().await;
+        // The service did take it.
+        bench.save_notes([echo("n9", stored.clone()), echo("n9", stored.clone())]).await;
+        let notes = all_notes(&bench).await;
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert_eq!((notes[0].id, notes[0].delivery.as_ref()), (written.id, Some(&Delivery::Delivered)));
+        bench.advance("1h").await;
+        assert_eq!(*tries.lock().unwrap(), 1, "it is there, and is not sent again");
+        assert!(bench.tasks_of("on_note").await.is_empty());
+        assert_eq!(all_notes(&bench).await[0].delivery, Some(Delivery::Delivered));
+    }
+}
+
+/// R9.3, L19: a sync that stores the note between the request and the end of the write-back.
+#[tokio::test]
+async fn a_sync_that_overtakes_the_write_back_makes_no_second_note() {
+    let (bench, thread) = bench().await;
+    let engine = Arc::clone(&bench.runtime().ports().engine);
+    let connection = bench.connection;
+    on(|handlers| {
+        handlers.note_created = Some(handler(move |_, (note, _): (Note, Thread)| {
+            let engine = Arc::clone(&engine);
+            async move {
+                // As a sync of another host stores it, under its key, as a note of its own.
+                let mut row = engine.note(note.id).await?.unwrap();
+                row.note.id = connector_core::id::NoteId::from_number(engine.take_ids(1));
+                (row.note.key, row.note.written_by, row.note.delivery) = (Some("n1".into()), None, None);
+                row.connection = connection;
+                let put = connector_core::engine::Write::PutNote { row: Box::new(row), expect: None };
+                engine.commit(connector_core::engine::WriteSet::of([put])).await?;
+                Ok(WriteBack::delivered("n1"))
+            }
+        }));
+    });
+    let written = bench.writes(thread, "Hello").await;
+    bench.host.settle().await;
+    let notes = all_notes(&bench).await;
+    assert_eq!((notes.len(), notes[0].id, notes[0].key.clone()), (1, written.id, Some("n1".into())));
+    bench.save_notes([echo("n1", Content::text("Hello"))]).await;
+    assert_eq!(all_notes(&bench).await.len(), 1);
+}
+
+/// R9.3: another's note of the same words is another note; and each of two equal ones of the owner's is one.
+#[tokio::test]
+async fn the_same_words_of_another_are_another_note() {
+    let (bench, thread) = bench().await;
+    on(|handlers| handlers.note_created = Some(handler(|_, _| async { Ok(WriteBack::accepted()) })));
+    bench.writes(thread, "+1").await;
+    bench.writes(thread, "+1").await;
+    bench.host.settle().await;
+    bench
+        .save_notes([
+            note(1, "hers", "+1"),
+            NewNote::new(source(1), "bot", Author::system("rule"), at(1), Content::text("+1")),
+        ])
+        .await;
+    assert_eq!(all_notes(&bench).await.len(), 4);
+    bench.save_notes([echo("a", Content::text("+1")), echo("b", Content::text("+1"))]).await;
+    let notes = all_notes(&bench).await;
+    assert_eq!(notes.len(), 4);
+    assert!(notes.iter().all(|note| note.key.is_some()));
+    bench.save_notes([echo("c", Content::text("+1"))]).await;
+    assert_eq!(all_notes(&bench).await.len(), 5, "a third one was written at the service");
+}
+
+/// R9.4: what the connector says went wrong is shown; the user tries again, or discards.
+#[tokio::test]
+async fn a_delivery_error_is_shown_and_retried_or_discarded() {
+    let (bench, thread) = bench().await;
+    answers(WriteBack::failed("the address bounced"));
+    let note = bench.writes(thread, "Hello").await;
+    bench.host.settle().await;
+    let failed = Some(Delivery::Failed { reason: "the address bounced".into() });
+    assert_eq!(bench.note(note.id).await.note.delivery, failed);
+    assert!(bench.dead().await.is_empty());
+    bench.runtime().retry_note(note.id, &"ada".into()).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(bench.note(note.id).await.note.delivery, failed);
+    answers(WriteBack::delivered("n1"));
+    bench.runtime().retry_note(note.id, &"ada".into()).await.unwrap();
+    bench.host.settle().await;
+    let row = bench.note(note.id).await;
+    assert_eq!((row.note.delivery, row.note.key), (Some(Delivery::Delivered), Some("n1".into())));
+    assert!(bench.runtime().retry_note(note.id, &"ada".into()).await.is_err());
+    assert!(bench.runtime().discard_note(note.id, &"ada".into()).await.is_err());
+
+    answers(WriteBack::failed("no"));
+    let other = bench.writes(thread, "Other").await;
+    bench.host.settle().await;
+    assert!(bench.runtime().discard_note(other.id, &"bob".into()).await.is_err());
+    bench.runtime().discard_note(other.id, &"ada".into()).await.unwrap();
+    assert_eq!(all_notes(&bench).await.len(), 1);
+    // One that is discarded before it is sent is not sent.
+    logged();
+    let third = bench.writes(thread, "Third").await;
+    bench.runtime().discard_note(third.id, &"ada".into()).await.unwrap();
+    bench.advance("1h").await;
+    assert_eq!(logged(), [""; 0]);
+    assert!(bench.dead().await.is_empty());
+}
+
+/// R9.4, R6.6: a thrown error shows after the last retry; while it is retried, the note is on its way.
+#[tokio::test]
+async fn a_thrown_error_shows_after_the_last_retry() {
+    let (bench, thread) = bench().await;
+    on(|handlers| {
+        handlers.note_created = Some(handler(|cx: Context<Lab>, _| async move {
+            log(format!("{} {}", cx.attempt(), cx.idempotency_key()));
+            Err(Error::transient("502"))
+        }));
+    });
+    let note = bench.writes(thread, "Hello").await;
+    bench.host.settle().await;
+    assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Pending));
+    bench.advance("5h").await;
+    assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Failed { reason: "502".into() }));
+    let lines = logged();
+    assert_eq!(lines.len(), 12);
+    let keys: Vec<_> = lines.iter().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert!(keys.iter().all(|key| *key == keys[0]), "one key for all attempts: {keys:?}");
+    assert_eq!(bench.dead().await.len(), 1);
+    // Edited, it is sent as it is now.
+    answers(WriteBack::delivered("n1"));
+    bench.runtime().edit_note(note.id, &"ada".into(), "Hello again".into()).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(logged(), ["sent Hello again"]);
+    assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Delivered));
+}
+
+/// R9.4, R6.6: what the service refuses is shown at once, with what it said, and is no dead letter.
+#[tokio::test]
+async fn a_refusal_is_shown_at_once() {
+    let (bench, thread) =
+        with_service(FakeService::new(|_| FakeService::answer(422, r#"{"message": "the issue is locked"}"#))).await;
+    on(|handlers| {
+        handlers.note_created = Some(handler(|cx: Context<Lab>, _| async move {
+            cx.provider().post("/notes").send().await?;
+            Ok(WriteBack::accepted())
+        }));
+    });
+    let note = bench.writes(thread, "Hello").await;
+    bench.host.settle().await;
+    let Some(Delivery::Failed { reason }) = bench.note(note.id).await.note.delivery else { panic!() };
+    assert!(reason.contains("the issue is locked"), "{reason}");
+    assert!(bench.dead().await.is_empty() && bench.tasks_of("on_note").await.is_empty());
+}
+
+/// R9.4, L20: the process is killed while it sends: nobody knows, until a sync tells.
+#[tokio::test]
+async fn a_crash_while_sending_is_unknown_until_a_sync_brings_it() {
+    for arrived in [true, false] {
+        let (bench, thread) = bench().await;
+        on(|handlers| {
+            handlers.items = Some(handler(move |cx: Context<Lab>, (_, cursor): (ChannelId, Option<u64>)| async move {
+                if arrived {
+                    cx.integrations().save_note(echo("n1", Content::markdown("Hello"))).await?;
+                }
+                log("items");
+                Ok(Step::Done(cursor.unwrap_or(0)))
+            }));
+        });
+        answers(WriteBack::delivered("n1"));
+        let note = bench.writes(thread, "Hello").await;
+        bench.host.engine().fail_commits(|set| set.completes.is_some().then_some(Fault::CrashBefore));
+        bench.host.settle().await;
+        assert_eq!(logged(), ["sent Hello"]);
+        let bench = bench.crash().await;
+        assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Sending));
+        bench.host.step().await;
+        assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Unknown));
+        bench.host.settle().await;
+        assert_eq!(logged(), ["items"], "it is looked for at once, and not sent again");
+        let notes = all_notes(&bench).await;
+        assert_eq!(notes.len(), 1);
+        assert_eq!(notes[0].delivery, Some(if arrived { Delivery::Delivered } else { Delivery::Unknown }));
+        assert!(bench.tasks_of("on_note").await.is_empty());
+        if !arrived {
+            bench.runtime().retry_note(note.id, &"ada".into()).await.unwrap();
+            bench.host.settle().await;
+            assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Delivered));
+        }
+    }
+}
+
+/// R9.4, L20: a request that got no answer may have arrived.
+#[tokio::test]
+async fn a_request_without_an_answer_is_unknown() {
+    let asked = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&asked);
+    let service = FakeService::failing(move |request| {
+        *counted.lock().unwrap() += 1;
+        Err(TransportError::Timeout { url: request.url.path().to_owned(), limit: std::time::Duration::from_secs(30) })
+    });
+    let (bench, thread) = with_service(service).await;
+    on(|handlers| {
+        handlers.note_created = Some(handler(|cx: Context<Lab>, _| async move {
+            cx.provider().post("/notes").send().await?;
+            Ok(WriteBack::accepted())
+        }));
+    });
+    let note = bench.writes(thread, "Hello").await;
+    bench.advance("3h").await;
+    assert_eq!(*asked.lock().unwrap(), 1, "it is not sent twice");
+    assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Unknown));
+    bench.save_notes([echo("n1", Content::text("Hello"))]).await;
+    let notes = all_notes(&bench).await;
+    assert_eq!((notes.len(), notes[0].delivery.clone()), (1, Some(Delivery::Delivered)));
+}
+
+/// R9: by the acting user's own connection, and by none if they have none.
+#[tokio::test]
+async fn a_change_goes_through_the_acting_users_own_connection() {
+    let (bench, thread) = bench().await;
+    let bob = bench.runtime().connect(lab_for("bob")).await.unwrap().id;
+    bench.runtime().enable_channel(bob, &"one".into(), ChannelUpdate::default()).await.unwrap();
+    bench.host.settle().await;
+    let saved = bench
+        .queue_on(bob, |cx| async move { cx.integrations().save_link(ticket(1).notes([note(1, "body", "b")])).await })
+        .await;
+    bench.host.settle().await;
+    drop(saved);
+    on(|handlers| {
+        handlers.note_created = Some(handler(|cx: Context<Lab>, (note, thread): (Note, Thread)| async move {
+            log(format!("{} sends {} for {:?} of {}", cx.owner(), note.content, note.written_by, thread.links.len()));
+            Ok(WriteBack::delivered(format!("k{}", note.id)))
+        }));
+        handlers.link_updated = Some(handler(|cx: Context<Lab>, (link, _): (Link, LinkChanges)| async move {
+            log(format!("{} updates {}", cx.owner(), link.title.unwrap_or_default()));
+            Ok(())
+        }));
+        handlers.read = Some(handler(|cx: Context<Lab>, _| async move {
+            log(format!("{} reads", cx.owner()));
+            Ok(())
+        }));
+        handlers.reaction = Some(handler(|cx: Context<Lab>, (note, emoji, added): (Note, Emoji, bool)| async move {
+            log(format!("{} {emoji} {added} {:?}", cx.owner(), note.key));
+            Ok(())
+        }));
+    });
+    logged();
+    let writes = async |user: &str| {
+        let note = NewUserNote { user: user.into(), content: "hi".into(), link: None, recipients: vec![] };
+        let note = bench.runtime().create_note(thread, note).await.unwrap();
+        bench.host.settle().await;
+        note
+    };
+    writes("bob").await;
+    assert_eq!(logged(), [r#"bob sends hi for Some(UserId("bob")) of 1"#]);
+    writes("ada").await;
+    assert_eq!(logged(), [r#"ada sends hi for Some(UserId("ada")) of 1"#]);
+    let note = writes("eve").await;
+    assert_eq!(logged(), [""; 0]);
+    assert_eq!(bench.note(note.id).await.note.delivery, None, "it stays, and is on no way");
+
+    // Whichever link is named, it is changed by the user's own connection to it.
+    let links = bench.links().await;
+    let update = |title: &str| LinkUpdate { title: Some(title.to_owned()), ..LinkUpdate::default() };
+    bench.runtime().update_link(links[0].id(), &"bob".into(), update("B")).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(logged(), ["bob updates B"]);
+    bench.runtime().update_link(links[0].id(), &"eve".into(), update("E")).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(logged(), [""; 0]);
+    bench.runtime().set_read(thread, &"bob".into(), false).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(logged(), ["bob reads"]);
+    let body = bench.notes(links[1].id()).await.remove(0).note.id;
+    bench.runtime().react(body, &"bob".into(), Emoji::unicode("👍"), true).await.unwrap();
+    bench.runtime().react(body, &"bob".into(), Emoji::unicode("👍"), true).await.unwrap();
+    bench.runtime().react(body, &"bob".into(), Emoji::unicode("👍"), false).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(logged(), [r#"bob 👍 true Some(NoteKey("body"))"#, r#"bob 👍 false Some(NoteKey("body"))"#]);
+    assert!(bench.runtime().react(body, &"bob".into(), Emoji::custom("party"), true).await.is_err(), "R1.9");
+}
+
+/// R3.4, R9: a channel that is only looked at is not written to.
+#[tokio::test]
+async fn an_observed_channel_is_not_written_to() {
+    let bench = Bench::new().await;
+    bench
+        .runtime()
+        .enable_channel(bench.connection, &"one".into(), ChannelUpdate { observe_only: true })
+        .await
+        .unwrap();
+    bench.host.settle().await;
+    bench.save([ticket(1)]).await;
+    answers(WriteBack::delivered("n1"));
+    logged();
+    let link = bench.links().await.remove(0);
+    let note = bench.writes(link.link.thread, "hi").await;
+    assert_eq!(note.delivery, None);
+    bench.host.settle().await;
+    assert_eq!(logged(), [""; 0]);
+    assert!(compose(&bench, "x").await.is_err());
+}
+
+/// R9.1, L24: only what was changed is handed over, typed.
+#[tokio::test]
+async fn only_the_changes_of_a_link_are_handed_over() {
+    let (bench, _) = bench().await;
+    on(|handlers| {
+        handlers.link_updated = Some(handler(|_, (link, changes): (Link, LinkChanges)| async move {
+            let closed = changes.status::<Ticket>().is_some_and(|status| matches!(status, Ticket::Closed));
+            log(format!(
+                "{} {:?} {closed} {:?}",
+                link.meta::<Ticket>()?.number,
+                changes.title,
+                changes.assignee.as_option()
+            ));
+            Ok(())
+        }));
+    });
+    logged();
+    let id = bench.links().await[0].id();
+    let change = async |update: LinkUpdate| {
+        let link = bench.runtime().update_link(id, &"ada".into(), update).await;
+        bench.host.settle().await;
+        link
+    };
+    change(LinkUpdate { status: Some("closed".into()), title: Some("Ticket 1".into()), ..LinkUpdate::default() })
+        .await
+        .unwrap();
+    assert_eq!(logged(), ["1 None true None"]);
+    change(LinkUpdate { status: Some("closed".into()), ..LinkUpdate::default() }).await.unwrap();
+    assert_eq!(logged(), [""; 0], "no change");
+    change(LinkUpdate { assignee: Patch::Set(grace()), ..LinkUpdate::default() }).await.unwrap();
+    change(LinkUpdate { assignee: Patch::Clear, title: Some("T".into()), ..LinkUpdate::default() }).await.unwrap();
+    let lines = logged();
+    assert!(
+        lines[0].starts_with("1 None false Some(Some(") && lines[1] == "1 Some(\"T\") false Some(None)",
+        "{lines:?}"
+    );
+    let error = change(LinkUpdate { status: Some("nope".into()), ..LinkUpdate::default() }).await.unwrap_err();
+    assert!(matches!(&error, ActionError::Invalid(message) if message.contains("open, closed")), "{error}");
+    let link = bench.links().await.remove(0).link;
+    assert_eq!((link.status, link.title.as_deref(), link.assignee), (Some("closed".into()), Some("T"), None));
+    // No echo: what the connector saved is not written back.
+    bench.save([ticket(1).title("From the service")]).await;
+    assert_eq!(logged(), [""; 0]);
+}
+
+/// R9.4: a change of a link that did not arrive shows, and the next that does clears it.
+#[tokio::test]
+async fn a_change_of_a_link_that_fails_shows_on_it() {
+    let (bench, _) = bench().await;
+    let id = bench.links().await[0].id();
+    let change = async |title: &str| {
+        let update = LinkUpdate { title: Some(title.to_owned()), ..LinkUpdate::default() };
+        bench.runtime().update_link(id, &"ada".into(), update).await.unwrap();
+        bench.host.settle().await;
+        bench.links().await.remove(0).link.delivery
+    };
+    on(|handlers| handlers.link_updated = Some(handler(|_, _| async { Err(Error::rejected("locked")) })));
+    assert_eq!(change("A").await, Some(Delivery::Failed { reason: "locked".into() }));
+    on(|handlers| {
+        handlers.link_updated = Some(handler(|cx: Context<Lab>, _| async move {
+            if cx.attempt() < 3 { Err(Error::transient("502")) } else { Ok(()) }
+        }));
+    });
+    assert_eq!(change("B").await, Some(Delivery::Pending));
+    bench.advance("1m").await;
+    assert!(!matches!(bench.links().await[0].link.delivery, Some(Delivery::Pending | Delivery::Failed { .. })));
+}
+
+/// R1.11, R9.1
+#[tokio::test]
+async fn a_connector_without_the_hook_is_read_only() {
+    let host = TestHost::with_network(Registry::of::<Plain>().unwrap(), quiet());
+    let mut request = ConnectRequest::new("plain", "ada");
+    request.options = json!({"api_key": "k"}).as_object().cloned().unwrap();
+    on(|handlers| {
+        handlers.feed = Some(handler(|cx: Context<Plain>, _| async move {
+            let link = NewLink::new(Memo::Draft, source(1), ChannelId::from("memos"), grace(), at(0)).title("M");
+            cx.integrations().save_link(link).await?;
+            Ok(Step::Done(0))
+        }));
+    });
+    host.runtime().connect(request).await.unwrap();
+    host.settle().await;
+    let link = host.runtime().ports().engine.links(connector_core::engine::LinkQuery::all(9)).await.unwrap().remove(0);
+    let update = LinkUpdate { status: Some("final".into()), ..LinkUpdate::default() };
+    let error = host.runtime().update_link(link.id(), &"ada".into(), update).await.unwrap_err();
+    assert!(matches!(error, ActionError::Conflict(_)), "{error}");
+    // A note stays here.
+    let note = NewUserNote { user: "ada".into(), content: "hi".into(), link: None, recipients: vec![] };
+    let note = host.runtime().create_note(link.link.thread, note).await.unwrap();
+    assert_eq!(note.delivery, None);
+}
+
+async fn compose(bench: &Bench, title: &str) -> Result<Link, ActionError> {
+    let compose = Compose {
+        user: "ada".into(),
+        connection: bench.connection,
+        channel: Some("one".into()),
+        link_type: "ticket".into(),
+        status: None,
+        title: title.to_owned(),
+        content: Some("The **body**".into()),
+        recipients: vec![
+            Recipient { actor: grace(), role: "to".into() },
+            Recipient { actor: ada(), role: "cc".into() },
+        ],
+    };
+    bench.runtime().compose(compose).await
+}
+
+/// The item that the service makes of what is composed, with its body.
+fn composed(number: u64) -> NewLink {
+    NewLink::new(Ticket::Open.with(TicketMeta { number }), source(number), ChannelId::from("one"), ada(), at(1))
+        .title("Composed")
+        .notes([NewNote::new(source(number), "body", ada(), at(1), Content::markdown("The **body**"))])
+}
+
+async fn ticket_notes(bench: &Bench, id: LinkId) -> Vec<(Option<String>, String)> {
+    let notes = bench.notes(id).await;
+    notes.into_iter().map(|row| (row.note.key.map(|key| key.as_str().to_owned()), row.note.content)).collect()
+}
+
+/// R9.1, R9.3, R9.5
+#[tokio::test]
+async fn what_is_composed_becomes_the_services_item() {
+    let bench = Bench::enabled().await;
+    on(|handlers| {
+        handlers.create_link = Some(handler(|_, draft: LinkDraft| async move {
+            let to: Vec<_> = draft.recipients.iter().map(|to| format!("{} {}", to.role, to.actor.id)).collect();
+            log(format!(
+                "{} {:?} {:?} {to:?}",
+                draft.title,
+                draft.content,
+                draft.raw_status.as_ref().map(StatusId::as_str)
+            ));
+            Ok(Some(composed(7)))
+        }));
+    });
+    let draft = compose(&bench, "Composed").await.unwrap();
+    assert_eq!(draft.delivery, Some(Delivery::Pending));
+    bench.host.settle().await;
+    assert_eq!(logged(), [r#"Composed Some("The **body**") Some("open") ["to gh-grace"]"#]);
+    let link = bench.links().await.remove(0).link;
+    assert_eq!((link.id, link.thread, link.source.clone()), (draft.id, draft.thread, source(7)));
+    assert_eq!(
+        (link.delivery.as_ref(), link.meta::<Ticket>().unwrap()),
+        (Some(&Delivery::Delivered), TicketMeta { number: 7 })
+    );
+    for _ in 0..2 {
+        assert_eq!(bench.links().await.len(), 1);
+        assert_eq!(ticket_notes(&bench, link.id).await, [(Some("body".to_owned()), "The **body**".to_owned())]);
+        // Late echoes.
+        bench.save([composed(7)]).await;
+    }
+    assert!(!bench.marks(link.thread, "ada").await.0);
+}
+
+/// R9.3, L19: a sync that brings the item before the connector has said that it made it.
+#[tokio::test]
+async fn a_sync_that_overtakes_the_composing_makes_no_second_item() {
+    let bench = Bench::enabled().await;
+    on(|handlers| {
+        handlers.create_link = Some(handler(|cx: Context<Lab>, _| async move {
+            if cx.attempt() == 1 { Err(Error::transient("502")) } else { Ok(Some(composed(7))) }
+        }));
+    });
+    let draft = compose(&bench, "Composed").await.unwrap();
+    bench.host.settle().await;
+    bench.save([composed(7), ticket(8)]).await;
+    bench.writes(draft.thread, "A second note").await;
+    bench.advance("1m").await;
+    let links = bench.links().await;
+    assert_eq!(links.len(), 2, "{links:?}");
+    let link = bench.link(&source(7)).await.unwrap().link;
+    assert_eq!(bench.runtime().ports().engine.current_thread(draft.thread).await.unwrap(), link.thread);
+    let notes = ticket_notes(&bench, link.id).await;
+    assert_eq!(notes.iter().filter(|(_, content)| content == "The **body**").count(), 1, "{notes:?}");
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    bench.save([composed(7)]).await;
+    assert_eq!(ticket_notes(&bench, link.id).await.len(), 2);
+}
+
+/// R9.4
+#[tokio::test]
+async fn composing_that_fails_shows_why() {
+    let bench = Bench::enabled().await;
+    on(|handlers| handlers.create_link = Some(handler(|_, _| async { Err(Error::rejected("no such label")) })));
+    let draft = compose(&bench, "Composed").await.unwrap();
+    bench.host.settle().await;
+    let link = bench.links().await.remove(0).link;
+    assert_eq!((link.id, link.delivery), (draft.id, Some(Delivery::Failed { reason: "no such label".into() })));
+    assert!(bench.dead().await.is_empty());
+    // None: it was taken, and is no item.
+    on(|handlers| handlers.create_link = Some(handler(|_, _| async { Ok(None) })));
+    let draft = compose(&bench, "Other").await.unwrap();
+    bench.host.settle().await;
+    let link = bench.links().await.into_iter().find(|row| row.id() == draft.id).unwrap().link;
+    assert_eq!(link.delivery, Some(Delivery::Delivered));
+}
+
+/// R9.1: what cannot be composed is refused, and nothing is stored.
+#[tokio::test]
+async fn composing_what_is_wrong_is_refused() {
+    let bench = Bench::enabled().await;
+    assert!(compose(&bench, "  ").await.is_err());
+    let wrong = async |change: &dyn Fn(&mut Compose)| {
+        let mut compose = Compose {
+            user: "ada".into(),
+            connection: bench.connection,
+            channel: Some("one".into()),
+            link_type: "ticket".into(),
+            status: None,
+            title: "T".into(),
+            content: None,
+            recipients: vec![],
+        };
+        change(&mut compose);
+        bench.runtime().compose(compose).await.unwrap_err().to_string()
+    };
+    assert!(wrong(&|compose| compose.user = "bob".into()).await.contains("bob"));
+    assert!(wrong(&|compose| compose.link_type = "memo".into()).await.contains("composes ticket"));
+    assert!(wrong(&|compose| compose.channel = None).await.contains("channel"));
+    assert!(wrong(&|compose| compose.channel = Some("two".into())).await.contains("not enabled"));
+    assert!(wrong(&|compose| compose.channel = Some("nine".into())).await.contains("nine"));
+    assert!(wrong(&|compose| compose.status = Some("nope".into())).await.contains("nope"));
+    assert!(bench.links().await.is_empty());
+}
+
+/// R9.2: an edit of the user's is not lost to what the service still had, nor to what was under way.
+#[tokio::test]
+async fn an_edit_outlives_a_sync_and_a_write_back_under_way() {
+    let (bench, thread) = bench().await;
+    answers(WriteBack::delivered("n1"));
+    let note = bench.writes(thread, "A").await;
+    bench.host.settle().await;
+    let runtime = bench.runtime().clone();
+    on(|handlers| {
+        handlers.note_updated = Some(handler(move |_, (note, _): (Note, Thread)| {
+            let runtime = runtime.clone();
+            async move {
+                log(format!("update {}", note.content));
+                if note.content == "B" {
+                    // While B is sent, the user goes on.
+                    runtime.edit_note(note.id, &"ada".into(), "C".into()).await.unwrap();
+                }
+                Ok(WriteBack::accepted())
+            }
+        }));
+    });
+    logged();
+    bench.runtime().edit_note(note.id, &"ada".into(), "B".into()).await.unwrap();
+    // The service has A still.
+    bench.save_notes([echo("n1", Content::text("A"))]).await;
+    let lines = logged();
+    assert_eq!(lines, ["update B", "update C"]);
+    assert_eq!(bench.note(note.id).await.note.content, "C");
+    bench.save_notes([echo("n1", Content::text("C"))]).await;
+    let row = bench.note(note.id).await.note;
+    assert_eq!((row.content.as_str(), row.delivery), ("C", Some(Delivery::Delivered)));
+    assert!(bench.runtime().edit_note(note.id, &"bob".into(), "D".into()).await.is_err());
+    assert!(bench.runtime().edit_note(note.id, &"ada".into(), " ".into()).await.is_err());
+}
+
+/// R9.1
+#[tokio::test]
+async fn to_dos_and_people_are_handed_over() {
+    let (bench, thread) = bench().await;
+    bench.save([ticket(1).contacts([Contact::new(grace())])]).await;
+    on(|handlers| {
+        handlers.to_do = Some(handler(|_, (_, todo, date): (Thread, bool, Option<Date>)| async move {
+            log(format!("{todo} {date:?}"));
+            Ok(())
+        }));
+        handlers.contacts_changed = Some(handler(|_, (thread, changes): (Thread, ContactChanges)| async move {
+            log(format!(
+                "{} +{} -{} ~{}",
+                thread.links[0].contacts.len(),
+                changes.added.len(),
+                changes.removed.len(),
+                changes.changed.len()
+            ));
+            Ok(())
+        }));
+    });
+    logged();
+    let day = Some(jiff::civil::date(2026, 2, 3));
+    bench.runtime().set_to_do(thread, &"ada".into(), true, day).await.unwrap();
+    bench.runtime().set_to_do(thread, &"ada".into(), true, day).await.unwrap();
+    bench.runtime().set_to_do(thread, &"ada".into(), false, day).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(logged(), ["true Some(2026-02-03)", "false None"]);
+    let changes = ContactChanges {
+        added: vec![Contact::new(Actor::new("gh-eve")).role("cc")],
+        removed: vec![],
+        changed: vec![Contact::new(grace()).role("cc")],
+    };
+    bench.runtime().change_contacts(thread, &"ada".into(), changes).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(logged(), ["2 +1 -0 ~1"]);
+}
+
+/// R9.4: what a user wrote into a channel that is disabled before it was sent does not wait for ever.
+#[tokio::test]
+async fn a_note_of_a_disabled_channel_can_be_discarded() {
+    let (bench, thread) = bench().await;
+    on(|handlers| handlers.note_created = Some(handler(|_, _| async { Err(Error::transient("502")) })));
+    let note = bench.writes(thread, "Hello").await;
+    bench.host.settle().await;
+    let row: ChannelRow = bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap();
+    assert!(!row.enabled);
+    bench.advance("1h").await;
+    bench.runtime().discard_note(note.id, &"ada".into()).await.unwrap();
+}
