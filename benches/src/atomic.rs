@@ -12,8 +12,9 @@ fn plain(path: &Path, count: usize, links: usize) -> f64 {
     let payload = [0_u8; 32];
     {
         let transaction = plain.transaction().unwrap();
-        let mut insert =
-            transaction.prepare("INSERT INTO task(id,connection_id,attempt,revision,priority,payload) VALUES(?1,?2,0,0,2,?3)").unwrap();
+        let mut insert = transaction
+            .prepare("INSERT INTO task(id,connection_id,attempt,revision,priority,payload) VALUES(?1,?2,0,0,2,?3)")
+            .unwrap();
         for id in 0..count as i64 {
             insert.execute(params![id, id % 100, payload]).unwrap();
         }
@@ -27,7 +28,11 @@ fn plain(path: &Path, count: usize, links: usize) -> f64 {
             let transaction = plain.transaction().unwrap();
             for place in (group * 100)..((group + 1) * 100).min(count) {
                 let (id, connection) = (place as i64, (place % 100) as i64);
-                transaction.prepare_cached("DELETE FROM task WHERE id=?1 AND revision=0").unwrap().execute([id]).unwrap();
+                transaction
+                    .prepare_cached("DELETE FROM task WHERE id=?1 AND revision=0")
+                    .unwrap()
+                    .execute([id])
+                    .unwrap();
                 for key in ["c/cursor".to_owned(), format!("c/seen:{}", id % 50)] {
                     transaction
                         .prepare_cached("INSERT INTO state(connection_id,key,version,value) VALUES(?1,?2,?3,?4) ON CONFLICT DO UPDATE SET version=excluded.version,value=excluded.value")
@@ -66,7 +71,8 @@ fn ours(path: &Path, count: usize, links: usize) -> f64 {
         let (runtime, engine) = rig::host(path, 200);
         let connections = rig::connections(&runtime, 100, "").await;
         for connection in 0..100 {
-            let messages = (0..count / 100).map(|place| Unit { number: (place * 100 + connection) as u64, links: links as u64 });
+            let messages =
+                (0..count / 100).map(|place| Unit { number: (place * 100 + connection) as u64, links: links as u64 });
             runtime.queue_many(connections[connection], messages).await.unwrap();
         }
         let start = std::time::Instant::now();

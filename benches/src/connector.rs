@@ -91,7 +91,7 @@ impl Connector for Load {
 impl Load {
     /// Nothing.
     #[callback]
-    async fn no_op(&self, _cx: &Context<Self>, number: u64) -> Result<()> {
+    pub async fn no_op(&self, _cx: &Context<Self>, number: u64) -> Result<()> {
         std::hint::black_box(number);
         Ok(())
     }
@@ -99,18 +99,19 @@ impl Load {
     /// Gives back something that depends on all of what it gets.
     #[callback]
     pub async fn measure(&self, _cx: &Context<Self>, items: Vec<Item>, page: u32) -> Result<u64> {
-        Ok(items.iter().map(|item| item.id + item.title.len() as u64 + item.labels.len() as u64).sum::<u64>() + u64::from(page))
+        Ok(items.iter().map(|item| item.id + item.title.len() as u64 + item.labels.len() as u64).sum::<u64>()
+            + u64::from(page))
     }
 
     /// Compares a bound callback with a direct call.
     #[callback]
-    async fn compare(&self, cx: &Context<Self>, rounds: u32) -> Result<()> {
+    pub async fn compare(&self, cx: &Context<Self>, rounds: u32) -> Result<()> {
         crate::dispatch::compare(self, cx, rounds).await
     }
 
     /// Two state writes, one callback, one task, and links.
     #[callback]
-    async fn unit(&self, cx: &Context<Self>, number: u64, links: u64) -> Result<()> {
+    pub async fn unit(&self, cx: &Context<Self>, number: u64, links: u64) -> Result<()> {
         cx.set("cursor", &format!("page-{number}")).await?;
         cx.set(&format!("seen:{}", number % 50), &number).await?;
         let callback = cx.callback(NoOp { number }).await?;

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use connector_core::callback::{InvocationTarget, Invocable};
+use connector_core::callback::{Invocable, InvocationTarget};
 use connector_core::prelude::*;
 use connector_core::value;
 

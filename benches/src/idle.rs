@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use connector_core::engine::{ConnectionRow, ConnectionStatus, Engine, KeyedTask, TaskPriority, TaskRow, Write, WriteSet};
+use connector_core::engine::{
+    ConnectionRow, ConnectionStatus, Engine, KeyedTask, TaskPriority, TaskRow, Write, WriteSet,
+};
 use connector_core::id::{ConnectionId, TaskId};
 use connector_core::model::Account;
 
@@ -70,7 +72,8 @@ pub fn run() {
         let now = jiff::Timestamp::now();
         for _ in 0..count / 1000 {
             let first = engine.take_ids(2000);
-            let set = WriteSet::of((0..1000).flat_map(|place| writes(first + place * 2, &[1, 2, 3, 4, 5, 6, 7, 8], now)));
+            let set =
+                WriteSet::of((0..1000).flat_map(|place| writes(first + place * 2, &[1, 2, 3, 4, 5, 6, 7, 8], now)));
             engine.commit(set).await.unwrap();
         }
         rig::close(&engine).await;
@@ -82,10 +85,17 @@ pub fn run() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let figure = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name}\t"))).unwrap().parse::<f64>().unwrap();
+    let figure = |name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(&format!("{name}\t"))).unwrap().parse::<f64>().unwrap()
+    };
     println!("{count} idle connections: {megabytes:.1} MiB on disk");
     let (memory, start) = (figure("memory"), figure("start"));
     rig::verdict("(f) resident memory, MiB", memory, "<= 150", memory <= 150.0);
-    rig::verdict("(f) file, KiB for each connection", megabytes * 1024.0 / count as f64, "<= 1.2", megabytes * 1024.0 / count as f64 <= 1.2);
+    rig::verdict(
+        "(f) file, KiB for each connection",
+        megabytes * 1024.0 / count as f64,
+        "<= 1.2",
+        megabytes * 1024.0 / count as f64 <= 1.2,
+    );
     rig::verdict("(f) start, s", start, "<= 5", start <= 5.0);
 }

@@ -40,7 +40,10 @@ pub fn server() {
     rig::runtime().block_on(async {
         let answer = |State(pages): State<Arc<Vec<Bytes>>>, Query(page): Query<Page>| async move {
             let more = if page.page + 1 < pages.len() { "1" } else { "0" };
-            ([("x-more", more), ("content-type", "application/json")], pages.get(page.page).cloned().unwrap_or_default())
+            (
+                [("x-more", more), ("content-type", "application/json")],
+                pages.get(page.page).cloned().unwrap_or_default(),
+            )
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("{}", listener.local_addr().unwrap().port());
@@ -49,7 +52,8 @@ pub fn server() {
 }
 
 fn record(number: usize) -> ApiRecord {
-    let body = "The quick brown fox jumps over the lazy dog, and somebody has to write down what came of it. ".repeat(5);
+    let body =
+        "The quick brown fox jumps over the lazy dog, and somebody has to write down what came of it. ".repeat(5);
     ApiRecord {
         id: 1_000_000 + number as u64,
         number: number as u64,
@@ -76,7 +80,9 @@ pub fn plain(args: &[String]) {
         .unwrap();
     rig::runtime().block_on(async {
         let mut store = store;
-        let client = connector_host::network::plain_client();
+        // Installs what reqwest needs, as it does for the framework's own client.
+        let _ours = connector_host::network::HttpClient::new(true);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
         for pass in 0..2 {
             let start = std::time::Instant::now();
             for page in 0.. {
@@ -155,7 +161,10 @@ fn child(args: &[&str]) -> Vec<(String, f64)> {
     let output = Command::new(std::env::current_exe().unwrap()).args(args).stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "{args:?} failed");
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter_map(|line| line.split_once('\t')).map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+    text.lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .collect()
 }
 
 fn figure(figures: &[(String, f64)], name: &str) -> f64 {
@@ -165,7 +174,8 @@ fn figure(figures: &[(String, f64)], name: &str) -> f64 {
 /// The measurement.
 pub fn run() {
     let folder = rig::folder("links");
-    let mut server = Command::new(std::env::current_exe().unwrap()).arg("links-server").stdout(Stdio::piped()).spawn().unwrap();
+    let mut server =
+        Command::new(std::env::current_exe().unwrap()).arg("links-server").stdout(Stdio::piped()).spawn().unwrap();
     let mut port = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
     let url = format!("http://127.0.0.1:{}/records", port.trim());

@@ -4,7 +4,13 @@
 //!
 //! `queue enqueue_single|…` style figures for a table beside other queues: `cargo run --release -p benches -- peer`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a measurement that fails stops")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a measurement that fails stops"
+)]
 
 mod atomic;
 mod build;

@@ -4,22 +4,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use connector_core::engine::Engine;
+use connector_core::id::ConnectionId;
 use connector_core::ports::{Ports, SealedCredentials};
 use connector_core::registry::Registry;
 use connector_core::runtime::{Config, ConnectRequest, Runtime};
-use connector_core::engine::Engine;
-use connector_core::id::ConnectionId;
 use connector_host::clock::SystemClock;
 use connector_host::engine::SqliteEngine;
 use connector_host::engine::SqliteOptions;
 use connector_host::network::HttpClient;
-use connector_host::vault::HostVault;
+use connector_host::vault::KeyVault;
 
 use crate::connector::Load;
 
 /// A folder of this measurement's own, empty. Below `BENCH_DIR`, or the build's target folder.
 pub fn folder(name: &str) -> PathBuf {
-    let base = std::env::var_os("BENCH_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench"), PathBuf::from);
+    let base = std::env::var_os("BENCH_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench"), PathBuf::from);
     let folder = base.join(name);
     if folder.exists() {
         std::fs::remove_dir_all(&folder).expect("the folder of an earlier run can be removed");
@@ -28,10 +29,16 @@ pub fn folder(name: &str) -> PathBuf {
     folder
 }
 
+/// The vault beside a database.
+fn vault(database: &Path) -> KeyVault {
+    let path = database.with_extension("key");
+    if path.exists() { KeyVault::from_file(&path) } else { KeyVault::make_file(&path) }.expect("a key")
+}
+
 /// A host without workers.
 pub fn host(database: &Path, concurrency: usize) -> (Runtime, Arc<SqliteEngine>) {
     let engine = Arc::new(SqliteEngine::open(database, SqliteOptions::default()).expect("a database"));
-    let vault = Arc::new(HostVault::generate());
+    let vault = Arc::new(vault(database));
     let ports = Ports {
         engine: Arc::clone(&engine) as _,
         network: Arc::new(HttpClient::new(true)),

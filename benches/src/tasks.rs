@@ -9,35 +9,35 @@ use rusqlite::params;
 use crate::connector::NoOp;
 use crate::rig;
 
-/// Rows of the task table inserted, then deleted, in groups of 1000 with nothing around it: the second rate.
+/// Rows of a task table inserted, then deleted, in groups of 1000 with nothing around it: the second
+/// rate. The table is keyed by connection and has an index of what is ready, as a queue in SQL has.
 pub fn raw(path: &Path, count: usize) -> f64 {
-    let mut plain = rig::runtime().block_on(rig::plain(path));
-    let payload = [0_u8; 24];
-    for group in 0..count / 1000 {
-        let transaction = plain.transaction().unwrap();
-        {
-            let mut insert = transaction
-                .prepare_cached("INSERT INTO task(id,connection_id,attempt,revision,priority,payload) VALUES(?1,?2,0,0,2,?3)")
-                .unwrap();
-            for place in 0..1000 {
-                let id = (group * 1000 + place) as i64;
-                insert.execute(params![id, id % 1000, payload]).unwrap();
-            }
-        }
-        transaction.commit().unwrap();
-    }
-    let ((), seconds) = rig::timed(|| {
+    let mut plain = rusqlite::Connection::open(path).unwrap();
+    plain
+        .execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=4000;
+             CREATE TABLE task(connection_id INTEGER NOT NULL, id INTEGER NOT NULL, run_at INTEGER NOT NULL, status INTEGER NOT NULL DEFAULT 0,
+               attempt INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0, key TEXT, callback_id INTEGER, payload BLOB,
+               PRIMARY KEY(connection_id, id)) WITHOUT ROWID;
+             CREATE INDEX ready ON task(run_at, connection_id, id) WHERE status=0;
+             CREATE UNIQUE INDEX keyed ON task(connection_id, key) WHERE key IS NOT NULL;",
+        )
+        .unwrap();
+    let groups = |plain: &mut rusqlite::Connection, statement: &str| {
         for group in 0..count / 1000 {
             let transaction = plain.transaction().unwrap();
             {
-                let mut delete = transaction.prepare_cached("DELETE FROM task WHERE id=?1 AND revision=?2").unwrap();
-                for place in 0..1000 {
-                    delete.execute(params![(group * 1000 + place) as i64, 0]).unwrap();
+                let mut prepared = transaction.prepare_cached(statement).unwrap();
+                for place in 0..1000_i64 {
+                    prepared.execute(params![place, group as i64 * 1000 + place]).unwrap();
                 }
             }
             transaction.commit().unwrap();
         }
-    });
+    };
+    groups(&mut plain, "INSERT INTO task(connection_id, id, run_at, payload) VALUES(?1, ?2, 0, '{\"n\":1}')");
+    let ((), seconds) =
+        rig::timed(|| groups(&mut plain, "DELETE FROM task WHERE connection_id=?1 AND id=?2 AND epoch=0"));
     count as f64 / seconds
 }
 
@@ -103,5 +103,8 @@ pub fn run() {
 pub fn peer() {
     let path = std::env::var("DB_FILE").map_or_else(|_| rig::folder("peer").join("peer.db"), Into::into);
     let figures = ours(&path, rig::setting("N", 20_000), rig::setting("CONC", 50));
-    println!("enqueue_single\t{:.0}\nenqueue_bulk\t{:.0}\nprocess\t{:.0}", figures.enqueue_single, figures.enqueue_bulk, figures.process);
+    println!(
+        "enqueue_single\t{:.0}\nenqueue_bulk\t{:.0}\nprocess\t{:.0}",
+        figures.enqueue_single, figures.enqueue_bulk, figures.process
+    );
 }

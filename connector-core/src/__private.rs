@@ -14,22 +14,21 @@ pub use crate::declaration::{
     ChannelRules, CustomProvider, Declaration, Hooks, Noun, Product, Provider, ScopeGroup, Scopes,
 };
 pub use crate::dispatch::{
-    Call, CallbackBlock, CallbackEntry, HooksOf, Registration, Returned, no_such_callback,
-    returned, returned_drain, returned_step,
+    Call, CallbackBlock, CallbackEntry, HooksOf, Registration, Returned, no_such_callback, returned, returned_drain,
+    returned_step,
 };
 pub use crate::error::Result;
 pub use crate::generated::{
-    NoArguments, callback_argument, callback_future_must_be_send, callback_input, link_meta,
-    tool_declaration,
+    NoArguments, callback_argument, callback_future_must_be_send, callback_input, link_meta, tool_declaration,
 };
 pub use crate::id::ChannelId;
 pub use crate::link_type::{
-    Compose, ComposeTarget, ContactRole, LinkMeta, LinkType, LinkTypeDeclaration, Logos, Reactions,
-    Sharing, StatusDeclaration, StatusIcon, Supports,
+    Compose, ComposeTarget, ContactRole, LinkMeta, LinkType, LinkTypeDeclaration, Logos, Reactions, Sharing,
+    StatusDeclaration, StatusIcon, Supports,
 };
 pub use crate::options::{
-    Choice, Choices, Field, FieldDefault, FieldKind, FieldSettings, OptionErrors, OptionField,
-    OptionReader, Options, OptionsDeclaration, TypedField,
+    Choice, Choices, Field, FieldDefault, FieldKind, FieldSettings, OptionErrors, OptionField, OptionReader, Options,
+    OptionsDeclaration, TypedField,
 };
 pub use crate::schema::of as schema_of;
 pub use crate::tool::{Tool, ToolDeclaration};

@@ -183,8 +183,9 @@ impl<C: Component, M: BoundCallback<Component = C>> Invocable<C, M::Input> for M
         Ok(InvocationTarget::Bound {
             namespace: C::NAMESPACE,
             name: M::NAME,
-            args: crate::value::to_bytes(&self)
-                .map_err(|error| Error::bug(format!("the arguments of `{}` cannot be stored", M::NAME)).with_source(error))?,
+            args: crate::value::to_bytes(&self).map_err(|error| {
+                Error::bug(format!("the arguments of `{}` cannot be stored", M::NAME)).with_source(error)
+            })?,
             channel: self.channel().cloned(),
         })
     }

@@ -89,7 +89,8 @@ impl Call<'_> {
 
     /// What the invoker gave.
     pub fn input<I: CallbackInput>(&mut self) -> Result<I> {
-        let wrong = |name: &str| Error::bug(format!("`{name}` was invoked with an input of another type than it takes"));
+        let wrong =
+            |name: &str| Error::bug(format!("`{name}` was invoked with an input of another type than it takes"));
         match std::mem::replace(&mut self.input, Input::None) {
             Input::Typed(input) => input.downcast().map(|input| *input).map_err(|_| wrong(self.name)),
             Input::Encoded(bytes) => {
@@ -144,7 +145,8 @@ where
 {
     let drained = result.into_result()?;
     let encode = |id: &I| -> Result<Bytes> {
-        let bytes = crate::value::to_bytes(id).map_err(|error| Error::bug("an id cannot be stored").with_source(error))?;
+        let bytes =
+            crate::value::to_bytes(id).map_err(|error| Error::bug("an id cannot be stored").with_source(error))?;
         Ok(bytes.into())
     };
     Ok(Returned::Drained(drained.retry.iter().map(encode).collect::<Result<_>>()?))
@@ -242,32 +244,90 @@ inventory::collect!(Registration);
 inventory::collect!(CallbackBlock);
 
 pub(crate) fn read_options<C: Component>(values: &Map<String, Value>) -> Result<Arc<dyn Any + Send + Sync>> {
-    let options = C::Options::from_values(values)
-        .map_err(|errors| Error::new(ErrorKind::Bug, format!("the stored options do not fit the declared ones: {errors}")))?;
+    let options = C::Options::from_values(values).map_err(|errors| {
+        Error::new(ErrorKind::Bug, format!("the stored options do not fit the declared ones: {errors}"))
+    })?;
     Ok(Arc::new(options))
 }
 
 /// A hook with everything that it is called with.
 pub(crate) enum HookCall {
-    Activate { authorization: Authorization, actor: Actor },
-    Upgrade { from: String },
+    Activate {
+        authorization: Authorization,
+        actor: Actor,
+    },
+    Upgrade {
+        from: String,
+    },
     Deactivate,
-    OptionsChanged { old: Map<String, Value>, new: Map<String, Value> },
-    GetAccountName { account: Account },
-    GetAccountIdentity { account: Account },
-    GetChannels { account: Account },
-    ChannelEnabled { channel: Channel, sync: SyncContext },
-    ChannelDisabled { channel: Channel },
-    LinkUpdated { link: Link, changes: LinkChanges },
-    CreateLink { draft: LinkDraft },
-    NoteCreated { note: Note, thread: Thread },
-    NoteUpdated { note: Note, thread: Thread },
-    ThreadRead { thread: Thread, actor: Actor, unread: bool },
-    ThreadToDo { thread: Thread, actor: Actor, todo: bool, date: Option<Date> },
-    ContactsChanged { thread: Thread, changes: ContactChanges },
-    ScheduleContactUpdated { thread: Thread, schedule: Schedule, contact: Contact, attendance: Option<Attendance>, actor: Actor },
-    NoteReactionChanged { note: Note, thread: Thread, actor: Actor, emoji: Emoji, added: bool },
-    DownloadAttachment { attachment: Attachment, link: Link },
+    OptionsChanged {
+        old: Map<String, Value>,
+        new: Map<String, Value>,
+    },
+    GetAccountName {
+        account: Account,
+    },
+    GetAccountIdentity {
+        account: Account,
+    },
+    GetChannels {
+        account: Account,
+    },
+    ChannelEnabled {
+        channel: Channel,
+        sync: SyncContext,
+    },
+    ChannelDisabled {
+        channel: Channel,
+    },
+    LinkUpdated {
+        link: Link,
+        changes: LinkChanges,
+    },
+    CreateLink {
+        draft: LinkDraft,
+    },
+    NoteCreated {
+        note: Note,
+        thread: Thread,
+    },
+    NoteUpdated {
+        note: Note,
+        thread: Thread,
+    },
+    ThreadRead {
+        thread: Thread,
+        actor: Actor,
+        unread: bool,
+    },
+    ThreadToDo {
+        thread: Thread,
+        actor: Actor,
+        todo: bool,
+        date: Option<Date>,
+    },
+    ContactsChanged {
+        thread: Thread,
+        changes: ContactChanges,
+    },
+    ScheduleContactUpdated {
+        thread: Thread,
+        schedule: Schedule,
+        contact: Contact,
+        attendance: Option<Attendance>,
+        actor: Actor,
+    },
+    NoteReactionChanged {
+        note: Note,
+        thread: Thread,
+        actor: Actor,
+        emoji: Emoji,
+        added: bool,
+    },
+    DownloadAttachment {
+        attachment: Attachment,
+        link: Link,
+    },
 }
 
 impl HookCall {
@@ -323,7 +383,8 @@ fn run_hook<'a, C: Connector>(dispatch: &'a Arc<Dispatch>, call: HookCall) -> Bo
             HookCall::Deactivate => connector.deactivate(cx).await?,
             HookCall::OptionsChanged { old, new } => {
                 let read = |values| {
-                    C::Options::from_values(values).map_err(|errors| Error::bug(format!("the options do not fit: {errors}")))
+                    C::Options::from_values(values)
+                        .map_err(|errors| Error::bug(format!("the options do not fit: {errors}")))
                 };
                 connector.on_options_changed(cx, &read(&old)?, &read(&new)?).await?;
             }
@@ -333,7 +394,9 @@ fn run_hook<'a, C: Connector>(dispatch: &'a Arc<Dispatch>, call: HookCall) -> Bo
             HookCall::GetAccountIdentity { account } => {
                 return connector.get_account_identity(cx, &account).await.map(HookReply::Identity);
             }
-            HookCall::GetChannels { account } => return connector.get_channels(cx, &account).await.map(HookReply::Channels),
+            HookCall::GetChannels { account } => {
+                return connector.get_channels(cx, &account).await.map(HookReply::Channels);
+            }
             HookCall::ChannelEnabled { channel, sync } => connector.on_channel_enabled(cx, channel, sync).await?,
             HookCall::ChannelDisabled { channel } => connector.on_channel_disabled(cx, channel).await?,
             HookCall::LinkUpdated { link, changes } => connector.on_link_updated(cx, &link, &changes).await?,
@@ -346,11 +409,15 @@ fn run_hook<'a, C: Connector>(dispatch: &'a Arc<Dispatch>, call: HookCall) -> Bo
             HookCall::NoteUpdated { note, thread } => {
                 return connector.on_note_updated(cx, &note, &thread).await.map(HookReply::WriteBack);
             }
-            HookCall::ThreadRead { thread, actor, unread } => connector.on_thread_read(cx, &thread, &actor, unread).await?,
+            HookCall::ThreadRead { thread, actor, unread } => {
+                connector.on_thread_read(cx, &thread, &actor, unread).await?
+            }
             HookCall::ThreadToDo { thread, actor, todo, date } => {
                 connector.on_thread_to_do(cx, &thread, &actor, todo, date).await?;
             }
-            HookCall::ContactsChanged { thread, changes } => connector.on_contacts_changed(cx, &thread, &changes).await?,
+            HookCall::ContactsChanged { thread, changes } => {
+                connector.on_contacts_changed(cx, &thread, &changes).await?
+            }
             HookCall::ScheduleContactUpdated { thread, schedule, contact, attendance, actor } => {
                 connector.on_schedule_contact_updated(cx, &thread, &schedule, &contact, attendance, &actor).await?;
             }

@@ -300,7 +300,9 @@ impl Reactions {
     /// The service's name of an emoji, where the set is fixed.
     pub fn name_of(&self, emoji: &crate::model::Emoji) -> Option<&'static str> {
         match (self, emoji) {
-            (Self::Fixed { set }, crate::model::Emoji::Unicode(text)) => set.iter().find(|(emoji, _)| emoji == text).map(|(_, name)| *name),
+            (Self::Fixed { set }, crate::model::Emoji::Unicode(text)) => {
+                set.iter().find(|(emoji, _)| emoji == text).map(|(_, name)| *name)
+            }
             _ => None,
         }
     }
@@ -308,7 +310,9 @@ impl Reactions {
     /// The emoji that has this name at the service, where the set is fixed.
     pub fn named(&self, name: &str) -> Option<crate::model::Emoji> {
         match self {
-            Self::Fixed { set } => set.iter().find(|(_, known)| *known == name).map(|(emoji, _)| crate::model::Emoji::unicode(*emoji)),
+            Self::Fixed { set } => {
+                set.iter().find(|(_, known)| *known == name).map(|(emoji, _)| crate::model::Emoji::unicode(*emoji))
+            }
             Self::Unicode { .. } | Self::Subset { .. } => None,
         }
     }

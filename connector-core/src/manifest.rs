@@ -68,7 +68,10 @@ impl Registry {
     pub fn manifest(&self) -> Manifest {
         Manifest {
             manifest_version: 1,
-            connectors: self.iter().map(|connector| (connector.declaration.id.to_owned(), connector.manifest())).collect(),
+            connectors: self
+                .iter()
+                .map(|connector| (connector.declaration.id.to_owned(), connector.manifest()))
+                .collect(),
         }
     }
 }
@@ -110,14 +113,16 @@ impl Manifest {
     pub fn breaks_since(&self, old: &Manifest) -> Vec<Break> {
         let mut breaks = Vec::new();
         for (id, before) in &old.connectors {
-            let mut add = |what: String, why: &str| breaks.push(Break { connector: id.clone(), what, why: why.to_owned() });
+            let mut add =
+                |what: String, why: &str| breaks.push(Break { connector: id.clone(), what, why: why.to_owned() });
             let Some(now) = self.connectors.get(id) else {
                 add("connector".to_owned(), "it is gone, and its connections cannot run: link its crate again");
                 continue;
             };
             for (name, callback) in &before.callbacks {
                 let found = now.callbacks.get(name).or_else(|| {
-                    let (namespace, own) = name.rsplit_once('/').map_or(("", name.as_str()), |(namespace, own)| (namespace, own));
+                    let (namespace, own) =
+                        name.rsplit_once('/').map_or(("", name.as_str()), |(namespace, own)| (namespace, own));
                     now.callbacks.iter().find_map(|(candidate, callback)| {
                         let same = candidate.rsplit_once('/').map_or("", |(namespace, _)| namespace) == namespace;
                         (same && callback.aliases.iter().any(|alias| alias == own)).then_some(callback)
@@ -142,17 +147,26 @@ impl Manifest {
             }
             for option in required(&now.options_schema) {
                 if !required(&before.options_schema).contains(&option) {
-                    add(format!("option `{option}`"), "it is newly required, and existing connections have no value: give it a default");
+                    add(
+                        format!("option `{option}`"),
+                        "it is newly required, and existing connections have no value: give it a default",
+                    );
                 }
             }
             for (link_type, status) in statuses(&before.declaration) {
                 if !statuses(&now.declaration).contains(&(link_type.clone(), status.clone())) {
-                    add(format!("status `{status}` of link type `{link_type}`"), "it was removed, and stored links have it");
+                    add(
+                        format!("status `{status}` of link type `{link_type}`"),
+                        "it was removed, and stored links have it",
+                    );
                 }
             }
             for scope in scopes(&now.declaration) {
                 if !scopes(&before.declaration).contains(&scope) {
-                    add(format!("scope `{scope}`"), "it is newly required, and existing connections were not granted it: make it an optional group");
+                    add(
+                        format!("scope `{scope}`"),
+                        "it is newly required, and existing connections were not granted it: make it an optional group",
+                    );
                 }
             }
         }
@@ -176,10 +190,16 @@ fn argument_breaks(old: &Value, new: &Value) -> Vec<(String, &'static str)> {
     for (argument, schema) in &now {
         match before.get(argument) {
             None if required(new).contains(argument) => {
-                breaks.push((argument.clone(), "it is new and required, and stored tokens do not have it: give it a `#[default]`"));
+                breaks.push((
+                    argument.clone(),
+                    "it is new and required, and stored tokens do not have it: give it a `#[default]`",
+                ));
             }
             Some(earlier) if shape(earlier) != shape(schema) => {
-                breaks.push((argument.clone(), "it has another type, and stored tokens have the old one: add a new argument with a `#[default]`"));
+                breaks.push((
+                    argument.clone(),
+                    "it has another type, and stored tokens have the old one: add a new argument with a `#[default]`",
+                ));
             }
             _ => {}
         }
@@ -191,7 +211,9 @@ fn argument_breaks(old: &Value, new: &Value) -> Vec<(String, &'static str)> {
 fn shape(schema: &Value) -> Value {
     match schema {
         Value::Object(fields) => {
-            let kept = fields.iter().filter(|(name, _)| !matches!(name.as_str(), "description" | "title" | "default" | "examples" | "$schema"));
+            let kept = fields.iter().filter(|(name, _)| {
+                !matches!(name.as_str(), "description" | "title" | "default" | "examples" | "$schema")
+            });
             Value::Object(kept.map(|(name, value)| (name.clone(), shape(value))).collect())
         }
         Value::Array(items) => Value::Array(items.iter().map(shape).collect()),

@@ -77,12 +77,7 @@ pub struct Response {
 impl Response {
     /// A response; made by clients.
     pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes, url: Url) -> Self {
-        Self {
-            status,
-            headers,
-            body,
-            url,
-        }
+        Self { status, headers, body, url }
     }
 
     /// A header as text.
@@ -99,16 +94,10 @@ impl Response {
                 (Some(b'<'), _) => (ErrorKind::Transient, "HTML in place of JSON"),
                 (None, _) => (ErrorKind::Transient, "an empty body in place of JSON"),
                 (_, Category::Eof) => (ErrorKind::Transient, "JSON that is cut off"),
-                (_, Category::Syntax | Category::Io) => {
-                    (ErrorKind::Transient, "a text that is no JSON")
-                }
+                (_, Category::Syntax | Category::Io) => (ErrorKind::Transient, "a text that is no JSON"),
                 (_, Category::Data) => (ErrorKind::Bug, "JSON of another shape than expected"),
             };
-            Error::new(
-                kind,
-                format!("{} answered {what}", host_and_path(&self.url)),
-            )
-            .with_source(error)
+            Error::new(kind, format!("{} answered {what}", host_and_path(&self.url))).with_source(error)
         })
     }
 
@@ -122,9 +111,7 @@ impl Response {
                     continue;
                 };
                 for relation in relations.split_ascii_whitespace() {
-                    links
-                        .entry(relation.to_ascii_lowercase())
-                        .or_insert_with(|| String::from(target.clone()));
+                    links.entry(relation.to_ascii_lowercase()).or_insert_with(|| String::from(target.clone()));
                 }
             }
         }
@@ -141,11 +128,7 @@ impl Response {
 pub trait NetworkPort: Send + Sync + 'static {
     /// Sends a request and follows redirects, as long as `rules` allow each of the URLs, and reads
     /// the body up to the request's limit.
-    fn send<'a>(
-        &'a self,
-        request: Request,
-        rules: &'a UrlRules,
-    ) -> BoxFuture<'a, Result<Response, TransportError>>;
+    fn send<'a>(&'a self, request: Request, rules: &'a UrlRules) -> BoxFuture<'a, Result<Response, TransportError>>;
 }
 
 /// A URL as it may stand in a log: without its query, which can hold a secret.

@@ -136,11 +136,7 @@ pub struct OptionErrors(pub BTreeMap<String, String>);
 
 impl OptionErrors {
     fn list(&self) -> String {
-        let lines: Vec<_> = self
-            .0
-            .iter()
-            .map(|(field, message)| format!("{field}: {message}"))
-            .collect();
+        let lines: Vec<_> = self.0.iter().map(|(field, message)| format!("{field}: {message}")).collect();
         lines.join("; ")
     }
 }
@@ -187,18 +183,12 @@ impl OptionsDeclaration {
         let mut values = Map::new();
         for name in sent.keys().filter(|name| self.field(name).is_none()) {
             let known: Vec<_> = self.fields.iter().map(|field| field.name).collect();
-            let known = if known.is_empty() {
-                "there are none".to_owned()
-            } else {
-                format!("there are {}", known.join(", "))
-            };
+            let known =
+                if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
             errors.insert(name.clone(), format!("no such option; {known}"));
         }
         for field in self.fields {
-            let given = sent
-                .get(field.name)
-                .or_else(|| kept.get(field.name))
-                .filter(|value| !value.is_null());
+            let given = sent.get(field.name).or_else(|| kept.get(field.name)).filter(|value| !value.is_null());
             match field.value(given) {
                 Ok(Some(value)) => {
                     values.insert(field.name.to_owned(), value);
@@ -209,26 +199,14 @@ impl OptionsDeclaration {
                 }
             }
         }
-        if errors.is_empty() {
-            Ok(values)
-        } else {
-            Err(OptionErrors(errors))
-        }
+        if errors.is_empty() { Ok(values) } else { Err(OptionErrors(errors)) }
     }
 
     /// The JSON Schema of what a user sends.
     pub fn json_schema(&self) -> Value {
-        let properties: Map<_, _> = self
-            .fields
-            .iter()
-            .map(|field| (field.name.to_owned(), field.json_schema()))
-            .collect();
-        let required: Vec<_> = self
-            .fields
-            .iter()
-            .filter(|field| field.required())
-            .map(|field| field.name)
-            .collect();
+        let properties: Map<_, _> =
+            self.fields.iter().map(|field| (field.name.to_owned(), field.json_schema())).collect();
+        let required: Vec<_> = self.fields.iter().filter(|field| field.required()).map(|field| field.name).collect();
         json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
     }
 }
@@ -253,19 +231,15 @@ impl Field {
     pub fn default(&self) -> Option<Value> {
         match self.kind {
             FieldKind::Boolean { default } => Some(Value::Bool(default)),
-            FieldKind::Number {
-                default, integer, ..
-            } => default.map(|number| number_value(number, integer)),
-            FieldKind::Text { default, .. } | FieldKind::Select { default, .. } => {
-                default.map(Value::from)
-            }
+            FieldKind::Number { default, integer, .. } => default.map(|number| number_value(number, integer)),
+            FieldKind::Text { default, .. } | FieldKind::Select { default, .. } => default.map(Value::from),
         }
     }
 
     fn value(&self, given: Option<&Value>) -> Result<Option<Value>, String> {
-        let Some(given) = given.filter(|value| {
-            !(self.required() && value.as_str().is_some_and(|text| text.trim().is_empty()))
-        }) else {
+        let Some(given) =
+            given.filter(|value| !(self.required() && value.as_str().is_some_and(|text| text.trim().is_empty())))
+        else {
             return if self.required() && self.default().is_none() {
                 Err("must be given".to_owned())
             } else {
@@ -279,12 +253,8 @@ impl Field {
                 Value::String(text) if text == "false" => Ok(Some(Value::Bool(false))),
                 _ => Err("must be true or false".to_owned()),
             },
-            FieldKind::Number {
-                min, max, integer, ..
-            } => {
-                let number = given
-                    .as_f64()
-                    .or_else(|| given.as_str().and_then(|text| text.trim().parse().ok()));
+            FieldKind::Number { min, max, integer, .. } => {
+                let number = given.as_f64().or_else(|| given.as_str().and_then(|text| text.trim().parse().ok()));
                 let Some(number) = number.filter(|number: &f64| number.is_finite()) else {
                     return Err("must be a number".to_owned());
                 };
@@ -321,9 +291,7 @@ impl Field {
         };
         match self.kind {
             FieldKind::Boolean { .. } => set("type", "boolean".into()),
-            FieldKind::Number {
-                min, max, integer, ..
-            } => {
+            FieldKind::Number { min, max, integer, .. } => {
                 set("type", if integer { "integer" } else { "number" }.into());
                 for (keyword, limit) in [("minimum", min), ("maximum", max)] {
                     if let Some(limit) = limit {
@@ -355,19 +323,13 @@ impl Field {
 
 /// A whole number is written without a fraction, so that it reads back as an integer.
 fn number_value(number: f64, integer: bool) -> Value {
-    if integer && number.abs() < 9_007_199_254_740_992.0 {
-        Value::from(number as i64)
-    } else {
-        Value::from(number)
-    }
+    if integer && number.abs() < 9_007_199_254_740_992.0 { Value::from(number as i64) } else { Value::from(number) }
 }
 
 /// `==` of texts, which constant code cannot use yet.
 const fn same_text(left: &str, right: &str) -> bool {
     let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
-    while let (Some((first, left_rest)), Some((second, right_rest))) =
-        (left.split_first(), right.split_first())
-    {
+    while let (Some((first, left_rest)), Some((second, right_rest))) = (left.split_first(), right.split_first()) {
         if *first != *second {
             return false;
         }

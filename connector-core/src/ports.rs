@@ -69,7 +69,8 @@ impl Credentials for SealedCredentials {
     fn token<'a>(&'a self, connection: &'a ConnectionRow) -> BoxFuture<'a, Result<Option<Secret>>> {
         let token = connection.credential.as_ref().map(|sealed| {
             let plain = self.vault.open(CREDENTIAL_PURPOSE, sealed).map_err(|error| {
-                crate::error::Error::needs_reauth("the stored credential cannot be opened: connect the account again").with_source(error)
+                crate::error::Error::needs_reauth("the stored credential cannot be opened: connect the account again")
+                    .with_source(error)
             })?;
             Ok(Secret::new(String::from_utf8_lossy(&plain)))
         });

@@ -18,7 +18,10 @@ pub(crate) use channels::{OWN_WALK, auto_enables, enable_writes, end_walk, new_c
 use crate::context::Mode;
 use crate::engine::{Engine, EngineResult, Expect, FeedEntry, FeedKind, LinkRow, NoteRow, UserThreadRow, Write};
 use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, NoteKey, ThreadId, UserId};
-use crate::model::{Actor, Author, Channel, CustomEmoji, LinkFilter, LinkInput, NewNote, NoteFilter, NoteRef, Reaction, Source, WriteBack};
+use crate::model::{
+    Actor, Author, Channel, CustomEmoji, LinkFilter, LinkInput, NewNote, NoteFilter, NoteRef, Reaction, Source,
+    WriteBack,
+};
 use crate::registry::RegisteredConnector;
 use crate::value;
 
@@ -29,17 +32,33 @@ pub(crate) enum RecordIntent {
     Note(Box<NewNote>),
     ArchiveLinks(LinkFilter),
     ArchiveNotes(NoteFilter),
-    ToDo { link: Source, todo: bool, date: Option<Date> },
-    Reactions { note: NoteRef, reactions: Vec<Reaction> },
+    ToDo {
+        link: Source,
+        todo: bool,
+        date: Option<Date>,
+    },
+    Reactions {
+        note: NoteRef,
+        reactions: Vec<Reaction>,
+    },
     Contacts(Vec<Actor>),
     CustomEmoji(Vec<CustomEmoji>),
     Channels(Vec<Channel>),
     /// What became of a user's note at the service.
-    Delivered { note: NoteId, sent: String, result: Box<WriteBack> },
+    Delivered {
+        note: NoteId,
+        sent: String,
+        result: Box<WriteBack>,
+    },
     /// What a user changed about a link is at the service.
-    WrittenBack { link: LinkId },
+    WrittenBack {
+        link: LinkId,
+    },
     /// What became of an item that a user composed: its identity at the service, or that it has none.
-    Composed { link: LinkId, created: Option<Box<LinkInput>> },
+    Composed {
+        link: LinkId,
+        created: Option<Box<LinkInput>>,
+    },
 }
 
 /// For whom, and in what light, intents are resolved.
@@ -95,7 +114,10 @@ struct Resolver<'a> {
 }
 
 /// Turns intents into what must still be so, and what is to be written.
-pub(crate) async fn resolve(about: &Resolution<'_>, intents: &[RecordIntent]) -> EngineResult<(Vec<Expect>, Vec<Write>)> {
+pub(crate) async fn resolve(
+    about: &Resolution<'_>,
+    intents: &[RecordIntent],
+) -> EngineResult<(Vec<Expect>, Vec<Write>)> {
     let mut resolver = Resolver {
         about,
         links: HashMap::new(),
@@ -123,7 +145,8 @@ pub(crate) async fn resolve(about: &Resolution<'_>, intents: &[RecordIntent]) ->
             RecordIntent::ToDo { link, todo, date } => resolver.mark_to_do(link, *todo, *date).await?,
             RecordIntent::Reactions { note, reactions } => resolver.reactions(note, reactions),
             RecordIntent::Contacts(contacts) => {
-                let entries = contacts.iter().map(|contact| (format!("h/contact/{}", contact.id), value::to_bytes(contact)));
+                let entries =
+                    contacts.iter().map(|contact| (format!("h/contact/{}", contact.id), value::to_bytes(contact)));
                 resolver.facts(entries.collect()).await?;
             }
             RecordIntent::CustomEmoji(emoji) => {
@@ -233,7 +256,8 @@ impl Resolver<'_> {
             Author::Owner => true,
             Author::System { .. } => false,
             Author::Person(actor) => {
-                self.about.identity.is_some_and(|owner| owner.id == actor.id) || actor.user.as_ref() == Some(self.about.owner)
+                self.about.identity.is_some_and(|owner| owner.id == actor.id)
+                    || actor.user.as_ref() == Some(self.about.owner)
             }
         }
     }
@@ -256,7 +280,13 @@ impl Resolver<'_> {
     }
 
     /// Something new came in, by this author: the host decides by its mode what that means for the owner (R8.5).
-    async fn news(&mut self, thread: ThreadId, author: &Author, provider_read: Option<bool>, unarchive: bool) -> EngineResult<()> {
+    async fn news(
+        &mut self,
+        thread: ThreadId,
+        author: &Author,
+        provider_read: Option<bool>,
+        unarchive: bool,
+    ) -> EngineResult<()> {
         let live = self.about.mode == Mode::Live && !self.is_owner(author) && !matches!(author, Author::System { .. });
         if !live && provider_read.is_none() && !unarchive {
             return Ok(());
@@ -342,5 +372,13 @@ impl Resolver<'_> {
 
 /// A thread that a user has not touched.
 pub(crate) fn untouched(user: &UserId, thread: ThreadId) -> UserThreadRow {
-    UserThreadRow { user: user.clone(), thread, unread: false, todo: false, todo_date: None, archived: false, version: 0 }
+    UserThreadRow {
+        user: user.clone(),
+        thread,
+        unread: false,
+        todo: false,
+        todo_date: None,
+        archived: false,
+        version: 0,
+    }
 }

@@ -33,7 +33,8 @@ pub struct RegisteredConnector {
     /// All tools that it uses, depth-first: a tool stands after those that it uses itself.
     pub(crate) tools: Vec<&'static ToolDeclaration>,
     pub(crate) registration: Registration,
-    callbacks: HashMap<(&'static str, &'static str), FoundCallback>,
+    /// By namespace and name, sorted: there are few, and each dispatch looks one up.
+    callbacks: Vec<((&'static str, &'static str), FoundCallback)>,
     /// Callbacks in order: namespace, then name.
     ordered: Vec<(&'static str, &'static CallbackEntry)>,
 }
@@ -65,7 +66,9 @@ impl RegisteredConnector {
 
     /// A callback by its name, or one of its former names.
     pub(crate) fn callback(&self, namespace: &str, name: &str) -> Option<FoundCallback> {
-        self.callbacks.get(&(namespace, name)).copied()
+        let place =
+            self.callbacks.binary_search_by(|((space, known), _)| (*known, *space).cmp(&(name, namespace))).ok()?;
+        self.callbacks.get(place).map(|(_, found)| *found)
     }
 
     pub(crate) fn uses_tool(&self, id: &str) -> bool {
@@ -79,7 +82,10 @@ impl RegisteredConnector {
 
     /// Its own declared work.
     pub(crate) fn work(&self) -> impl Iterator<Item = &'static CallbackEntry> + '_ {
-        self.ordered.iter().filter(|(namespace, entry)| namespace.is_empty() && entry.work.is_some()).map(|(_, entry)| *entry)
+        self.ordered
+            .iter()
+            .filter(|(namespace, entry)| namespace.is_empty() && entry.work.is_some())
+            .map(|(_, entry)| *entry)
     }
 }
 
@@ -168,7 +174,8 @@ impl Registry {
 impl RegisteredConnector {
     fn new(registration: Registration, tools: Vec<&'static ToolDeclaration>, errors: &mut Vec<String>) -> Self {
         let declaration = registration.declaration;
-        let mut namespaces: HashMap<TypeId, &'static str> = tools.iter().map(|tool| ((tool.hooks.component)(), tool.id)).collect();
+        let mut namespaces: HashMap<TypeId, &'static str> =
+            tools.iter().map(|tool| ((tool.hooks.component)(), tool.id)).collect();
         namespaces.insert((registration.component)(), "");
         let mut blocks: Vec<_> = inventory::iter::<CallbackBlock>
             .into_iter()
@@ -195,6 +202,8 @@ impl RegisteredConnector {
             }
         }
         ordered.sort_by_key(|(namespace, entry)| (*namespace, entry.name));
+        let mut callbacks: Vec<_> = callbacks.into_iter().collect();
+        callbacks.sort_by_key(|((namespace, name), _)| (*name, *namespace));
         Self { declaration, hooks: registration.hooks, tools, registration, callbacks, ordered }
     }
 }

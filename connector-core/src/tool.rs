@@ -31,14 +31,7 @@ pub struct ToolDeclaration {
 impl ToolDeclaration {
     /// A declaration with nothing but the id, for the hooks of `T`.
     pub const fn new<T: Tool>(id: &'static str) -> Self {
-        Self {
-            id,
-            description: "",
-            urls: &[],
-            scopes: &[],
-            tools: &[],
-            hooks: crate::dispatch::ToolHooks::of::<T>(),
-        }
+        Self { id, description: "", urls: &[], scopes: &[], tools: &[], hooks: crate::dispatch::ToolHooks::of::<T>() }
     }
 
     /// With its description.

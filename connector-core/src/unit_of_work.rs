@@ -51,7 +51,11 @@ impl UnitOfWork {
     }
 
     /// Entries below a prefix, as the store has them, with what was written here put over them.
-    pub(crate) fn overlay(&self, prefix: &str, stored: impl IntoIterator<Item = (String, Bytes)>) -> BTreeMap<String, Bytes> {
+    pub(crate) fn overlay(
+        &self,
+        prefix: &str,
+        stored: impl IntoIterator<Item = (String, Bytes)>,
+    ) -> BTreeMap<String, Bytes> {
         let mut entries: BTreeMap<_, _> =
             stored.into_iter().filter(|(key, _)| matches!(self.pending(key), Pending::Unknown)).collect();
         for (key, value) in self.state.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix)) {
@@ -108,7 +112,9 @@ impl UnitOfWork {
 
     /// Whether a sealed callback was deleted here.
     pub(crate) fn callback_revoked(&self, nonce: &str) -> bool {
-        self.writes.iter().any(|write| matches!(write, Write::RevokeCallback { nonce: revoked, .. } if revoked == nonce))
+        self.writes
+            .iter()
+            .any(|write| matches!(write, Write::RevokeCallback { nonce: revoked, .. } if revoked == nonce))
     }
 
     /// Whether a stored callback was deleted here.

@@ -168,7 +168,12 @@ const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 impl Verify {
     /// Checks a request, in constant time where a digest is compared.
-    pub fn check(&self, request: &WebhookRequest, secret: Option<&Secret>, now: Timestamp) -> std::result::Result<(), VerifyError> {
+    pub fn check(
+        &self,
+        request: &WebhookRequest,
+        secret: Option<&Secret>,
+        now: Timestamp,
+    ) -> std::result::Result<(), VerifyError> {
         let secret = || secret.filter(|secret| !secret.expose().is_empty()).ok_or(VerifyError::NoSecret);
         match self {
             Self::HmacSha256 { header, prefix } => {
@@ -189,7 +194,8 @@ impl Verify {
                 let secret = secret()?;
                 let given = request.header(header).ok_or(VerifyError::Missing)?;
                 let parts = || given.split(',').filter_map(|part| part.trim().split_once('='));
-                let timestamp = parts().find(|(key, _)| *key == "t").map(|(_, value)| value).ok_or(VerifyError::Missing)?;
+                let timestamp =
+                    parts().find(|(key, _)| *key == "t").map(|(_, value)| value).ok_or(VerifyError::Missing)?;
                 // While a secret is rotated there is a digest for each.
                 let mut digests = parts().filter(|(key, _)| *key == "v1").map(|(_, value)| value).peekable();
                 digests.peek().ok_or(VerifyError::Missing)?;
@@ -202,7 +208,8 @@ impl Verify {
             Self::SecretUrl | Self::None { .. } => Ok(()),
             Self::StateField { pointer } => {
                 let secret = secret()?;
-                let body: serde_json::Value = serde_json::from_slice(&request.body).map_err(|_| VerifyError::Missing)?;
+                let body: serde_json::Value =
+                    serde_json::from_slice(&request.body).map_err(|_| VerifyError::Missing)?;
                 let given = body.pointer(pointer).and_then(serde_json::Value::as_str).ok_or(VerifyError::Missing)?;
                 if same(given.as_bytes(), secret.expose().as_bytes()) { Ok(()) } else { Err(VerifyError::Wrong) }
             }
@@ -219,7 +226,8 @@ fn hmac_matches(secret: &Secret, parts: &[&[u8]], digest: &str) -> std::result::
 }
 
 fn fresh(timestamp: &str, now: Timestamp) -> std::result::Result<(), VerifyError> {
-    let at = timestamp.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or(VerifyError::Wrong)?;
+    let at =
+        timestamp.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or(VerifyError::Wrong)?;
     if now.duration_since(at).abs() <= TOLERANCE { Ok(()) } else { Err(VerifyError::Stale) }
 }
 
@@ -234,5 +242,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 /// Compares without telling by its time where the two differ.
 fn same(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right)) == 0
+    left.len() == right.len()
+        && left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right)) == 0
 }

@@ -72,10 +72,7 @@ pub enum Work {
 }
 
 /// The message of a `#[drain]`, with the type of its ids.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a drain",
-    label = "not the message of a `#[drain]` method"
-)]
+#[diagnostic::on_unimplemented(message = "`{Self}` is not a drain", label = "not the message of a `#[drain]` method")]
 pub trait DrainCallback: BoundCallback {
     /// What is marked dirty.
     type Id: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static;

@@ -18,11 +18,7 @@ pub const DEFAULT_FILE: &str = "connectors.toml";
 const PREFIX: &str = "CONNECTORS_";
 
 /// Variables that begin like settings and are read elsewhere.
-const OTHER_VARIABLES: [&str; 3] = [
-    "CONNECTORS_API_KEY",
-    "CONNECTORS_CONFIG",
-    "CONNECTORS_TOKEN",
-];
+const OTHER_VARIABLES: [&str; 3] = ["CONNECTORS_API_KEY", "CONNECTORS_CONFIG", "CONNECTORS_TOKEN"];
 
 /// Everything that an operator decides about a host.
 #[derive(Debug, Clone)]
@@ -128,11 +124,7 @@ impl Config {
             let origin = format!("--{}", name.replace('_', "-"));
             loading.set(name, &origin, Given::Text(value));
         }
-        if loading.mistakes.is_empty() {
-            Ok(loading.config)
-        } else {
-            Err(ConfigError(loading.mistakes))
-        }
+        if loading.mistakes.is_empty() { Ok(loading.config) } else { Err(ConfigError(loading.mistakes)) }
     }
 
     /// The settings that the runtime takes.
@@ -140,23 +132,16 @@ impl Config {
         let mut config = runtime::Config::default();
         let limits = &self.limits;
         let count = |value: Option<NonZeroU32>, default: usize| {
-            value
-                .and_then(|value| usize::try_from(value.get()).ok())
-                .unwrap_or(default)
+            value.and_then(|value| usize::try_from(value.get()).ok()).unwrap_or(default)
         };
         config.concurrency = count(limits.concurrency, config.concurrency);
         config.per_connection = count(limits.per_connection, config.per_connection);
         config.max_time = limits.max_time.unwrap_or(config.max_time);
-        config.max_requests = limits
-            .max_requests
-            .map_or(config.max_requests, NonZeroU32::get);
-        config.max_attempts = limits
-            .max_attempts
-            .map_or(config.max_attempts, NonZeroU32::get);
+        config.max_requests = limits.max_requests.map_or(config.max_requests, NonZeroU32::get);
+        config.max_attempts = limits.max_attempts.map_or(config.max_attempts, NonZeroU32::get);
         let urls = self.providers.iter();
-        config.api_urls = urls
-            .filter_map(|(id, provider)| Some((id.clone(), provider.api_url.as_ref()?.to_string())))
-            .collect();
+        config.api_urls =
+            urls.filter_map(|(id, provider)| Some((id.clone(), provider.api_url.as_ref()?.to_string()))).collect();
         config
     }
 }
@@ -261,8 +246,7 @@ impl Kind {
             }
             Self::Url => {
                 let url = Url::parse(&text).ok()?;
-                (matches!(url.scheme(), "http" | "https") && url.has_host())
-                    .then_some(Value::Url(url))
+                (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(Value::Url(url))
             }
             Self::Address => {
                 let (host, port) = text.rsplit_once(':')?;
@@ -297,37 +281,24 @@ impl Loading {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
-                self.mistakes
-                    .push(format!("{origin} cannot be read: {error}"));
+                self.mistakes.push(format!("{origin} cannot be read: {error}"));
                 return;
             }
         };
         match text.parse::<toml::Table>() {
             Ok(table) => self.table("", &origin, table),
             Err(error) => {
-                let line = error.span().map(|span| {
-                    1 + text
-                        .bytes()
-                        .take(span.start)
-                        .filter(|byte| *byte == b'\n')
-                        .count()
-                });
-                let line = line
-                    .map(|line| format!(", line {line}"))
-                    .unwrap_or_default();
-                self.mistakes
-                    .push(format!("{origin}{line} is not TOML: {}", error.message()));
+                let line =
+                    error.span().map(|span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
+                let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
+                self.mistakes.push(format!("{origin}{line} is not TOML: {}", error.message()));
             }
         }
     }
 
     fn table(&mut self, prefix: &str, origin: &str, table: toml::Table) {
         for (key, value) in table {
-            let name = if prefix.is_empty() {
-                key
-            } else {
-                format!("{prefix}.{key}")
-            };
+            let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
             let given = match value {
                 // A table that has no settings in it is a mistake of its own.
                 toml::Value::Table(table) if !table.is_empty() || kind_of(&name).is_none() => {
@@ -360,19 +331,14 @@ impl Loading {
                 continue;
             }
             let Ok(value) = value.into_string() else {
-                self.mistakes
-                    .push(format!("{variable} is not text in UTF-8"));
+                self.mistakes.push(format!("{variable} is not text in UTF-8"));
                 continue;
             };
             if variable == "CONNECTORS_API_KEY" {
-                self.config.api_key =
-                    Some(Secret::new(value)).filter(|key| !key.expose().is_empty());
+                self.config.api_key = Some(Secret::new(value)).filter(|key| !key.expose().is_empty());
                 continue;
             }
-            let name = variable
-                .trim_start_matches(PREFIX)
-                .to_lowercase()
-                .replace("__", ".");
+            let name = variable.trim_start_matches(PREFIX).to_lowercase().replace("__", ".");
             self.set(&name, &variable, Given::Text(value));
         }
     }
@@ -380,9 +346,7 @@ impl Loading {
     fn unknown(&mut self, name: &str, origin: &str) {
         let known = match name.rsplit_once('.') {
             Some((section, _)) if section.starts_with("providers.") => {
-                let fields = PROVIDER_SETTINGS
-                    .iter()
-                    .map(|(field, _)| format!("{section}.{field}"));
+                let fields = PROVIDER_SETTINGS.iter().map(|(field, _)| format!("{section}.{field}"));
                 fields.collect::<Vec<_>>()
             }
             _ => {
@@ -390,10 +354,7 @@ impl Loading {
                 known.chain(["providers.ID.…".to_owned()]).collect()
             }
         };
-        self.mistakes.push(format!(
-            "{origin}: there is no setting `{name}`: there are {}",
-            known.join(", ")
-        ));
+        self.mistakes.push(format!("{origin}: there is no setting `{name}`: there are {}", known.join(", ")));
     }
 
     fn set(&mut self, name: &str, origin: &str, given: Given) {
@@ -411,10 +372,7 @@ impl Loading {
         };
         match kind.read(given) {
             Some(value) => self.put(name, value),
-            None => self.mistakes.push(format!(
-                "{origin}: `{name}` takes {}{found}",
-                kind.expected()
-            )),
+            None => self.mistakes.push(format!("{origin}: `{name}` takes {}{found}", kind.expected())),
         }
     }
 
@@ -449,16 +407,10 @@ impl Loading {
             }
             ("network.allow_private", Value::Bool(allow)) => config.allow_private = allow,
             ("limits.concurrency", Value::Count(count)) => config.limits.concurrency = Some(count),
-            ("limits.per_connection", Value::Count(count)) => {
-                config.limits.per_connection = Some(count)
-            }
+            ("limits.per_connection", Value::Count(count)) => config.limits.per_connection = Some(count),
             ("limits.max_time", Value::Seconds(time)) => config.limits.max_time = Some(time),
-            ("limits.max_requests", Value::Count(count)) => {
-                config.limits.max_requests = Some(count)
-            }
-            ("limits.max_attempts", Value::Count(count)) => {
-                config.limits.max_attempts = Some(count)
-            }
+            ("limits.max_requests", Value::Count(count)) => config.limits.max_requests = Some(count),
+            ("limits.max_attempts", Value::Count(count)) => config.limits.max_attempts = Some(count),
             _ => {}
         }
     }
@@ -466,9 +418,7 @@ impl Loading {
 
 /// A provider's id and the setting of it that a name means.
 fn provider_setting(name: &str) -> Option<(&str, &str)> {
-    name.strip_prefix("providers.")?
-        .split_once('.')
-        .filter(|(id, _)| !id.is_empty())
+    name.strip_prefix("providers.")?.split_once('.').filter(|(id, _)| !id.is_empty())
 }
 
 fn kind_of(name: &str) -> Option<Kind> {
@@ -476,17 +426,12 @@ fn kind_of(name: &str) -> Option<Kind> {
         Some((_, field)) => (PROVIDER_SETTINGS, field),
         None => (SETTINGS, name),
     };
-    settings
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, kind)| *kind)
+    settings.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
 }
 
 fn is_section(name: &str) -> bool {
     matches!(name, "limits" | "network" | "providers")
-        || name
-            .strip_prefix("providers.")
-            .is_some_and(|id| !id.contains('.'))
+        || name.strip_prefix("providers.").is_some_and(|id| !id.contains('.'))
 }
 
 #[cfg(test)]

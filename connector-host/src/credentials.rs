@@ -23,12 +23,10 @@ impl StoredCredentials {
             return Ok(None);
         };
         let opened = self.vault.open(CREDENTIAL_PURPOSE, sealed);
-        let plain = opened.map_err(|error| {
-            Error::needs_reauth("the stored credential cannot be opened").with_source(error)
-        })?;
-        let token = String::from_utf8(plain).map_err(|_| {
-            Error::needs_reauth("the stored credential is not text: authorize the connection again")
-        })?;
+        let plain =
+            opened.map_err(|error| Error::needs_reauth("the stored credential cannot be opened").with_source(error))?;
+        let token = String::from_utf8(plain)
+            .map_err(|_| Error::needs_reauth("the stored credential is not text: authorize the connection again"))?;
         Ok(Some(Secret::new(token)))
     }
 }

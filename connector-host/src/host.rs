@@ -99,11 +99,7 @@ impl Host {
         }
     }
 
-    async fn assemble(
-        config: Config,
-        registry: Registry,
-        engine: &Arc<SqliteEngine>,
-    ) -> Result<Self, HostError> {
+    async fn assemble(config: Config, registry: Registry, engine: &Arc<SqliteEngine>) -> Result<Self, HostError> {
         let vault: Arc<dyn Vault> = Arc::new(open_vault(&config, &**engine).await?);
         let ports = Ports {
             engine: Arc::clone(engine) as Arc<dyn Engine>,
@@ -125,19 +121,14 @@ impl Host {
             workers: Mutex::new(None),
             stopping: watch::Sender::new(false),
         };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Starts the workers: what is due runs from now on.
     pub async fn start(&self) -> Result<(), HostError> {
         let mut workers = self.shared.workers.lock().await;
         if workers.is_none() {
-            self.runtime()
-                .upgrade_connections()
-                .await
-                .map_err(HostError::Upgrade)?;
+            self.runtime().upgrade_connections().await.map_err(HostError::Upgrade)?;
             *workers = Some(self.runtime().start().await?);
         }
         Ok(())
@@ -152,28 +143,16 @@ impl Host {
     ) -> Result<(), HostError> {
         let address = listener.local_addr().map_err(HostError::Serve)?;
         let info = [
-            (
-                LOCK_URL.to_owned(),
-                format!("http://{}", reachable(address)),
-            ),
-            (
-                LOCK_KEY.to_owned(),
-                self.shared.local_key.expose().to_owned(),
-            ),
+            (LOCK_URL.to_owned(), format!("http://{}", reachable(address))),
+            (LOCK_KEY.to_owned(), self.shared.local_key.expose().to_owned()),
         ];
-        self.shared
-            .engine
-            .set_lock_info(&info)
-            .map_err(HostError::LockFile)?;
+        self.shared.engine.set_lock_info(&info).map_err(HostError::LockFile)?;
         let host = self.clone();
         let stop = async move {
             stop.await;
             host.shared.stopping.send_replace(true);
         };
-        axum::serve(listener, self.router())
-            .with_graceful_shutdown(stop)
-            .await
-            .map_err(HostError::Serve)
+        axum::serve(listener, self.router()).with_graceful_shutdown(stop).await.map_err(HostError::Serve)
     }
 
     /// Lets the running tasks end and closes the database.
@@ -220,10 +199,7 @@ impl Host {
 
 async fn open_engine(config: &Config) -> Result<Arc<SqliteEngine>, HostError> {
     let path = config.database.clone();
-    let options = SqliteOptions {
-        durability: config.durability,
-        ..SqliteOptions::default()
-    };
+    let options = SqliteOptions { durability: config.durability, ..SqliteOptions::default() };
     let opened = tokio::task::spawn_blocking(move || SqliteEngine::open(&path, options)).await;
     match opened {
         Ok(engine) => Ok(Arc::new(engine?)),
@@ -242,18 +218,11 @@ async fn open_vault(config: &Config, engine: &dyn Engine) -> Result<KeyVault, Ho
         (None, None) => {
             let file = key_file(config);
             match KeyVault::from_file(&file) {
-                Err(KeyError::File { reason, .. })
-                    if reason.kind() == std::io::ErrorKind::NotFound =>
-                {
+                Err(KeyError::File { reason, .. }) if reason.kind() == std::io::ErrorKind::NotFound => {
                     if let Some(sealed_under) = sealed_under {
                         let origin = format!("the key file {}", file.display());
                         let held = "nothing: it is not there".to_owned();
-                        return Err(KeyError::Another {
-                            sealed_under,
-                            origin,
-                            held,
-                        }
-                        .into());
+                        return Err(KeyError::Another { sealed_under, origin, held }.into());
                     }
                     KeyVault::make_file(&file)?
                 }
@@ -266,17 +235,11 @@ async fn open_vault(config: &Config, engine: &dyn Engine) -> Result<KeyVault, Ho
     }
     if sealed_under.as_deref() != Some(&vault.key_id()) {
         let value = Some(vault.key_id().into_bytes().into());
-        let put = Write::PutSetting {
-            name: KEY_SETTING.to_owned(),
-            value,
-        };
-        engine
-            .commit(WriteSet::of([put]))
-            .await
-            .map_err(|error| match error {
-                CommitError::Engine(error) => error,
-                other => EngineError::Failed(other.to_string()),
-            })?;
+        let put = Write::PutSetting { name: KEY_SETTING.to_owned(), value };
+        engine.commit(WriteSet::of([put])).await.map_err(|error| match error {
+            CommitError::Engine(error) => error,
+            other => EngineError::Failed(other.to_string()),
+        })?;
     }
     Ok(vault)
 }
@@ -291,32 +254,17 @@ fn key_file(config: &Config) -> PathBuf {
 /// A provider that no connector can have is a typing error in its settings.
 fn check_providers(config: &Config, registry: &Registry) -> Result<(), ConfigError> {
     let built_in = Provider::BUILT_IN.iter().map(Provider::id);
-    let linked = registry
-        .iter()
-        .filter_map(|connector| connector.declaration.provider);
+    let linked = registry.iter().filter_map(|connector| connector.declaration.provider);
     let custom = linked.filter_map(|provider| match provider {
         Provider::Custom(custom) => Some(custom.id),
         _ => None,
     });
     let known: BTreeSet<_> = built_in.chain(custom).collect();
-    let unknown = config
-        .providers
-        .keys()
-        .filter(|id| !known.contains(id.as_str()));
+    let unknown = config.providers.keys().filter(|id| !known.contains(id.as_str()));
     let list = || known.iter().copied().collect::<Vec<_>>().join(", ");
-    let mistakes: Vec<_> = unknown
-        .map(|id| {
-            format!(
-                "there is no provider `{id}` to configure: there are {}",
-                list()
-            )
-        })
-        .collect();
-    if mistakes.is_empty() {
-        Ok(())
-    } else {
-        Err(ConfigError(mistakes))
-    }
+    let mistakes: Vec<_> =
+        unknown.map(|id| format!("there is no provider `{id}` to configure: there are {}", list())).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(ConfigError(mistakes)) }
 }
 
 /// Where a process of this machine reaches a listener.

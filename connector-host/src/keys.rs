@@ -56,14 +56,8 @@ pub(crate) struct ApiKeys {
 
 impl ApiKeys {
     /// Keys of the store, and these.
-    pub(crate) fn new<'a>(
-        engine: Arc<dyn Engine>,
-        fixed: impl IntoIterator<Item = &'a Secret>,
-    ) -> Self {
-        Self {
-            engine,
-            fixed: fixed.into_iter().map(|key| hash(key.expose())).collect(),
-        }
+    pub(crate) fn new<'a>(engine: Arc<dyn Engine>, fixed: impl IntoIterator<Item = &'a Secret>) -> Self {
+        Self { engine, fixed: fixed.into_iter().map(|key| hash(key.expose())).collect() }
     }
 
     /// Whether a key is valid. Hashes are compared, so that the time it takes tells nothing about the key.
@@ -72,49 +66,26 @@ impl ApiKeys {
         if self.fixed.contains(&hash) {
             return Ok(true);
         }
-        Ok(self
-            .engine
-            .setting(format!("{PREFIX}{hash}"))
-            .await?
-            .is_some())
+        Ok(self.engine.setting(format!("{PREFIX}{hash}")).await?.is_some())
     }
 
     pub(crate) async fn list(&self) -> EngineResult<Vec<KeyInfo>> {
-        Ok(self
-            .stored()
-            .await?
-            .into_iter()
-            .map(|(_, info)| info)
-            .collect())
+        Ok(self.stored().await?.into_iter().map(|(_, info)| info).collect())
     }
 
     /// Makes a key. It is never shown again.
     pub(crate) async fn create(&self, name: &str, now: Timestamp) -> Result<Secret, ApiKeyError> {
-        let allowed =
-            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
         if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(allowed) {
             return Err(ApiKeyError::BadName);
         }
-        if self
-            .stored()
-            .await?
-            .iter()
-            .any(|(_, info)| info.name == name)
-        {
+        if self.stored().await?.iter().any(|(_, info)| info.name == name) {
             return Err(ApiKeyError::Exists(name.to_owned()));
         }
         let key = Secret::new(format!("ck_{}", random_secret().expose()));
-        let info = KeyInfo {
-            name: name.to_owned(),
-            created_at: now,
-        };
-        let value =
-            serde_json::to_vec(&info).map_err(|error| EngineError::Failed(error.to_string()))?;
-        self.put(
-            format!("{PREFIX}{}", hash(key.expose())),
-            Some(value.into()),
-        )
-        .await?;
+        let info = KeyInfo { name: name.to_owned(), created_at: now };
+        let value = serde_json::to_vec(&info).map_err(|error| EngineError::Failed(error.to_string()))?;
+        self.put(format!("{PREFIX}{}", hash(key.expose())), Some(value.into())).await?;
         Ok(key)
     }
 
@@ -126,17 +97,13 @@ impl ApiKeys {
     }
 
     async fn put(&self, name: String, value: Option<Bytes>) -> Result<(), ApiKeyError> {
-        self.engine
-            .commit(WriteSet::of([Write::PutSetting { name, value }]))
-            .await?;
+        self.engine.commit(WriteSet::of([Write::PutSetting { name, value }])).await?;
         Ok(())
     }
 
     async fn stored(&self) -> EngineResult<Vec<(String, KeyInfo)>> {
         let settings = self.engine.settings(PREFIX.to_owned()).await?;
-        let keys = settings
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, serde_json::from_slice(&value).ok()?)));
+        let keys = settings.into_iter().filter_map(|(name, value)| Some((name, serde_json::from_slice(&value).ok()?)));
         Ok(keys.collect())
     }
 }

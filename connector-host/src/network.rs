@@ -42,26 +42,16 @@ pub struct HttpClient {
 impl HttpClient {
     /// A client that reaches public addresses, and all others too if `allow_private` is set.
     pub fn new(allow_private: bool) -> Self {
-        Self::with_policy(if allow_private {
-            AddressPolicy::All
-        } else {
-            AddressPolicy::Public { except: Vec::new() }
-        })
+        Self::with_policy(if allow_private { AddressPolicy::All } else { AddressPolicy::Public { except: Vec::new() } })
     }
 
     /// A client that reaches public addresses, and of all others these alone.
     pub fn allowing(private: impl IntoIterator<Item = IpAddr>) -> Self {
-        Self::with_policy(AddressPolicy::Public {
-            except: private.into_iter().collect(),
-        })
+        Self::with_policy(AddressPolicy::Public { except: private.into_iter().collect() })
     }
 
     fn with_policy(addresses: AddressPolicy) -> Self {
-        Self {
-            addresses: Arc::new(addresses),
-            plain: OnceLock::new(),
-            secure: OnceLock::new(),
-        }
+        Self { addresses: Arc::new(addresses), plain: OnceLock::new(), secure: OnceLock::new() }
     }
 
     /// The client for this scheme. The one for https loads the system's certificates, so it is made
@@ -74,9 +64,7 @@ impl HttpClient {
         }
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // The error is that another thread was faster, which is as good.
-            rustls::crypto::ring::default_provider()
-                .install_default()
-                .ok();
+            rustls::crypto::ring::default_provider().install_default().ok();
         }
         let builder = Client::builder()
             .no_proxy()
@@ -86,54 +74,34 @@ impl HttpClient {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .dns_resolver(Resolver::new(Arc::clone(&self.addresses)));
-        let builder = if secure {
-            builder.https_only(true)
-        } else {
-            builder.tls_certs_only([])
-        };
-        let client = builder
-            .build()
-            .map_err(|error| TransportError::NoConnection {
-                url: host_and_path(url),
-                reason: format!("TLS cannot be set up: {}", reason(&error)),
-            })?;
+        let builder = if secure { builder.https_only(true) } else { builder.tls_certs_only([]) };
+        let client = builder.build().map_err(|error| TransportError::NoConnection {
+            url: host_and_path(url),
+            reason: format!("TLS cannot be set up: {}", reason(&error)),
+        })?;
         Ok(slot.get_or_init(|| client))
     }
 
-    async fn exchange(
-        &self,
-        mut request: Request,
-        rules: &UrlRules,
-    ) -> Result<Response, TransportError> {
+    async fn exchange(&self, mut request: Request, rules: &UrlRules) -> Result<Response, TransportError> {
         let first = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send_once(&request, rules).await?;
             match redirect::target(&response, &request.url) {
                 None => return read(response, &request).await,
                 Some(target) => {
-                    let target = target.map_err(|reason| TransportError::Connection {
-                        url: host_and_path(&request.url),
-                        reason,
-                    })?;
+                    let target = target
+                        .map_err(|reason| TransportError::Connection { url: host_and_path(&request.url), reason })?;
                     redirect::follow(&mut request, response.status(), target);
                 }
             }
         }
-        Err(TransportError::TooManyRedirects {
-            url: host_and_path(&first),
-        })
+        Err(TransportError::TooManyRedirects { url: host_and_path(&first) })
     }
 
-    async fn send_once(
-        &self,
-        request: &Request,
-        rules: &UrlRules,
-    ) -> Result<reqwest::Response, TransportError> {
+    async fn send_once(&self, request: &Request, rules: &UrlRules) -> Result<reqwest::Response, TransportError> {
         let url = &request.url;
         if !rules.allows(url) {
-            return Err(TransportError::NotDeclared {
-                url: host_and_path(url),
-            });
+            return Err(TransportError::NotDeclared { url: host_and_path(url) });
         }
         // An address in a URL is not looked up, so the resolver would not see it.
         let address = match url.host() {
@@ -142,10 +110,7 @@ impl HttpClient {
             Some(Host::Domain(_)) | None => None,
         };
         if let Some(address) = address.filter(|address| !self.addresses.allows(*address)) {
-            return Err(TransportError::PrivateAddress {
-                host: address.to_string(),
-                address: address.to_string(),
-            });
+            return Err(TransportError::PrivateAddress { host: address.to_string(), address: address.to_string() });
         }
         let mut outgoing = reqwest::Request::new(request.method.clone(), url.clone());
         *outgoing.headers_mut() = request.headers.clone();
@@ -153,31 +118,20 @@ impl HttpClient {
             *outgoing.body_mut() = Some(request.body.clone().into());
         } else if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
             // The client leaves it out, and some servers then refuse the request (RFC 9110 8.6).
-            outgoing
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+            outgoing.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        self.client(url)?
-            .execute(outgoing)
-            .await
-            .map_err(|error| transport_error(&error, url))
+        self.client(url)?.execute(outgoing).await.map_err(|error| transport_error(&error, url))
     }
 }
 
 impl std::fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpClient")
-            .field("addresses", &self.addresses)
-            .finish_non_exhaustive()
+        f.debug_struct("HttpClient").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
 impl NetworkPort for HttpClient {
-    fn send<'a>(
-        &'a self,
-        request: Request,
-        rules: &'a UrlRules,
-    ) -> BoxFuture<'a, Result<Response, TransportError>> {
+    fn send<'a>(&'a self, request: Request, rules: &'a UrlRules) -> BoxFuture<'a, Result<Response, TransportError>> {
         Box::pin(async move {
             let (limit, url) = (request.timeout, host_and_path(&request.url));
             let answer = tokio::time::timeout(limit, self.exchange(request, rules)).await;
@@ -187,44 +141,23 @@ impl NetworkPort for HttpClient {
 }
 
 /// Reads the body, and stops where it gets larger than the request's limit.
-async fn read(
-    mut response: reqwest::Response,
-    request: &Request,
-) -> Result<Response, TransportError> {
+async fn read(mut response: reqwest::Response, request: &Request) -> Result<Response, TransportError> {
     let (url, limit) = (&request.url, request.max_response);
-    let too_large = || TransportError::TooLarge {
-        url: host_and_path(url),
-        limit,
-    };
-    if response
-        .content_length()
-        .is_some_and(|length| length > limit as u64)
-    {
+    let too_large = || TransportError::TooLarge { url: host_and_path(url), limit };
+    if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    let expected = response
-        .content_length()
-        .and_then(|length| usize::try_from(length).ok())
-        .unwrap_or_default();
+    let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
     // Chunks are copied: a small one would keep the whole buffer that it was read into.
     let mut body = BytesMut::with_capacity(expected.min(LARGEST_RESERVATION));
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| transport_error(&error, url))?
-    {
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport_error(&error, url))? {
         if chunk.len() > limit - body.len() {
             return Err(too_large());
         }
         body.extend_from_slice(&chunk);
     }
     let headers = std::mem::take(response.headers_mut());
-    Ok(Response::new(
-        response.status(),
-        headers,
-        body.freeze(),
-        url.clone(),
-    ))
+    Ok(Response::new(response.status(), headers, body.freeze(), url.clone()))
 }
 
 /// What went wrong, from the error or one of its causes.
@@ -249,11 +182,7 @@ fn reason(error: &reqwest::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| (*error).source());
     let mut texts = causes.map(ToString::to_string).collect::<Vec<_>>();
     texts.dedup_by(|inner, outer| outer.contains(inner.as_str()));
-    if texts.is_empty() {
-        "the request could not be sent".to_owned()
-    } else {
-        texts.join(": ")
-    }
+    if texts.is_empty() { "the request could not be sent".to_owned() } else { texts.join(": ") }
 }
 
 /// A URL as it may stand in a log: without its query, which can hold a secret.

@@ -100,9 +100,7 @@ pub struct KeyVault {
 impl std::fmt::Debug for KeyVault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ids: Vec<_> = self.key_ids().collect();
-        f.debug_struct("KeyVault")
-            .field("keys", &ids)
-            .finish_non_exhaustive()
+        f.debug_struct("KeyVault").field("keys", &ids).finish_non_exhaustive()
     }
 }
 
@@ -112,50 +110,30 @@ impl KeyVault {
     pub fn from_text(text: &Secret, origin: impl Into<String>) -> Result<Self, KeyError> {
         let origin = origin.into();
         // What seals must be able to count on random bytes from here on.
-        getrandom::fill(&mut [0; NONCE_LENGTH])
-            .map_err(|error| KeyError::NoRandomness(error.to_string()))?;
-        let lines = text
-            .expose()
-            .lines()
-            .filter(|line| !line.trim_start().starts_with('#'));
+        getrandom::fill(&mut [0; NONCE_LENGTH]).map_err(|error| KeyError::NoRandomness(error.to_string()))?;
+        let lines = text.expose().lines().filter(|line| !line.trim_start().starts_with('#'));
         let mut keys = Vec::new();
-        for key in lines
-            .flat_map(|line| line.split([',', ' ', '\t']))
-            .filter(|key| !key.is_empty())
-        {
+        for key in lines.flat_map(|line| line.split([',', ' ', '\t'])).filter(|key| !key.is_empty()) {
             if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(KeyError::Garbled { origin });
             }
             if key.len() < SHORTEST_KEY {
-                return Err(KeyError::Short {
-                    origin,
-                    length: key.len(),
-                });
+                return Err(KeyError::Short { origin, length: key.len() });
             }
             keys.push(SealingKey::derive(key));
         }
         let mut keys = keys.into_iter();
         match keys.next() {
-            Some(first) => Ok(Self {
-                first,
-                others: keys.collect(),
-                origin,
-            }),
+            Some(first) => Ok(Self { first, others: keys.collect(), origin }),
             None => Err(KeyError::Missing { origin }),
         }
     }
 
     /// Reads the keys of a file.
     pub fn from_file(path: &Path) -> Result<Self, KeyError> {
-        let fail = |reason| KeyError::File {
-            path: path.to_owned(),
-            doing: "read",
-            reason,
-        };
+        let fail = |reason| KeyError::File { path: path.to_owned(), doing: "read", reason };
         let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes))
-            .map_err(fail)?;
+        File::open(path).and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes)).map_err(fail)?;
         let origin = format!("the key file {}", path.display());
         match String::from_utf8(bytes) {
             Ok(text) => Self::from_text(&Secret::new(text), origin),
@@ -171,19 +149,13 @@ impl KeyVault {
             "# Seals credentials. Keep a copy apart from the database: without it they cannot be read.\n{}\n",
             URL_SAFE_NO_PAD.encode(key)
         );
-        let fail = |reason| KeyError::File {
-            path: path.to_owned(),
-            doing: "made",
-            reason,
-        };
+        let fail = |reason| KeyError::File { path: path.to_owned(), doing: "made", reason };
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path).map_err(fail)?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(fail)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
         Self::from_file(path)
     }
 
@@ -218,11 +190,7 @@ impl SealingKey {
     /// A key from its text, however that is written.
     fn derive(text: &str) -> Self {
         let digest = |purpose: &[u8]| -> [u8; 32] {
-            Sha256::new()
-                .chain_update(purpose)
-                .chain_update(text.as_bytes())
-                .finalize()
-                .into()
+            Sha256::new().chain_update(purpose).chain_update(text.as_bytes()).finalize().into()
         };
         let mut id = [0; KEY_ID_LENGTH];
         for (to, from) in id.iter_mut().zip(digest(b"connectors key id\0")) {
@@ -247,16 +215,9 @@ fn random_bytes<const N: usize>() -> [u8; N] {
 impl Vault for KeyVault {
     fn seal(&self, purpose: &str, plain: &[u8]) -> String {
         let nonce: [u8; NONCE_LENGTH] = random_bytes();
-        let payload = Payload {
-            msg: plain,
-            aad: purpose.as_bytes(),
-        };
+        let payload = Payload { msg: plain, aad: purpose.as_bytes() };
         // Fails for more than 256 GiB alone; what comes of that does not open.
-        let sealed = self
-            .first
-            .cipher
-            .encrypt(&XNonce::from(nonce), payload)
-            .unwrap_or_default();
+        let sealed = self.first.cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
         let mut bytes = Vec::with_capacity(1 + KEY_ID_LENGTH + NONCE_LENGTH + sealed.len());
         bytes.push(VERSION);
         bytes.extend(self.first.id);
@@ -266,28 +227,17 @@ impl Vault for KeyVault {
     }
 
     fn open(&self, purpose: &str, sealed: &str) -> Result<Vec<u8>, VaultError> {
-        let bytes = URL_SAFE_NO_PAD
-            .decode(sealed)
-            .map_err(|_| VaultError::Forged)?;
+        let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| VaultError::Forged)?;
         let (version, rest) = bytes.split_first().ok_or(VaultError::Forged)?;
-        let (id, rest) = rest
-            .split_first_chunk::<KEY_ID_LENGTH>()
-            .ok_or(VaultError::Forged)?;
-        let (nonce, ciphertext) = rest
-            .split_first_chunk::<NONCE_LENGTH>()
-            .ok_or(VaultError::Forged)?;
+        let (id, rest) = rest.split_first_chunk::<KEY_ID_LENGTH>().ok_or(VaultError::Forged)?;
+        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(VaultError::Forged)?;
         if *version != VERSION {
             return Err(VaultError::Forged);
         }
         let key = self.keys().find(|key| key.id == *id);
         let key = key.ok_or_else(|| VaultError::UnknownKey(hex(id)))?;
-        let payload = Payload {
-            msg: ciphertext,
-            aad: purpose.as_bytes(),
-        };
-        key.cipher
-            .decrypt(&XNonce::from(*nonce), payload)
-            .map_err(|_| VaultError::Forged)
+        let payload = Payload { msg: ciphertext, aad: purpose.as_bytes() };
+        key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| VaultError::Forged)
     }
 
     fn random(&self) -> [u8; 16] {
@@ -298,13 +248,11 @@ impl Vault for KeyVault {
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            write!(text, "{byte:02x}").ok();
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    })
 }
 
 /// A secret that nobody can guess: 32 random bytes as text.
@@ -332,11 +280,7 @@ mod tests {
         assert!(!sealed.contains("secret"));
         assert_eq!(vault.open("credential", &sealed), Ok(b"secret".to_vec()));
         assert_eq!(vault.open("option", &sealed), Err(VaultError::Forged));
-        assert_ne!(
-            vault.seal("credential", b"secret"),
-            sealed,
-            "a nonce is used once"
-        );
+        assert_ne!(vault.seal("credential", b"secret"), sealed, "a nonce is used once");
     }
 
     /// Design 7
@@ -356,11 +300,7 @@ mod tests {
             assert!(opened.is_err(), "{length} bytes");
         }
         for text in ["", "=", "not base64!", "🔑"] {
-            assert_eq!(
-                vault.open("credential", text),
-                Err(VaultError::Forged),
-                "{text}"
-            );
+            assert_eq!(vault.open("credential", text), Err(VaultError::Forged), "{text}");
         }
     }
 
@@ -370,10 +310,7 @@ mod tests {
         let old = vault(&key("one"));
         let sealed = old.seal("credential", b"secret");
         let other = vault(&key("two"));
-        assert_eq!(
-            other.open("credential", &sealed),
-            Err(VaultError::UnknownKey(old.key_id()))
-        );
+        assert_eq!(other.open("credential", &sealed), Err(VaultError::UnknownKey(old.key_id())));
         assert!(other.require(&old.key_id()).is_err());
         let both = vault(&format!("{}\n{}\n", key("two"), key("one")));
         assert_eq!(both.open("credential", &sealed), Ok(b"secret".to_vec()));
@@ -390,11 +327,8 @@ mod tests {
     /// Design 7
     #[test]
     fn what_is_no_key_is_refused_with_what_to_do() {
-        let error = |text: &str| {
-            KeyVault::from_text(&Secret::new(text), "CONNECTORS_SECRET_KEY")
-                .expect_err(text)
-                .to_string()
-        };
+        let error =
+            |text: &str| KeyVault::from_text(&Secret::new(text), "CONNECTORS_SECRET_KEY").expect_err(text).to_string();
         for (text, expected) in [
             ("", "holds no key"),
             ("# only a comment\n", "holds no key"),
@@ -403,10 +337,7 @@ mod tests {
             ("key-that-is-long-enough-\u{0}-0123456789", "is damaged"),
         ] {
             let error = error(text);
-            assert!(
-                error.contains(expected) && error.contains("CONNECTORS_SECRET_KEY"),
-                "{error}"
-            );
+            assert!(error.contains(expected) && error.contains("CONNECTORS_SECRET_KEY"), "{error}");
             assert!(!error.contains("short:"), "no error shows a key: {error}");
         }
         let shown = format!("{:?}", vault(&key("one")));

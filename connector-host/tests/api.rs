@@ -1,11 +1,6 @@
 //! The HTTP API of a host on a real database, with a connector that needs no service.
 #![allow(missing_docs, reason = "tests")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::path::PathBuf;
 
@@ -71,18 +66,10 @@ impl Connector for Desk {
     }
 
     async fn get_channels(&self, _: &Context<Self>, _: &Account) -> Result<Vec<Channel>> {
-        Ok(vec![
-            Channel::new("a/b c", "Inbox"),
-            Channel::new("broken", "Broken"),
-        ])
+        Ok(vec![Channel::new("a/b c", "Inbox"), Channel::new("broken", "Broken")])
     }
 
-    async fn on_note_created(
-        &self,
-        _: &Context<Self>,
-        note: &Note,
-        _: &Thread,
-    ) -> Result<WriteBack> {
+    async fn on_note_created(&self, _: &Context<Self>, note: &Note, _: &Thread) -> Result<WriteBack> {
         match note.content.as_str() {
             "refuse me" => Err(Error::rejected("the ticket is locked")),
             _ => Ok(WriteBack::delivered(format!("reply-{}", note.id))),
@@ -95,33 +82,19 @@ impl Connector for Desk {
 
     async fn on_create_link(&self, _: &Context<Self>, draft: LinkDraft) -> Result<Option<NewLink>> {
         let channel = draft.channel.clone().unwrap_or_else(|| "a/b c".into());
-        let link = NewLink::new(
-            Ticket::Open,
-            Source::new("desk", ["new"]),
-            &channel,
-            Author::Owner,
-            second(50),
-        );
+        let link = NewLink::new(Ticket::Open, Source::new("desk", ["new"]), &channel, Author::Owner, second(50));
         Ok(Some(link.title(draft.title)))
     }
 
-    async fn download_attachment(
-        &self,
-        _: &Context<Self>,
-        attachment: &Attachment,
-        _: &Link,
-    ) -> Result<Download> {
+    async fn download_attachment(&self, _: &Context<Self>, attachment: &Attachment, _: &Link) -> Result<Download> {
         match &attachment.at {
-            AttachmentRef::Service(reference) if reference == "elsewhere" => Ok(
-                Download::Redirect("https://files.example.com/1?sig=2".to_owned()),
-            ),
+            AttachmentRef::Service(reference) if reference == "elsewhere" => {
+                Ok(Download::Redirect("https://files.example.com/1?sig=2".to_owned()))
+            }
             AttachmentRef::Service(reference) if reference == "here" => Ok(Download::Body {
                 name: attachment.name.clone(),
                 media_type: "text/html".to_owned(),
-                body: Box::pin(futures_util::stream::iter([
-                    Ok("<b>".into()),
-                    Ok("x".into()),
-                ])),
+                body: Box::pin(futures_util::stream::iter([Ok("<b>".into()), Ok("x".into())])),
             }),
             _ => Ok(Download::Gone),
         }
@@ -144,12 +117,7 @@ impl Connector for Desk {
 impl Desk {
     /// The tickets of a channel.
     #[sync(every = "1h")]
-    async fn tickets(
-        &self,
-        cx: &Context<Self>,
-        channel: ChannelId,
-        after: Option<u64>,
-    ) -> Result<Step<u64>> {
+    async fn tickets(&self, cx: &Context<Self>, channel: ChannelId, after: Option<u64>) -> Result<Step<u64>> {
         if channel.as_str() == "broken" {
             return Err(Error::scope_missing("tickets:read"));
         }
@@ -157,21 +125,11 @@ impl Desk {
             let at = second(i64::try_from(number).unwrap_or_default());
             let source = Source::new("desk", [number.to_string()]);
             let author = || Author::person(Actor::new("7").name("Grace"));
-            let status = if number == 2 {
-                Ticket::Closed
-            } else {
-                Ticket::Open
-            };
+            let status = if number == 2 { Ticket::Closed } else { Ticket::Open };
             let link = NewLink::new(status, source.clone(), &channel, author(), at)
                 .title(format!("Ticket {number}"))
                 .updated_at(at);
-            let note = NewNote::new(
-                source,
-                "body",
-                author(),
-                at,
-                Content::markdown(format!("Text {number}")),
-            );
+            let note = NewNote::new(source, "body", author(), at, Content::markdown(format!("Text {number}")));
             let note = note.attachments([
                 Attachment::new("a", "elsewhere"),
                 Attachment::new("räport \".html", "here"),
@@ -191,8 +149,7 @@ struct Bench {
 }
 
 fn directory(name: &str) -> PathBuf {
-    let directory =
-        std::env::temp_dir().join(format!("connectors-api-{}-{name}", std::process::id()));
+    let directory = std::env::temp_dir().join(format!("connectors-api-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     directory
 }
@@ -208,16 +165,10 @@ impl Bench {
     async fn new(name: &str) -> Self {
         let directory = directory(name);
         let registry = Registry::of::<Desk>().expect("a registry");
-        let host = Host::open(config(&directory), registry)
-            .await
-            .expect("a host");
+        let host = Host::open(config(&directory), registry).await.expect("a host");
         host.start().await.expect("workers");
         let router = host.router();
-        Self {
-            directory,
-            host,
-            router,
-        }
+        Self { directory, host, router }
     }
 
     async fn end(self) {
@@ -226,31 +177,17 @@ impl Bench {
     }
 
     async fn raw(&self, request: Request<Body>) -> (StatusCode, Value) {
-        let response = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("an answer");
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
-            assert_eq!(
-                response.headers()["content-type"],
-                "application/problem+json"
-            );
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
         }
-        let body = axum::body::to_bytes(response.into_body(), usize::MAX)
-            .await
-            .expect("a body");
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
-        let body = if body.is_null() {
-            Body::empty()
-        } else {
-            Body::from(body.to_string())
-        };
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         let request = Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
@@ -273,12 +210,7 @@ impl Bench {
         let (found, answer) = self.ask(method, path, body).await;
         assert_eq!(found.as_u16(), status, "{method} {path}: {answer}");
         assert_eq!(answer["status"], json!(status));
-        assert!(
-            answer["type"].is_string()
-                && answer["title"].is_string()
-                && answer["detail"].is_string(),
-            "{answer}"
-        );
+        assert!(answer["type"].is_string() && answer["title"].is_string() && answer["detail"].is_string(), "{answer}");
         answer
     }
 
@@ -290,9 +222,7 @@ impl Bench {
             if holds(&now) {
                 return now;
             }
-            let changes = self
-                .get(&format!("/changes?after={after}&limit=1000&wait=10"))
-                .await;
+            let changes = self.get(&format!("/changes?after={after}&limit=1000&wait=10")).await;
             after = changes["next"].as_u64().expect("a position");
         }
         panic!("{path} does not come to it: {}", self.get(path).await);
@@ -311,37 +241,21 @@ impl Bench {
     }
 
     async fn connect(&self, user: &str) -> String {
-        let body =
-            json!({"connector": "desk", "user": user, "options": {"api_key": "open sesame"}});
-        self.ok("POST", "/connections", body).await["id"]
-            .as_str()
-            .expect("an id")
-            .to_owned()
+        let body = json!({"connector": "desk", "user": user, "options": {"api_key": "open sesame"}});
+        self.ok("POST", "/connections", body).await["id"].as_str().expect("an id").to_owned()
     }
 
     async fn synced(&self, user: &str) -> String {
         let id = self.connect(user).await;
-        self.ok(
-            "PUT",
-            &format!("/connections/{id}/channels/a%2Fb%20c"),
-            Value::Null,
-        )
-        .await;
-        self.until(&format!("/connections/{id}"), |connection| {
-            connection["channels"][0]["sync"]["state"] == "synced"
-        })
-        .await;
+        self.ok("PUT", &format!("/connections/{id}/channels/a%2Fb%20c"), Value::Null).await;
+        self.until(&format!("/connections/{id}"), |connection| connection["channels"][0]["sync"]["state"] == "synced")
+            .await;
         id
     }
 }
 
 fn ids(list: &Value) -> Vec<&str> {
-    list["items"]
-        .as_array()
-        .expect("items")
-        .iter()
-        .filter_map(|item| item["id"].as_str())
-        .collect()
+    list["items"].as_array().expect("items").iter().filter_map(|item| item["id"].as_str()).collect()
 }
 
 /// Design 6.2: no key, no answer; keys are made, used and revoked.
@@ -356,13 +270,7 @@ async fn only_a_valid_key_opens_the_api() {
         };
         request.body(Body::empty()).expect("a request")
     };
-    for wrong in [
-        None,
-        Some("Bearer wrong"),
-        Some("Bearer "),
-        Some("Basic YTpi"),
-        Some(KEY),
-    ] {
+    for wrong in [None, Some("Bearer wrong"), Some("Bearer "), Some("Basic YTpi"), Some(KEY)] {
         let (status, problem) = bench.raw(with(wrong)).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{wrong:?}");
         assert_eq!(problem["type"], "urn:connectors:problem:unauthorized");
@@ -370,24 +278,13 @@ async fn only_a_valid_key_opens_the_api() {
     let made = bench.ok("POST", "/keys", json!({"name": "ci"})).await;
     let key = format!("Bearer {}", made["key"].as_str().expect("a key"));
     assert_eq!(bench.raw(with(Some(&key))).await.0, StatusCode::OK);
-    bench
-        .refused("POST", "/keys", json!({"name": "ci"}), 409)
-        .await;
-    bench
-        .refused("POST", "/keys", json!({"name": "two words"}), 422)
-        .await;
+    bench.refused("POST", "/keys", json!({"name": "ci"}), 409).await;
+    bench.refused("POST", "/keys", json!({"name": "two words"}), 422).await;
     let listed = bench.get("/keys").await;
     assert_eq!(listed["items"][0]["name"], "ci");
-    assert!(
-        !listed
-            .to_string()
-            .contains(made["key"].as_str().expect("a key"))
-    );
+    assert!(!listed.to_string().contains(made["key"].as_str().expect("a key")));
     bench.ok("DELETE", "/keys/ci", Value::Null).await;
-    assert_eq!(
-        bench.raw(with(Some(&key))).await.0,
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!(bench.raw(with(Some(&key))).await.0, StatusCode::UNAUTHORIZED);
     bench.refused("DELETE", "/keys/ci", Value::Null, 404).await;
     for open in ["/healthz", "/readyz"] {
         let request = Request::get(open).body(Body::empty()).expect("a request");
@@ -400,93 +297,33 @@ async fn only_a_valid_key_opens_the_api() {
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_told_by_field() {
     let bench = Bench::new("problems").await;
-    let problem = bench
-        .refused(
-            "POST",
-            "/connections",
-            json!({"connector": "desk", "user": 7}),
-            422,
-        )
-        .await;
+    let problem = bench.refused("POST", "/connections", json!({"connector": "desk", "user": 7}), 422).await;
     assert!(problem["errors"]["user"].is_string(), "{problem}");
-    let problem = bench
-        .refused("POST", "/connections", json!({"conector": "desk"}), 422)
-        .await;
-    assert!(
-        problem["detail"]
-            .as_str()
-            .expect("a text")
-            .contains("`connector`"),
-        "{problem}"
-    );
+    let problem = bench.refused("POST", "/connections", json!({"conector": "desk"}), 422).await;
+    assert!(problem["detail"].as_str().expect("a text").contains("`connector`"), "{problem}");
     let body = json!({"connector": "desk", "user": "ada", "options": {"tickets": 0, "what": 1}});
     let problem = bench.refused("POST", "/connections", body, 422).await;
     for field in ["options.api_key", "options.tickets", "options.what"] {
         assert!(problem["errors"][field].is_string(), "{field}: {problem}");
     }
-    let problem = bench
-        .refused(
-            "POST",
-            "/connections",
-            json!({"connector": "dusk", "user": "ada"}),
-            404,
-        )
-        .await;
-    assert!(
-        problem["detail"]
-            .as_str()
-            .expect("a text")
-            .contains("there are desk"),
-        "{problem}"
-    );
+    let problem = bench.refused("POST", "/connections", json!({"connector": "dusk", "user": "ada"}), 404).await;
+    assert!(problem["detail"].as_str().expect("a text").contains("there are desk"), "{problem}");
     let body = json!({"connector": "desk", "user": "ada", "options": {"api_key": "wrong"}});
     let problem = bench.refused("POST", "/connections", body, 422).await;
-    assert!(
-        problem["detail"]
-            .as_str()
-            .expect("a text")
-            .contains("the desk does not know this key"),
-        "{problem}"
-    );
-    assert_eq!(
-        ids(&bench.get("/connections").await),
-        [""; 0],
-        "nothing is stored"
-    );
+    assert!(problem["detail"].as_str().expect("a text").contains("the desk does not know this key"), "{problem}");
+    assert_eq!(ids(&bench.get("/connections").await), [""; 0], "nothing is stored");
     let problem = bench.refused("GET", "/nothing", Value::Null, 404).await;
-    assert!(
-        problem["detail"]
-            .as_str()
-            .expect("a text")
-            .contains("/api/v1/nothing"),
-        "{problem}"
-    );
-    bench
-        .refused("GET", "/connections/12", Value::Null, 404)
-        .await;
-    bench
-        .refused("GET", "/connections/con_99", Value::Null, 404)
-        .await;
-    bench
-        .refused("GET", "/threads?limt=3", Value::Null, 400)
-        .await;
-    bench
-        .refused("GET", "/threads?limit=0", Value::Null, 422)
-        .await;
-    bench
-        .refused("GET", "/threads?after=x", Value::Null, 422)
-        .await;
+    assert!(problem["detail"].as_str().expect("a text").contains("/api/v1/nothing"), "{problem}");
+    bench.refused("GET", "/connections/12", Value::Null, 404).await;
+    bench.refused("GET", "/connections/con_99", Value::Null, 404).await;
+    bench.refused("GET", "/threads?limt=3", Value::Null, 400).await;
+    bench.refused("GET", "/threads?limit=0", Value::Null, 422).await;
+    bench.refused("GET", "/threads?after=x", Value::Null, 422).await;
     bench.refused("DELETE", "/threads", Value::Null, 405).await;
     let long = json!({"name": "x".repeat(1024 * 1024)});
     bench.refused("POST", "/keys", long, 413).await;
     let request = Request::post("/api/v1/keys").header("authorization", format!("Bearer {KEY}"));
-    assert_eq!(
-        bench
-            .raw(request.body(Body::from("{{")).expect("a request"))
-            .await
-            .0,
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(bench.raw(request.body(Body::from("{{")).expect("a request")).await.0, StatusCode::BAD_REQUEST);
     bench.end().await;
 }
 
@@ -502,103 +339,42 @@ async fn a_connection_is_made_synced_changed_and_ended() {
     assert_eq!(connection["status"], "active");
     assert_eq!(connection["options"], json!({"tickets": 3}));
     assert_eq!(connection["secure_options"], json!(["api_key"]));
-    assert!(
-        !connection.to_string().contains("sesame"),
-        "L29: {connection}"
-    );
+    assert!(!connection.to_string().contains("sesame"), "L29: {connection}");
     assert_eq!(connection["last_sync"]["outcome"], "succeeded");
     assert_eq!(connection["channels"][0]["sync"]["saved"], 6);
     assert_eq!(connection["syncing"], false);
     // Sync again.
     let first = connection["last_sync"]["at"].clone();
-    let (status, _) = bench
-        .ask("POST", &format!("/connections/{id}/sync"), Value::Null)
-        .await;
+    let (status, _) = bench.ask("POST", &format!("/connections/{id}/sync"), Value::Null).await;
     assert_eq!(status, StatusCode::ACCEPTED);
     let tasks = bench.get(&format!("/tasks?connection={id}")).await;
     assert!(!tasks["items"].as_array().expect("items").is_empty());
     assert_ne!(bench.settled(&id).await["last_sync"]["at"], first);
-    assert_eq!(
-        ids(&bench.get("/threads").await).len(),
-        3,
-        "and changes nothing"
-    );
+    assert_eq!(ids(&bench.get("/threads").await).len(), 3, "and changes nothing");
     // A channel that fails says why, in dead letters too.
-    bench
-        .ok(
-            "PUT",
-            &format!("/connections/{id}/channels/broken"),
-            Value::Null,
-        )
-        .await;
+    bench.ok("PUT", &format!("/connections/{id}/channels/broken"), Value::Null).await;
     let failed = bench.settled(&id).await;
     assert_eq!(failed["channels"][1]["sync"]["state"], "failed");
-    assert!(
-        failed["channels"][1]["sync"]["error"]
-            .as_str()
-            .expect("a reason")
-            .contains("tickets:read")
-    );
+    assert!(failed["channels"][1]["sync"]["error"].as_str().expect("a reason").contains("tickets:read"));
     let dead = bench.get("/tasks?state=dead").await;
     assert_eq!(dead["items"][0]["errors"][0]["kind"], "scope_missing");
-    bench
-        .ok("DELETE", &format!("/tasks/{}", ids(&dead)[0]), Value::Null)
-        .await;
+    bench.ok("DELETE", &format!("/tasks/{}", ids(&dead)[0]), Value::Null).await;
     assert_eq!(ids(&bench.get("/tasks?state=dead").await).len(), 0);
-    let disabled = bench
-        .ok(
-            "DELETE",
-            &format!("/connections/{id}/channels/broken"),
-            Value::Null,
-        )
-        .await;
+    let disabled = bench.ok("DELETE", &format!("/connections/{id}/channels/broken"), Value::Null).await;
     assert_eq!(disabled["enabled"], false);
-    bench
-        .refused(
-            "PUT",
-            &format!("/connections/{id}/channels/none"),
-            Value::Null,
-            404,
-        )
-        .await;
-    let stored = bench
-        .get(&format!("/connections/{id}/channels?stored=true"))
-        .await;
+    bench.refused("PUT", &format!("/connections/{id}/channels/none"), Value::Null, 404).await;
+    let stored = bench.get(&format!("/connections/{id}/channels?stored=true")).await;
     assert_eq!(ids(&stored), ["a/b c", "broken"]);
     let live = bench.get(&format!("/connections/{id}/channels")).await;
     assert_eq!(live, stored);
     // Change it.
-    let changed = bench
-        .ok(
-            "PATCH",
-            &format!("/connections/{id}"),
-            json!({"name": "Mine", "options": {"tickets": 4}}),
-        )
-        .await;
-    assert_eq!(
-        (&changed["name"], &changed["options"]["tickets"]),
-        (&json!("Mine"), &json!(4))
-    );
-    bench
-        .refused(
-            "PATCH",
-            &format!("/connections/{id}"),
-            json!({"options": {"tickets": 1000}}),
-            422,
-        )
-        .await;
-    assert!(
-        bench
-            .get(&format!("/connections/{id}/state"))
-            .await
-            .is_object()
-    );
-    bench
-        .ok("DELETE", &format!("/connections/{id}"), Value::Null)
-        .await;
-    bench
-        .refused("GET", &format!("/connections/{id}"), Value::Null, 404)
-        .await;
+    let changed =
+        bench.ok("PATCH", &format!("/connections/{id}"), json!({"name": "Mine", "options": {"tickets": 4}})).await;
+    assert_eq!((&changed["name"], &changed["options"]["tickets"]), (&json!("Mine"), &json!(4)));
+    bench.refused("PATCH", &format!("/connections/{id}"), json!({"options": {"tickets": 1000}}), 422).await;
+    assert!(bench.get(&format!("/connections/{id}/state")).await.is_object());
+    bench.ok("DELETE", &format!("/connections/{id}"), Value::Null).await;
+    bench.refused("GET", &format!("/connections/{id}"), Value::Null, 404).await;
     assert_eq!(ids(&bench.get("/threads").await).len(), 0);
     bench.end().await;
 }
@@ -610,26 +386,12 @@ async fn threads_are_listed_by_page_filter_and_user() {
     let ada = bench.synced("ada").await;
     bench.synced("bob").await;
     let all = bench.get("/threads").await;
-    let titles: Vec<_> = all["items"]
-        .as_array()
-        .expect("items")
-        .iter()
-        .map(|thread| thread["title"].as_str())
-        .collect();
-    assert_eq!(
-        titles,
-        [Some("Ticket 3"), Some("Ticket 2"), Some("Ticket 1")],
-        "newest first"
-    );
+    let titles: Vec<_> =
+        all["items"].as_array().expect("items").iter().map(|thread| thread["title"].as_str()).collect();
+    assert_eq!(titles, [Some("Ticket 3"), Some("Ticket 2"), Some("Ticket 1")], "newest first");
     for thread in all["items"].as_array().expect("items") {
         assert_eq!(thread["links"].as_array().expect("links").len(), 1);
-        assert_eq!(
-            thread["links"][0]["seen_by"]
-                .as_array()
-                .expect("both")
-                .len(),
-            2
-        );
+        assert_eq!(thread["links"][0]["seen_by"].as_array().expect("both").len(), 2);
     }
     // Pages of one have the same threads, each once.
     let (mut paged, mut next) = (Vec::new(), String::new());
@@ -649,35 +411,14 @@ async fn threads_are_listed_by_page_filter_and_user() {
     assert_eq!(ids(&bench.get("/threads?channel=a/b%20c").await).len(), 3);
     let mine = bench.get("/threads?user=ada").await;
     assert_eq!(mine["items"][0]["links"][0]["connection"], json!(ada));
-    assert_eq!(
-        mine["items"][0]["marks"]["unread"], false,
-        "R8.5: a backfill marks nothing unread"
-    );
+    assert_eq!(mine["items"][0]["marks"]["unread"], false, "R8.5: a backfill marks nothing unread");
     assert_eq!(ids(&bench.get("/threads?user=eve").await).len(), 0);
     let thread = ids(&all)[0];
     let shown = bench.get(&format!("/threads/{thread}")).await;
-    assert_eq!(
-        shown["notes"].as_array().expect("notes").len(),
-        1,
-        "{shown}"
-    );
+    assert_eq!(shown["notes"].as_array().expect("notes").len(), 1, "{shown}");
     assert_eq!(shown["notes"][0]["content"], "Text 3");
-    bench
-        .refused(
-            "GET",
-            &format!("/threads/{thread}?user=eve"),
-            Value::Null,
-            404,
-        )
-        .await;
-    bench
-        .refused(
-            "GET",
-            &format!("/threads?user=bob&connection={ada}"),
-            Value::Null,
-            404,
-        )
-        .await;
+    bench.refused("GET", &format!("/threads/{thread}?user=eve"), Value::Null, 404).await;
+    bench.refused("GET", &format!("/threads?user=bob&connection={ada}"), Value::Null, 404).await;
     bench.end().await;
 }
 
@@ -688,144 +429,53 @@ async fn what_users_do_reaches_the_service() {
     let connection = bench.synced("ada").await;
     let threads = bench.get("/threads").await;
     let thread = ids(&threads)[0].to_owned();
-    let link = threads["items"][0]["links"][0]["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
+    let link = threads["items"][0]["links"][0]["id"].as_str().expect("an id").to_owned();
     // Reply.
-    let note = bench
-        .ok(
-            "POST",
-            &format!("/threads/{thread}/notes"),
-            json!({"user": "ada", "content": "On it."}),
-        )
-        .await;
+    let note = bench.ok("POST", &format!("/threads/{thread}/notes"), json!({"user": "ada", "content": "On it."})).await;
     let path = format!("/notes/{}", note["id"].as_str().expect("an id"));
-    let note = bench
-        .until(&path, |note| note["delivery"]["state"] == "delivered")
-        .await;
+    let note = bench.until(&path, |note| note["delivery"]["state"] == "delivered").await;
     assert!(note["key"].as_str().expect("a key").starts_with("reply-"));
     // One that is refused says why, and can be changed and sent again, or discarded.
-    let note = bench
-        .ok(
-            "POST",
-            &format!("/threads/{thread}/notes"),
-            json!({"user": "ada", "content": "refuse me"}),
-        )
-        .await;
+    let note =
+        bench.ok("POST", &format!("/threads/{thread}/notes"), json!({"user": "ada", "content": "refuse me"})).await;
     let path = format!("/notes/{}", note["id"].as_str().expect("an id"));
-    let note = bench
-        .until(&path, |note| note["delivery"]["state"] == "failed")
-        .await;
-    assert!(
-        note["delivery"]["reason"]
-            .as_str()
-            .expect("a reason")
-            .contains("locked")
-    );
-    bench
-        .ok("POST", &format!("{path}/retry"), json!({"user": "ada"}))
-        .await;
-    bench
-        .until(&path, |note| note["delivery"]["state"] == "failed")
-        .await;
-    bench
-        .ok("DELETE", &format!("{path}?user=ada"), Value::Null)
-        .await;
+    let note = bench.until(&path, |note| note["delivery"]["state"] == "failed").await;
+    assert!(note["delivery"]["reason"].as_str().expect("a reason").contains("locked"));
+    bench.ok("POST", &format!("{path}/retry"), json!({"user": "ada"})).await;
+    bench.until(&path, |note| note["delivery"]["state"] == "failed").await;
+    bench.ok("DELETE", &format!("{path}?user=ada"), Value::Null).await;
     bench.refused("GET", &path, Value::Null, 404).await;
-    bench
-        .refused(
-            "POST",
-            &format!("/threads/{thread}/notes"),
-            json!({"user": "ada", "content": " "}),
-            422,
-        )
-        .await;
+    bench.refused("POST", &format!("/threads/{thread}/notes"), json!({"user": "ada", "content": " "}), 422).await;
     // Status.
     let path = format!("/links/{link}");
-    let problem = bench
-        .refused(
-            "PATCH",
-            &path,
-            json!({"user": "ada", "status": "done"}),
-            422,
-        )
-        .await;
-    assert!(
-        problem["detail"]
-            .as_str()
-            .expect("a text")
-            .contains("open, closed"),
-        "{problem}"
-    );
-    let changed = bench
-        .ok("PATCH", &path, json!({"user": "ada", "status": "closed"}))
-        .await;
+    let problem = bench.refused("PATCH", &path, json!({"user": "ada", "status": "done"}), 422).await;
+    assert!(problem["detail"].as_str().expect("a text").contains("open, closed"), "{problem}");
+    let changed = bench.ok("PATCH", &path, json!({"user": "ada", "status": "closed"})).await;
     assert_eq!(changed["status"], "closed");
-    bench
-        .until(&path, |link| link["delivery"]["state"] == "delivered")
-        .await;
-    let other = bench
-        .ok("PATCH", &path, json!({"user": "eve", "status": "open"}))
-        .await;
+    bench.until(&path, |link| link["delivery"]["state"] == "delivered").await;
+    let other = bench.ok("PATCH", &path, json!({"user": "eve", "status": "open"})).await;
     assert_eq!(other["delivery"], Value::Null, "nobody carries it for her");
-    bench
-        .refused(
-            "PATCH",
-            &path,
-            json!({"user": "ada", "assignee": null, "statu": 1}),
-            422,
-        )
-        .await;
+    bench.refused("PATCH", &path, json!({"user": "ada", "assignee": null, "statu": 1}), 422).await;
     // Marks, reactions.
     let marks = bench
-        .ok(
-            "PUT",
-            &format!("/threads/{thread}/todo"),
-            json!({"user": "ada", "todo": true, "date": "2026-12-01"}),
-        )
+        .ok("PUT", &format!("/threads/{thread}/todo"), json!({"user": "ada", "todo": true, "date": "2026-12-01"}))
         .await;
-    assert_eq!(
-        (&marks["todo"], &marks["todo_date"]),
-        (&json!(true), &json!("2026-12-01"))
-    );
-    let marks = bench
-        .ok(
-            "PUT",
-            &format!("/threads/{thread}/read"),
-            json!({"user": "ada", "unread": true}),
-        )
-        .await;
+    assert_eq!((&marks["todo"], &marks["todo_date"]), (&json!(true), &json!("2026-12-01")));
+    let marks = bench.ok("PUT", &format!("/threads/{thread}/read"), json!({"user": "ada", "unread": true})).await;
     assert_eq!(marks["unread"], true);
     let shown = bench.get(&format!("/threads/{thread}?user=ada")).await;
     assert_eq!(shown["marks"]["todo"], true);
     let body = shown["notes"][0]["id"].as_str().expect("an id");
-    let reacted = bench
-        .ok(
-            "PUT",
-            &format!("/notes/{body}/reactions/%F0%9F%91%8D?user=ada"),
-            Value::Null,
-        )
-        .await;
+    let reacted = bench.ok("PUT", &format!("/notes/{body}/reactions/%F0%9F%91%8D?user=ada"), Value::Null).await;
     assert_eq!(reacted["reactions"][0]["emoji"], "👍");
-    let reacted = bench
-        .ok(
-            "DELETE",
-            &format!("/notes/{body}/reactions/%F0%9F%91%8D?user=ada"),
-            Value::Null,
-        )
-        .await;
+    let reacted = bench.ok("DELETE", &format!("/notes/{body}/reactions/%F0%9F%91%8D?user=ada"), Value::Null).await;
     assert_eq!(reacted["reactions"], Value::Null);
     // Compose.
     let new = json!({"user": "ada", "connection": connection, "channel": "a/b c", "type": "ticket", "title": "New", "content": "Body"});
     let composed = bench.ok("POST", "/threads", new.clone()).await;
     assert_eq!(composed["notes"][0]["content"], "Body");
     let path = format!("/threads/{}", composed["id"].as_str().expect("an id"));
-    let composed = bench
-        .until(&path, |thread| {
-            thread["links"][0]["delivery"]["state"] == "delivered"
-        })
-        .await;
+    let composed = bench.until(&path, |thread| thread["links"][0]["delivery"]["state"] == "delivered").await;
     assert_eq!(composed["links"][0]["source"], "desk:new");
     let mut wrong = new;
     wrong["type"] = json!("tocket");
@@ -845,53 +495,19 @@ async fn attachments_are_fetched_for_a_user() {
         let request = Request::get(format!("/api/v1/attachments/{note}/{index}?user=ada"));
         let request = request.header("authorization", format!("Bearer {KEY}"));
         let request = request.body(Body::empty()).expect("a request");
-        bench
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("an answer")
+        bench.router.clone().oneshot(request).await.expect("an answer")
     };
     let elsewhere = fetch(0).await;
     assert_eq!(elsewhere.status(), StatusCode::FOUND);
-    assert_eq!(
-        elsewhere.headers()["location"],
-        "https://files.example.com/1?sig=2"
-    );
+    assert_eq!(elsewhere.headers()["location"], "https://files.example.com/1?sig=2");
     let here = fetch(1).await;
-    assert_eq!(
-        here.headers()["content-disposition"],
-        "attachment; filename*=UTF-8''r%C3%A4port%20%22.html"
-    );
+    assert_eq!(here.headers()["content-disposition"], "attachment; filename*=UTF-8''r%C3%A4port%20%22.html");
     assert_eq!(here.headers()["x-content-type-options"], "nosniff");
-    let body = axum::body::to_bytes(here.into_body(), usize::MAX)
-        .await
-        .expect("a body");
+    let body = axum::body::to_bytes(here.into_body(), usize::MAX).await.expect("a body");
     assert_eq!(&body[..], b"<b>x");
-    bench
-        .refused(
-            "GET",
-            &format!("/attachments/{note}/2?user=ada"),
-            Value::Null,
-            410,
-        )
-        .await;
-    bench
-        .refused(
-            "GET",
-            &format!("/attachments/{note}/3?user=ada"),
-            Value::Null,
-            404,
-        )
-        .await;
-    bench
-        .refused(
-            "GET",
-            &format!("/attachments/{note}/x?user=ada"),
-            Value::Null,
-            404,
-        )
-        .await;
+    bench.refused("GET", &format!("/attachments/{note}/2?user=ada"), Value::Null, 410).await;
+    bench.refused("GET", &format!("/attachments/{note}/3?user=ada"), Value::Null, 404).await;
+    bench.refused("GET", &format!("/attachments/{note}/x?user=ada"), Value::Null, 404).await;
     bench.end().await;
 }
 
@@ -902,54 +518,27 @@ async fn the_feed_tells_of_changes_in_order() {
     let id = bench.synced("ada").await;
     let all = bench.get("/changes?limit=1000").await;
     let items = all["items"].as_array().expect("items");
-    let positions: Vec<_> = items
-        .iter()
-        .filter_map(|item| item["position"].as_u64())
-        .collect();
-    assert!(
-        positions.is_sorted_by(|one, two| one < two),
-        "{positions:?}"
-    );
+    let positions: Vec<_> = items.iter().filter_map(|item| item["position"].as_u64()).collect();
+    assert!(positions.is_sorted_by(|one, two| one < two), "{positions:?}");
     assert_eq!(all["next"], json!(positions.last()));
     for kind in ["connection", "channel", "link", "note"] {
         assert!(items.iter().any(|item| item["kind"] == kind), "{kind}");
     }
-    let link = items
-        .iter()
-        .find(|item| item["kind"] == "link")
-        .expect("a link");
+    let link = items.iter().find(|item| item["kind"] == "link").expect("a link");
     assert_eq!(link["data"]["type"], "ticket");
-    assert!(
-        !all.to_string().contains("sesame"),
-        "design 7: nothing secret is in the feed"
-    );
+    assert!(!all.to_string().contains("sesame"), "design 7: nothing secret is in the feed");
     let end = all["next"].as_u64().expect("a position");
     let path = format!("/changes?after={end}&wait=60");
     let waiting = bench.get(&path);
-    let renamed = async {
-        bench
-            .ok(
-                "PATCH",
-                &format!("/connections/{id}"),
-                json!({"name": "Other"}),
-            )
-            .await
-    };
+    let renamed = async { bench.ok("PATCH", &format!("/connections/{id}"), json!({"name": "Other"})).await };
     let (change, _) = tokio::join!(waiting, renamed);
     assert_eq!(change["items"][0]["data"]["name"], "Other");
-    bench
-        .refused("GET", "/changes?wait=3600", Value::Null, 422)
-        .await;
+    bench.refused("GET", "/changes?wait=3600", Value::Null, 422).await;
     let end = change["next"].as_u64().expect("a position");
     let request = Request::get(format!("/api/v1/changes?after={}", end - 1))
         .header("authorization", format!("Bearer {KEY}"))
         .header("accept", "text/event-stream");
-    let stream = bench
-        .router
-        .clone()
-        .oneshot(request.body(Body::empty()).expect("a request"))
-        .await
-        .expect("a stream");
+    let stream = bench.router.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("a stream");
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     let mut events = stream.into_body().into_data_stream();
     let first = events.next().await.expect("an event").expect("no error");
@@ -967,27 +556,15 @@ async fn the_feed_tells_of_changes_in_order() {
 async fn a_database_needs_the_key_that_it_was_sealed_under() {
     let directory = directory("vault");
     let registry = || Registry::of::<Desk>().expect("a registry");
-    let host = Host::open(config(&directory), registry())
-        .await
-        .expect("a host");
-    let held = Host::open(config(&directory), registry())
-        .await
-        .err()
-        .expect("one host for each database");
-    assert!(
-        held.to_string()
-            .contains(&format!("pid {}", std::process::id())),
-        "{held}"
-    );
+    let host = Host::open(config(&directory), registry()).await.expect("a host");
+    let held = Host::open(config(&directory), registry()).await.err().expect("one host for each database");
+    assert!(held.to_string().contains(&format!("pid {}", std::process::id())), "{held}");
     host.shutdown().await.expect("an end in order");
     let file = directory.join("test.db.key");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(&file)
-            .expect("a key file")
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(&file).expect("a key file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
     let key = std::fs::read_to_string(&file).expect("a key file");
@@ -1000,47 +577,24 @@ async fn a_database_needs_the_key_that_it_was_sealed_under() {
     };
     std::fs::remove_file(&file).expect("the key goes");
     let error = refused(config(&directory)).await;
-    assert!(
-        error.contains("test.db.key")
-            && error.contains("it is not there")
-            && error.contains("restore"),
-        "{error}"
-    );
-    assert!(
-        !file.exists(),
-        "no new key is made for a database that has one"
-    );
+    assert!(error.contains("test.db.key") && error.contains("it is not there") && error.contains("restore"), "{error}");
+    assert!(!file.exists(), "no new key is made for a database that has one");
     std::fs::write(&file, "short").expect("a file");
     assert!(refused(config(&directory)).await.contains("5 characters"));
     std::fs::write(&file, [0xff, 0xfe, 0]).expect("a file");
     assert!(refused(config(&directory)).await.contains("is damaged"));
     let mut other = config(&directory);
     other.secret_key = Some(Secret::new("another-key-that-is-long-enough-0123"));
-    assert!(
-        refused(other.clone())
-            .await
-            .contains("sealed under the key")
-    );
+    assert!(refused(other.clone()).await.contains("sealed under the key"));
     other.secret_key = None;
     other.secret_key_file = Some(directory.join("nothing"));
     assert!(refused(other).await.contains("cannot be read"));
     std::fs::write(&file, key).expect("a file");
-    let host = Host::open(config(&directory), registry())
-        .await
-        .expect("the key is back");
+    let host = Host::open(config(&directory), registry()).await.expect("the key is back");
     host.shutdown().await.expect("an end in order");
     let mut typing_error = config(&directory);
-    typing_error
-        .providers
-        .insert("githab".to_owned(), Default::default());
-    let error = Host::open(typing_error, registry())
-        .await
-        .err()
-        .expect("no such provider")
-        .to_string();
-    assert!(
-        error.contains("`githab`") && error.contains("github"),
-        "{error}"
-    );
+    typing_error.providers.insert("githab".to_owned(), Default::default());
+    let error = Host::open(typing_error, registry()).await.err().expect("no such provider").to_string();
+    assert!(error.contains("`githab`") && error.contains("github"), "{error}");
     std::fs::remove_dir_all(&directory).expect("the directory goes");
 }

@@ -42,20 +42,11 @@ impl Server {
     /// A server that answers a path by what the function makes of it.
     async fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
-        let server = Self {
-            address: listener.local_addr().unwrap(),
-            seen: Arc::default(),
-            taken: Arc::default(),
-        };
-        let (seen, taken, answer) = (
-            Arc::clone(&server.seen),
-            Arc::clone(&server.taken),
-            Arc::new(answer),
-        );
+        let server = Self { address: listener.local_addr().unwrap(), seen: Arc::default(), taken: Arc::default() };
+        let (seen, taken, answer) = (Arc::clone(&server.seen), Arc::clone(&server.taken), Arc::new(answer));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (seen, taken, answer) =
-                    (Arc::clone(&seen), Arc::clone(&taken), Arc::clone(&answer));
+                let (seen, taken, answer) = (Arc::clone(&seen), Arc::clone(&taken), Arc::clone(&answer));
                 // A client that goes away ends the connection, which is no concern of the server.
                 tokio::spawn(async move { serve(stream, &*answer, &seen, &taken).await.ok() });
             }
@@ -88,14 +79,11 @@ async fn serve(
         }
         let path = head.split(' ').nth(1).unwrap().to_owned();
         let head = head.to_ascii_lowercase();
-        let length = head
-            .split_once("content-length: ")
-            .map_or(0, |(_, rest)| rest.lines().next().unwrap().parse().unwrap());
+        let length =
+            head.split_once("content-length: ").map_or(0, |(_, rest)| rest.lines().next().unwrap().parse().unwrap());
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await?;
-        seen.lock()
-            .unwrap()
-            .push(format!("{head}{}", String::from_utf8(body).unwrap()));
+        seen.lock().unwrap().push(format!("{head}{}", String::from_utf8(body).unwrap()));
         match answer(&path) {
             Answer::Whole(text) => stream.write_all(text.as_bytes()).await?,
             Answer::Partly(text) => {
@@ -118,16 +106,11 @@ async fn serve(
 }
 
 fn ok(body: &str) -> Answer {
-    Answer::Whole(format!(
-        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    ))
+    Answer::Whole(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
 }
 
 fn redirect(status: u16, location: &str) -> Answer {
-    Answer::Whole(format!(
-        "HTTP/1.1 {status} X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n"
-    ))
+    Answer::Whole(format!("HTTP/1.1 {status} X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n"))
 }
 
 fn request(method: Method, url: &str) -> Request {
@@ -137,9 +120,7 @@ fn request(method: Method, url: &str) -> Request {
 }
 
 async fn send(client: &HttpClient, request: Request, patterns: &[&str]) -> Outcome {
-    client
-        .send(request, &UrlRules::parse(patterns).unwrap())
-        .await
+    client.send(request, &UrlRules::parse(patterns).unwrap()).await
 }
 
 async fn get(client: &HttpClient, url: &str) -> Outcome {
@@ -150,9 +131,7 @@ async fn get(client: &HttpClient, url: &str) -> Outcome {
 #[tokio::test]
 async fn an_exchange() {
     let server = Server::start(|_| {
-        Answer::Whole(
-            "HTTP/1.1 404 Not Found\r\nX-A: b\r\ncontent-length: 5\r\n\r\nhello".to_owned(),
-        )
+        Answer::Whole("HTTP/1.1 404 Not Found\r\nX-A: b\r\ncontent-length: 5\r\n\r\nhello".to_owned())
     })
     .await;
     let client = HttpClient::new(true);
@@ -160,34 +139,17 @@ async fn an_exchange() {
     asked.headers.insert("x-c", HeaderValue::from_static("d"));
     asked.body = Bytes::from_static(b"body");
     let response = send(&client, asked, &["*"]).await.unwrap();
-    assert_eq!(
-        (
-            response.status.as_u16(),
-            response.header("x-a"),
-            &response.body[..]
-        ),
-        (404, Some("b"), &b"hello"[..])
-    );
+    assert_eq!((response.status.as_u16(), response.header("x-a"), &response.body[..]), (404, Some("b"), &b"hello"[..]));
     assert_eq!(response.url.as_str(), server.url("/x?y=z"));
     let seen = &server.seen()[0];
     assert!(
-        seen.starts_with("post /x?y=z http/1.1\r\n")
-            && seen.contains("x-c: d\r\n")
-            && seen.ends_with("\r\n\r\nbody"),
+        seen.starts_with("post /x?y=z http/1.1\r\n") && seen.contains("x-c: d\r\n") && seen.ends_with("\r\n\r\nbody"),
         "{seen}"
     );
 
-    send(&client, request(Method::POST, &server.url("/")), &["*"])
-        .await
-        .unwrap();
-    assert!(
-        server.seen()[1].contains("content-length: 0\r\n"),
-        "{}",
-        server.seen()[1]
-    );
-    let head = send(&client, request(Method::HEAD, &server.url("/")), &["*"])
-        .await
-        .unwrap();
+    send(&client, request(Method::POST, &server.url("/")), &["*"]).await.unwrap();
+    assert!(server.seen()[1].contains("content-length: 0\r\n"), "{}", server.seen()[1]);
+    let head = send(&client, request(Method::HEAD, &server.url("/")), &["*"]).await.unwrap();
     assert_eq!(head.body.len(), 0);
 }
 
@@ -196,17 +158,8 @@ async fn an_exchange() {
 async fn what_is_not_declared_is_not_reached() {
     let server = Server::start(|_| ok("")).await;
     let url = server.url("/v2?token=hidden");
-    let error = send(
-        &HttpClient::new(true),
-        request(Method::GET, &url),
-        &[&server.url("/v1/*")],
-    )
-    .await
-    .unwrap_err();
-    assert!(
-        matches!(&error, TransportError::NotDeclared { url } if url == "127.0.0.1/v2"),
-        "{error:?}"
-    );
+    let error = send(&HttpClient::new(true), request(Method::GET, &url), &[&server.url("/v1/*")]).await.unwrap_err();
+    assert!(matches!(&error, TransportError::NotDeclared { url } if url == "127.0.0.1/v2"), "{error:?}");
     assert_eq!(server.seen().len(), 0);
 }
 
@@ -228,20 +181,13 @@ async fn redirects_are_followed_where_they_are_declared() {
     .await;
     let client = HttpClient::new(true);
     let (here, there) = (server.url("/v1/*"), other.url("/*"));
-    let follow = async |path: &str, patterns: &[&str]| {
-        send(&client, request(Method::GET, &server.url(path)), patterns).await
-    };
+    let follow =
+        async |path: &str, patterns: &[&str]| send(&client, request(Method::GET, &server.url(path)), patterns).await;
 
     let response = follow("/v1/inside", &[&here]).await.unwrap();
-    assert_eq!(
-        (response.url.as_str(), &response.body[..]),
-        (&*server.url("/v1/more?x=1"), &b"here"[..])
-    );
+    assert_eq!((response.url.as_str(), &response.body[..]), (&*server.url("/v1/more?x=1"), &b"here"[..]));
     let response = follow("/v1/away", &[&here, &there]).await.unwrap();
-    assert_eq!(
-        (response.url.as_str(), &response.body[..]),
-        (&*other.url("/end"), &b"there"[..])
-    );
+    assert_eq!((response.url.as_str(), &response.body[..]), (&*other.url("/end"), &b"there"[..]));
 
     let before = other.seen().len();
     for (path, says) in [
@@ -251,24 +197,15 @@ async fn redirects_are_followed_where_they_are_declared() {
         ("/v1/scheme", "/etc/passwd"),
     ] {
         let error = follow(path, &[&here]).await.unwrap_err();
-        assert!(
-            matches!(&error, TransportError::NotDeclared { url } if url == says),
-            "{path} {error:?}"
-        );
+        assert!(matches!(&error, TransportError::NotDeclared { url } if url == says), "{path} {error:?}");
     }
     for path in ["/v1/user", "/v1/scheme"] {
         let error = follow(path, &["*"]).await.unwrap_err();
-        assert!(
-            matches!(&error, TransportError::NotDeclared { .. }),
-            "{path} {error:?}"
-        );
+        assert!(matches!(&error, TransportError::NotDeclared { .. }), "{path} {error:?}");
     }
     assert_eq!(other.seen().len(), before);
     let error = follow("/v1/broken", &[&here]).await.unwrap_err();
-    assert!(
-        matches!(&error, TransportError::Connection { reason, .. } if reason.contains("no URL")),
-        "{error:?}"
-    );
+    assert!(matches!(&error, TransportError::Connection { reason, .. } if reason.contains("no URL")), "{error:?}");
     assert_eq!(follow("/v1/none", &[&here]).await.unwrap().status, 302);
 }
 
@@ -286,10 +223,7 @@ async fn redirects_end() {
     for path in ["/11", "/loop"] {
         let error = get(&client, &server.url(path)).await.unwrap_err();
         let first = format!("127.0.0.1{path}");
-        assert!(
-            matches!(&error, TransportError::TooManyRedirects { url } if *url == first),
-            "{error:?}"
-        );
+        assert!(matches!(&error, TransportError::TooManyRedirects { url } if *url == first), "{error:?}");
     }
     assert_eq!(server.seen().len(), 33);
 }
@@ -319,23 +253,15 @@ async fn a_redirect_keeps_or_changes_the_method() {
         let mut asked = request(method.clone(), &server.url(&format!("/{status}")));
         if !matches!(method, Method::GET | Method::HEAD) {
             asked.body = Bytes::from_static(b"body");
-            asked
-                .headers
-                .insert("content-type", HeaderValue::from_static("text/plain"));
+            asked.headers.insert("content-type", HeaderValue::from_static("text/plain"));
         }
         let sent_with_body = !asked.body.is_empty();
         send(&client, asked, &["*"]).await.unwrap();
         let last = server.seen().pop().unwrap();
-        assert!(
-            last.starts_with(&format!("{becomes} /end ")),
-            "{status} {method}: {last}"
-        );
+        assert!(last.starts_with(&format!("{becomes} /end ")), "{status} {method}: {last}");
         let keeps_body = sent_with_body && becomes != "get";
         assert_eq!(
-            (
-                last.ends_with("\r\n\r\nbody"),
-                last.contains("content-type")
-            ),
+            (last.ends_with("\r\n\r\nbody"), last.contains("content-type")),
             (keeps_body, keeps_body),
             "{status} {method}: {last}"
         );
@@ -355,12 +281,9 @@ async fn secrets_do_not_go_along_with_a_redirect_to_another_origin() {
     .await;
     let ask = |path: &str| {
         let mut request = request(Method::GET, &server.url(path));
-        for (name, value) in [
-            ("authorization", "hidden1"),
-            ("cookie", "hidden2"),
-            ("x-api-key", "hidden3"),
-            ("x-version", "7"),
-        ] {
+        for (name, value) in
+            [("authorization", "hidden1"), ("cookie", "hidden2"), ("x-api-key", "hidden3"), ("x-version", "7")]
+        {
             let mut value = HeaderValue::from_static(value);
             value.set_sensitive(name == "x-api-key");
             request.headers.insert(HeaderName::from_static(name), value);
@@ -371,16 +294,10 @@ async fn secrets_do_not_go_along_with_a_redirect_to_another_origin() {
     send(&client, ask("/away"), &["*"]).await.unwrap();
     send(&client, ask("/home"), &["*"]).await.unwrap();
     let there = &other.seen()[0];
-    assert!(
-        !there.contains("hidden") && there.contains("x-version: 7"),
-        "{there}"
-    );
+    assert!(!there.contains("hidden") && there.contains("x-version: 7"), "{there}");
     let here = server.seen().pop().unwrap();
     assert!(
-        here.starts_with("get /here")
-            && ["hidden1", "hidden2", "hidden3"]
-                .iter()
-                .all(|secret| here.contains(secret)),
+        here.starts_with("get /here") && ["hidden1", "hidden2", "hidden3"].iter().all(|secret| here.contains(secret)),
         "{here}"
     );
 }
@@ -436,39 +353,17 @@ async fn private_addresses_are_refused() {
         "LOCALHOST",
     ] {
         for scheme in ["http", "https"] {
-            let error = get(&client, &format!("{scheme}://{host}:{port}/?token=hidden"))
-                .await
-                .unwrap_err();
-            assert!(
-                matches!(&error, TransportError::PrivateAddress { .. }),
-                "{host} {error:?}"
-            );
+            let error = get(&client, &format!("{scheme}://{host}:{port}/?token=hidden")).await.unwrap_err();
+            assert!(matches!(&error, TransportError::PrivateAddress { .. }), "{host} {error:?}");
             assert!(!error.to_string().contains("hidden"), "{error}");
         }
     }
-    let error = get(&client, &format!("http://localhost:{port}/"))
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("`localhost`") && error.contains("CONNECTORS_NETWORK__ALLOW_PRIVATE"),
-        "{error}"
-    );
+    let error = get(&client, &format!("http://localhost:{port}/")).await.unwrap_err().to_string();
+    assert!(error.contains("`localhost`") && error.contains("CONNECTORS_NETWORK__ALLOW_PRIVATE"), "{error}");
     assert_eq!(server.seen().len(), 0);
 
-    assert!(
-        get(&HttpClient::new(true), &format!("http://localhost:{port}/"))
-            .await
-            .is_ok()
-    );
-    assert!(
-        get(
-            &HttpClient::allowing([LOOPBACK]),
-            &format!("http://127.0.0.1:{port}/")
-        )
-        .await
-        .is_ok()
-    );
+    assert!(get(&HttpClient::new(true), &format!("http://localhost:{port}/")).await.is_ok());
+    assert!(get(&HttpClient::allowing([LOOPBACK]), &format!("http://127.0.0.1:{port}/")).await.is_ok());
 }
 
 /// R10.1: a server that may be reached does not open the way to one that may not.
@@ -486,13 +381,8 @@ async fn a_redirect_to_a_private_address_is_refused() {
         format!("http://127.0.0.2:{port}/"),
         format!("http://[::ffff:127.0.0.1]:{port}/"),
     ] {
-        let error = get(&client, &server.url(&format!("/{target}")))
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(&error, TransportError::PrivateAddress { .. }),
-            "{target} {error:?}"
-        );
+        let error = get(&client, &server.url(&format!("/{target}"))).await.unwrap_err();
+        assert!(matches!(&error, TransportError::PrivateAddress { .. }), "{target} {error:?}");
     }
     assert_eq!(hidden.seen().len(), 0);
 }
@@ -506,7 +396,9 @@ async fn a_body_that_is_too_large_is_not_read() {
         "/unsaid" => Answer::Endless("HTTP/1.1 200 OK\r\n\r\n".to_owned()),
         "/chunked" => Answer::Endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n280000000\r\n".to_owned()),
         "/eleven" => ok("hello world"),
-        _ => Answer::Whole("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n".to_owned()),
+        _ => Answer::Whole(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n".to_owned(),
+        ),
     })
     .await;
     let client = HttpClient::new(true);
@@ -514,10 +406,7 @@ async fn a_body_that_is_too_large_is_not_read() {
         let mut asked = request(Method::GET, &server.url(path));
         asked.max_response = 1 << 20;
         let error = send(&client, asked, &["*"]).await.unwrap_err();
-        assert!(
-            matches!(&error, TransportError::TooLarge { limit, .. } if *limit == 1 << 20),
-            "{path} {error:?}"
-        );
+        assert!(matches!(&error, TransportError::TooLarge { limit, .. } if *limit == 1 << 20), "{path} {error:?}");
     }
     // What else was taken is in the buffers of the sockets.
     assert!(*server.taken.lock().unwrap() < 64 << 20);
@@ -554,17 +443,10 @@ async fn a_body_that_is_cut_off_is_an_error() {
     })
     .await;
     let client = HttpClient::new(true);
-    for path in [
-        "/length", "/chunked", "/last", "/head", "/garbage", "/nothing",
-    ] {
-        let error = get(&client, &server.url(&format!("{path}?token=hidden")))
-            .await
-            .unwrap_err();
+    for path in ["/length", "/chunked", "/last", "/head", "/garbage", "/nothing"] {
+        let error = get(&client, &server.url(&format!("{path}?token=hidden"))).await.unwrap_err();
         let url = format!("127.0.0.1{path}");
-        assert!(
-            matches!(&error, TransportError::Connection { url: at, .. } if *at == url),
-            "{error:?}"
-        );
+        assert!(matches!(&error, TransportError::Connection { url: at, .. } if *at == url), "{error:?}");
         assert!(!format!("{error:?}").contains("hidden"), "{error:?}");
     }
 }
@@ -584,25 +466,16 @@ async fn a_service_that_does_not_answer_in_time() {
         let mut asked = request(Method::GET, &server.url(path));
         asked.timeout = Duration::from_millis(200);
         let error = send(&client, asked, &["*"]).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("`127.0.0.1{path}` did not answer within 200ms")
-        );
+        assert_eq!(error.to_string(), format!("`127.0.0.1{path}` did not answer within 200ms"));
     }
 }
 
 /// R10.2: what could not be sent is told apart from what was.
 #[tokio::test]
 async fn without_a_connection_nothing_was_sent() {
-    let free = TcpListener::bind((LOOPBACK, 0))
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = TcpListener::bind((LOOPBACK, 0)).await.unwrap().local_addr().unwrap();
     let client = HttpClient::new(true);
-    let error = get(&client, &format!("http://{free}/x?token=hidden"))
-        .await
-        .unwrap_err();
+    let error = get(&client, &format!("http://{free}/x?token=hidden")).await.unwrap_err();
     assert!(
         matches!(&error, TransportError::NoConnection { url, reason } if url == "127.0.0.1/x" && reason.contains("refused")),
         "{error:?}"
@@ -610,19 +483,11 @@ async fn without_a_connection_nothing_was_sent() {
     // No name server is asked for a label of more than 63 characters.
     let name = format!("{}.invalid", "a".repeat(64));
     let error = get(&client, &format!("http://{name}/x")).await.unwrap_err();
-    assert!(
-        matches!(&error, TransportError::NoSuchHost { host } if *host == name),
-        "{error:?}"
-    );
+    assert!(matches!(&error, TransportError::NoSuchHost { host } if *host == name), "{error:?}");
 
     let plain = Server::start(|_| ok("")).await;
-    let error = get(&client, &plain.url("/x").replace("http:", "https:"))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&error, TransportError::NoConnection { .. }),
-        "{error:?}"
-    );
+    let error = get(&client, &plain.url("/x").replace("http:", "https:")).await.unwrap_err();
+    assert!(matches!(&error, TransportError::NoConnection { .. }), "{error:?}");
 }
 
 /// Connections are used again, and a server that has closed one in between is no error.
@@ -633,10 +498,8 @@ async fn connections_are_kept() {
     for _ in 0..3 {
         assert_eq!(get(&client, &server.url("/")).await.unwrap().body, "hello");
     }
-    let closing = Server::start(|_| {
-        Answer::Partly("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello".to_owned())
-    })
-    .await;
+    let closing =
+        Server::start(|_| Answer::Partly("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello".to_owned())).await;
     for _ in 0..5 {
         assert_eq!(get(&client, &closing.url("/")).await.unwrap().body, "hello");
     }

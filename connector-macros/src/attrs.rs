@@ -35,12 +35,7 @@ pub(crate) struct Args(Vec<Arg>);
 impl Args {
     /// Reads arguments. One that cannot be read is reported, and the others are still there.
     pub(crate) fn parse(tokens: TokenStream, errors: &Errors) -> Self {
-        Self(
-            split(tokens)
-                .into_iter()
-                .filter_map(|piece| errors.ok(syn::parse2(piece)))
-                .collect(),
-        )
+        Self(split(tokens).into_iter().filter_map(|piece| errors.ok(syn::parse2(piece))).collect())
     }
 
     /// Reads the arguments of an attribute: `#[name]`, `#[name(…)]`.
@@ -50,10 +45,7 @@ impl Args {
             Meta::List(list) => Self::parse(list.tokens.clone(), errors),
             Meta::NameValue(value) => {
                 let name = name_of(&value.path);
-                errors.at(
-                    value,
-                    format!("write `#[{name}(…)]`, with the arguments in parentheses"),
-                );
+                errors.at(value, format!("write `#[{name}(…)]`, with the arguments in parentheses"));
                 Self::default()
             }
         }
@@ -66,10 +58,7 @@ impl Args {
             let name = arg.name();
             if !known.contains(&name.as_str()) {
                 let hint = did_you_mean::hint(&name, known.iter().copied());
-                errors.at(
-                    &arg.name,
-                    format!("{owner} has no argument `{name}`: {hint}"),
-                );
+                errors.at(&arg.name, format!("{owner} has no argument `{name}`: {hint}"));
             } else if !repeatable.contains(&name.as_str()) {
                 let first = self.0.iter().take(index).find(|first| first.name() == name);
                 self.repeated(first, arg, errors);
@@ -80,23 +69,13 @@ impl Args {
     /// Reports every name that is there twice, for lists whose names are the author's.
     pub(crate) fn check_unique(&self, errors: &Errors) {
         for (index, arg) in self.0.iter().enumerate() {
-            self.repeated(
-                self.0
-                    .iter()
-                    .take(index)
-                    .find(|first| first.name() == arg.name()),
-                arg,
-                errors,
-            );
+            self.repeated(self.0.iter().take(index).find(|first| first.name() == arg.name()), arg, errors);
         }
     }
 
     fn repeated(&self, first: Option<&Arg>, second: &Arg, errors: &Errors) {
         if let Some(first) = first {
-            let mut error = syn::Error::new(
-                second.name.span(),
-                format!("`{}` is given twice", second.name()),
-            );
+            let mut error = syn::Error::new(second.name.span(), format!("`{}` is given twice", second.name()));
             error.combine(syn::Error::new(first.name.span(), "it is given here first"));
             errors.push(error);
         }
@@ -134,9 +113,7 @@ impl Args {
 
     /// The string literals of this argument; none without it.
     pub(crate) fn strings(&self, name: &str, errors: &Errors) -> Vec<LitStr> {
-        self.get(name)
-            .map(|arg| arg.strings(errors))
-            .unwrap_or_default()
+        self.get(name).map(|arg| arg.strings(errors)).unwrap_or_default()
     }
 }
 
@@ -151,10 +128,7 @@ impl Parse for Arg {
         } else if input.peek(Token![=]) {
             let equals: Token![=] = input.parse()?;
             if input.is_empty() {
-                return Err(syn::Error::new(
-                    equals.span,
-                    format!("`{name} =` has no value"),
-                ));
+                return Err(syn::Error::new(equals.span, format!("`{name} =` has no value")));
             }
             Value::Is(input.parse()?)
         } else if input.peek(syn::token::Paren) {
@@ -164,11 +138,7 @@ impl Parse for Arg {
         } else {
             return Err(input.error(format!("expected `=`, `(…)` or `,` after `{name}`")));
         };
-        if input.is_empty() {
-            Ok(Self { name, value })
-        } else {
-            Err(input.error("expected `,`"))
-        }
+        if input.is_empty() { Ok(Self { name, value }) } else { Err(input.error("expected `,`")) }
     }
 }
 
@@ -206,16 +176,12 @@ impl Arg {
     pub(crate) fn flag(&self, errors: &Errors) -> bool {
         match &self.value {
             Value::Flag => true,
-            Value::Is(value) if let Ok(value) = syn::parse2::<LitBool>(value.clone()) => {
-                value.value
-            }
+            Value::Is(value) if let Ok(value) = syn::parse2::<LitBool>(value.clone()) => value.value,
             _ => {
                 let name = &self.name;
                 errors.at(
                     self.value_tokens(),
-                    format!(
-                        "`{name}` is a flag: write `{name}`, or `{name} = true` or `{name} = false`"
-                    ),
+                    format!("`{name}` is a flag: write `{name}`, or `{name} = true` or `{name} = false`"),
                 );
                 false
             }
@@ -224,16 +190,9 @@ impl Arg {
 
     /// `name = value`, of any form. `expected` says what it is: "the path of a type".
     pub(crate) fn read<T: Parse>(&self, expected: &str, errors: &Errors) -> Option<T> {
-        let wrong = || {
-            errors.at(
-                self.value_tokens(),
-                format!("`{}` takes {expected}: `{0} = …`", self.name()),
-            )
-        };
+        let wrong = || errors.at(self.value_tokens(), format!("`{}` takes {expected}: `{0} = …`", self.name()));
         match &self.value {
-            Value::Is(value) => syn::parse2(ungroup(value.clone()))
-                .map_err(|_| wrong())
-                .ok(),
+            Value::Is(value) => syn::parse2(ungroup(value.clone())).map_err(|_| wrong()).ok(),
             _ => {
                 wrong();
                 None
@@ -250,16 +209,9 @@ impl Arg {
     pub(crate) fn text(&self, errors: &Errors) -> Option<Expr> {
         let value: Expr = self.read("a text in quotes, or a constant", errors)?;
         match &value {
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(_), ..
-            })
-            | Expr::Path(_)
-            | Expr::Macro(_) => Some(value),
+            Expr::Lit(ExprLit { lit: Lit::Str(_), .. }) | Expr::Path(_) | Expr::Macro(_) => Some(value),
             _ => {
-                errors.at(
-                    &value,
-                    format!("`{}` takes a text in quotes, or a constant", self.name()),
-                );
+                errors.at(&value, format!("`{}` takes a text in quotes, or a constant", self.name()));
                 None
             }
         }
@@ -274,18 +226,11 @@ impl Arg {
     pub(crate) fn list<T: Parse>(&self, expected: &str, errors: &Errors) -> Vec<T> {
         let wrong = |tokens: TokenStream| {
             let name = self.name();
-            errors.at(
-                tokens,
-                format!("`{name}` takes a list of {expected}: `{name} = […]`"),
-            );
+            errors.at(tokens, format!("`{name}` takes a list of {expected}: `{name} = […]`"));
         };
         let items = match &self.value {
             Value::List(list) => list.clone(),
-            Value::Is(value)
-                if let Some(list) = group(ungroup(value.clone()), Delimiter::Bracket) =>
-            {
-                list
-            }
+            Value::Is(value) if let Some(list) = group(ungroup(value.clone()), Delimiter::Bracket) => list,
             _ => {
                 wrong(self.value_tokens());
                 return Vec::new();
@@ -293,11 +238,7 @@ impl Arg {
         };
         split(items)
             .into_iter()
-            .filter_map(|item| {
-                syn::parse2(ungroup(item.clone()))
-                    .map_err(|_| wrong(item))
-                    .ok()
-            })
+            .filter_map(|item| syn::parse2(ungroup(item.clone())).map_err(|_| wrong(item)).ok())
             .collect()
     }
 
@@ -310,10 +251,7 @@ impl Arg {
     pub(crate) fn some_args(&self, errors: &Errors) -> Option<Args> {
         let list = self.raw_list();
         if list.is_none() {
-            errors.at(
-                self.tokens(),
-                format!("`{}` takes arguments: `{0}(…)`", self.name()),
-            );
+            errors.at(self.tokens(), format!("`{}` takes arguments: `{0}(…)`", self.name()));
         }
         Some(Args::parse(list?.clone(), errors))
     }
@@ -337,12 +275,10 @@ pub(crate) fn is_ours(attr: &Attribute, name: &str) -> bool {
     let path = attr.path();
     path.is_ident(name)
         || (path.segments.len() == 2
-            && path.segments.first().is_some_and(|first| {
-                matches!(
-                    first.ident.to_string().as_str(),
-                    "connector_core" | "connector_macros"
-                )
-            })
+            && path
+                .segments
+                .first()
+                .is_some_and(|first| matches!(first.ident.to_string().as_str(), "connector_core" | "connector_macros"))
             && path.segments.last().is_some_and(|last| last.ident == name))
 }
 
@@ -353,11 +289,7 @@ pub(crate) fn take(attrs: &mut Vec<Attribute>, name: &str) -> Vec<Attribute> {
 
 /// The `#[cfg(…)]`s, which every generated piece gets too.
 pub(crate) fn cfgs(attrs: &[Attribute]) -> Vec<Attribute> {
-    attrs
-        .iter()
-        .filter(|attr| attr.path().is_ident("cfg"))
-        .cloned()
-        .collect()
+    attrs.iter().filter(|attr| attr.path().is_ident("cfg")).cloned().collect()
 }
 
 /// Reports an id that is not lower-case words joined by `separator`.
@@ -376,35 +308,29 @@ pub(crate) fn check_id(id: &LitStr, separator: char, errors: &Errors) {
     } else {
         String::new()
     };
-    let problem = if value.is_empty() {
-        "an id may not be empty".to_owned()
-    } else {
-        format!("`{value}` is no id in {case}")
-    };
-    errors.at(id, format!("{problem}; it is lower-case letters and digits, a letter first, in words joined by `{separator}`{hint}"));
+    let problem =
+        if value.is_empty() { "an id may not be empty".to_owned() } else { format!("`{value}` is no id in {case}") };
+    errors.at(
+        id,
+        format!(
+            "{problem}; it is lower-case letters and digits, a letter first, in words joined by `{separator}`{hint}"
+        ),
+    );
 }
 
 /// Reports an id that is not lower-case words joined by `_`, or by `-` as many services write theirs.
 pub(crate) fn check_word_id(id: &LitStr, errors: &Errors) {
     let value = id.value();
     if !crate::case::is_joined(&value, '_') && !crate::case::is_joined(&value, '-') {
-        let problem = if value.is_empty() {
-            "an id may not be empty".to_owned()
-        } else {
-            format!("`{value}` is no id")
-        };
-        let form =
-            "it is lower-case letters and digits, a letter first, in words joined by `_` or by `-`";
+        let problem =
+            if value.is_empty() { "an id may not be empty".to_owned() } else { format!("`{value}` is no id") };
+        let form = "it is lower-case letters and digits, a letter first, in words joined by `_` or by `-`";
         errors.at(id, format!("{problem}: {form}"));
     }
 }
 
 /// Reports each id that is there twice. `what` names the thing: "status id".
-pub(crate) fn check_distinct(
-    ids: impl IntoIterator<Item = (String, Span)>,
-    what: &str,
-    errors: &Errors,
-) {
+pub(crate) fn check_distinct(ids: impl IntoIterator<Item = (String, Span)>, what: &str, errors: &Errors) {
     let mut seen: Vec<(String, Span)> = Vec::new();
     for (id, span) in ids {
         if let Some((_, first)) = seen.iter().find(|(other, _)| *other == id) {
@@ -419,10 +345,7 @@ pub(crate) fn check_distinct(
 
 /// The last word of a path, for messages.
 fn name_of(path: &syn::Path) -> String {
-    path.segments
-        .last()
-        .map(|last| last.ident.to_string())
-        .unwrap_or_default()
+    path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default()
 }
 
 /// Splits at the commas that are in no brackets, round, square, curly or angle.
@@ -460,9 +383,7 @@ pub(crate) fn split(tokens: TokenStream) -> Vec<TokenStream> {
 fn group(tokens: TokenStream, delimiter: Delimiter) -> Option<TokenStream> {
     let mut tokens = tokens.into_iter();
     match (tokens.next(), tokens.next()) {
-        (Some(TokenTree::Group(group)), None) if group.delimiter() == delimiter => {
-            Some(group.stream())
-        }
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == delimiter => Some(group.stream()),
         _ => None,
     }
 }
@@ -487,10 +408,7 @@ mod tests {
     #[test]
     fn all_mistakes_are_reported() {
         let errors = Errors::default();
-        let args = Args::parse(
-            quote!(id = "a", ide = 3, id = "b", 5, shared = , name("x"), other x),
-            &errors,
-        );
+        let args = Args::parse(quote!(id = "a", ide = 3, id = "b", 5, shared = , name("x"), other x), &errors);
         args.check("`#[x]`", &["id", "name", "shared"], &[], &errors);
         assert!(args.string("name", &errors).is_none());
         assert_eq!(
@@ -516,40 +434,21 @@ mod tests {
         assert!(!args.flag("c", &errors) && !args.flag("z", &errors));
         assert!(errors.is_empty());
         assert!(!args.flag("d", &errors));
-        assert_eq!(
-            messages(errors),
-            ["`d` is a flag: write `d`, or `d = true` or `d = false`"]
-        );
+        assert_eq!(messages(errors), ["`d` is a flag: write `d`, or `d = true` or `d = false`"]);
     }
 
     /// R1.1
     #[test]
     fn lists_have_two_forms_and_types_may_have_commas() {
         let errors = Errors::default();
-        let args = Args::parse(
-            quote!(a = ["x", "y",], b("z"), c = Map<A, B>, d = [3, "w"]),
-            &errors,
-        );
-        let values = |name| {
-            args.strings(name, &errors)
-                .iter()
-                .map(LitStr::value)
-                .collect::<Vec<_>>()
-        };
+        let args = Args::parse(quote!(a = ["x", "y",], b("z"), c = Map<A, B>, d = [3, "w"]), &errors);
+        let values = |name| args.strings(name, &errors).iter().map(LitStr::value).collect::<Vec<_>>();
         assert_eq!(values("a"), ["x", "y"]);
         assert_eq!(values("b"), ["z"]);
-        assert!(
-            args.get("c")
-                .unwrap()
-                .read::<syn::Type>("a type", &errors)
-                .is_some()
-        );
+        assert!(args.get("c").unwrap().read::<syn::Type>("a type", &errors).is_some());
         assert!(errors.is_empty());
         assert_eq!(values("d"), ["w"]);
-        assert_eq!(
-            messages(errors),
-            ["`d` takes a list of texts in quotes: `d = […]`"]
-        );
+        assert_eq!(messages(errors), ["`d` takes a list of texts in quotes: `d = […]`"]);
     }
 
     /// R1.1
@@ -559,11 +458,7 @@ mod tests {
             #[callback] #[connector_core::callback] #[other::callback] #[a::connector_core::callback] #[call]
             struct X;
         };
-        let mine: Vec<_> = item
-            .attrs
-            .iter()
-            .map(|attr| is_ours(attr, "callback"))
-            .collect();
+        let mine: Vec<_> = item.attrs.iter().map(|attr| is_ours(attr, "callback")).collect();
         assert_eq!(mine, [true, true, false, false, false]);
     }
 }

@@ -39,10 +39,7 @@ pub(crate) fn title(name: &str) -> String {
 pub(crate) fn is_joined(id: &str, separator: char) -> bool {
     id.starts_with(|first: char| first.is_ascii_lowercase())
         && id.split(separator).all(|word| {
-            !word.is_empty()
-                && word
-                    .chars()
-                    .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
+            !word.is_empty() && word.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
         })
 }
 
@@ -56,10 +53,7 @@ fn is_acronym(word: &str) -> bool {
 
 fn capitalized(word: &str) -> String {
     let mut letters = word.chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().chain(letters).collect())
-        .unwrap_or_default()
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// The words of a name: they begin at `_`, at `-`, at a capital after a small letter or digit, and
@@ -73,8 +67,7 @@ fn split(name: &str) -> Vec<String> {
         let after = letters.get(index + 1).copied();
         let begins = letter.is_uppercase()
             && (before.is_some_and(|before| before.is_lowercase() || before.is_ascii_digit())
-                || (before.is_some_and(char::is_uppercase)
-                    && after.is_some_and(char::is_lowercase)));
+                || (before.is_some_and(char::is_uppercase) && after.is_some_and(char::is_lowercase)));
         if begins || matches!(letter, '_' | '-') {
             words.push(std::mem::take(&mut word));
         }
@@ -96,36 +89,11 @@ mod tests {
     #[test]
     fn names_change_their_case() {
         for (name, kebab_case, snake_case, camel_case, as_sentence, as_title) in [
-            (
-                "GitHub", "git-hub", "git_hub", "GitHub", "Git hub", "Git Hub",
-            ),
-            (
-                "PullRequest",
-                "pull-request",
-                "pull_request",
-                "PullRequest",
-                "Pull request",
-                "Pull Request",
-            ),
-            (
-                "sync_page",
-                "sync-page",
-                "sync_page",
-                "SyncPage",
-                "Sync page",
-                "Sync Page",
-            ),
-            (
-                "HTTPServer",
-                "http-server",
-                "http_server",
-                "HTTPServer",
-                "HTTP server",
-                "HTTP Server",
-            ),
-            (
-                "V2Notes", "v2-notes", "v2_notes", "V2Notes", "V2 notes", "V2 Notes",
-            ),
+            ("GitHub", "git-hub", "git_hub", "GitHub", "Git hub", "Git Hub"),
+            ("PullRequest", "pull-request", "pull_request", "PullRequest", "Pull request", "Pull Request"),
+            ("sync_page", "sync-page", "sync_page", "SyncPage", "Sync page", "Sync Page"),
+            ("HTTPServer", "http-server", "http_server", "HTTPServer", "HTTP server", "HTTP Server"),
+            ("V2Notes", "v2-notes", "v2_notes", "V2Notes", "V2 notes", "V2 Notes"),
             ("r#type", "type", "type", "Type", "Type", "Type"),
             ("_x__y_", "x-y", "x_y", "XY", "X y", "X Y"),
         ] {

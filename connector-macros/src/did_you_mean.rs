@@ -2,16 +2,8 @@
 
 /// Ends a message about an unknown name: the nearest of `known`, then all of them.
 pub(crate) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    let list: Vec<_> = known
-        .clone()
-        .into_iter()
-        .map(|known| format!("`{known}`"))
-        .collect();
-    let list = if list.is_empty() {
-        "there are none".to_owned()
-    } else {
-        format!("there are {}", list.join(", "))
-    };
+    let list: Vec<_> = known.clone().into_iter().map(|known| format!("`{known}`")).collect();
+    let list = if list.is_empty() { "there are none".to_owned() } else { format!("there are {}", list.join(", ")) };
     match nearest(name, known) {
         Some(nearest) => format!("did you mean `{nearest}`? {list}"),
         None => list,
@@ -22,13 +14,8 @@ pub(crate) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Cl
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let most = name.chars().count().div_ceil(3);
-    let distances = known
-        .into_iter()
-        .map(|known| (distance(&name, &known.to_lowercase()), known));
-    distances
-        .filter(|(distance, _)| *distance <= most)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
+    let distances = known.into_iter().map(|known| (distance(&name, &known.to_lowercase()), known));
+    distances.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
 /// How many characters are to be put in, taken out or changed (Levenshtein).
@@ -64,21 +51,14 @@ mod tests {
             ("banana", None),
             ("", None),
         ] {
-            assert_eq!(
-                nearest(name, ["provider", "scopes", "link_types"]),
-                nearest_name,
-                "{name}"
-            );
+            assert_eq!(nearest(name, ["provider", "scopes", "link_types"]), nearest_name, "{name}");
         }
     }
 
     /// R1.12
     #[test]
     fn a_hint_lists_what_is_allowed() {
-        assert_eq!(
-            hint("scope", ["scopes", "urls"]),
-            "did you mean `scopes`? there are `scopes`, `urls`"
-        );
+        assert_eq!(hint("scope", ["scopes", "urls"]), "did you mean `scopes`? there are `scopes`, `urls`");
         assert_eq!(hint("banana", ["scopes"]), "there are `scopes`");
         assert_eq!(hint("banana", []), "there are none");
     }

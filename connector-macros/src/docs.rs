@@ -10,10 +10,7 @@ pub(crate) fn description(attrs: &[Attribute]) -> TokenStream {
     let mut parts: Vec<Result<String, TokenStream>> = Vec::new();
     for value in lines(attrs) {
         let line = match value {
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(line),
-                ..
-            }) => Ok(line.value()),
+            Expr::Lit(ExprLit { lit: Lit::Str(line), .. }) => Ok(line.value()),
             other => Err(other.to_token_stream()),
         };
         match (parts.last_mut(), line) {
@@ -53,10 +50,7 @@ fn lines(attrs: &[Attribute]) -> impl Iterator<Item = &Expr> {
 
 /// Without the space that a comment begins its lines with, and without blank lines around it.
 fn tidy(text: &str) -> String {
-    let lines: Vec<_> = text
-        .lines()
-        .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
-        .collect();
+    let lines: Vec<_> = text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect();
     lines.join("\n").trim().to_owned()
 }
 
@@ -110,9 +104,6 @@ mod tests {
             #[doc = include_str!("x.md")]
             struct X;
         );
-        assert_eq!(
-            of(item),
-            r#":: core :: concat ! ("One." , include_str ! ("x.md"))"#
-        );
+        assert_eq!(of(item), r#":: core :: concat ! ("One." , include_str ! ("x.md"))"#);
     }
 }

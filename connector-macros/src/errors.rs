@@ -33,10 +33,6 @@ impl Errors {
 
     /// A `compile_error!` for each.
     pub(crate) fn into_tokens(self) -> TokenStream {
-        self.0
-            .into_inner()
-            .iter()
-            .map(syn::Error::to_compile_error)
-            .collect()
+        self.0.into_inner().iter().map(syn::Error::to_compile_error).collect()
     }
 }

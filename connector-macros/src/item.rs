@@ -70,12 +70,7 @@ pub(crate) struct Method {
 
 impl ToTokens for Method {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Self {
-            attrs,
-            vis,
-            sig,
-            body,
-        } = self;
+        let Self { attrs, vis, sig, body } = self;
         tokens.extend(quote!(#(#attrs)* #vis #sig #body));
     }
 }
@@ -128,9 +123,7 @@ impl Item {
     pub(crate) fn read(item: TokenStream) -> Self {
         match keyword(item.clone()).as_deref() {
             Some("struct") => Struct::parse.parse2(item).map_or(Self::Other, Self::Struct),
-            Some("impl") => {
-                read_impl(item).map_or(Self::Other, |block| Self::Impl(Box::new(block)))
-            }
+            Some("impl") => read_impl(item).map_or(Self::Other, |block| Self::Impl(Box::new(block))),
             _ => Self::Other,
         }
     }
@@ -142,9 +135,7 @@ fn keyword(item: TokenStream) -> Option<String> {
         TokenTree::Ident(word) => Some(word.to_string()),
         _ => None,
     });
-    words
-        .into_iter()
-        .find(|word| !matches!(word.as_str(), "pub" | "unsafe" | "default"))
+    words.into_iter().find(|word| !matches!(word.as_str(), "pub" | "unsafe" | "default"))
 }
 
 impl Struct {
@@ -152,12 +143,7 @@ impl Struct {
         let attrs = input.call(Attribute::parse_outer)?;
         input.parse::<Visibility>()?;
         input.parse::<Token![struct]>()?;
-        let head = Self {
-            attrs,
-            ident: input.parse()?,
-            generics: input.parse()?,
-            is_unit: input.peek(Token![;]),
-        };
+        let head = Self { attrs, ident: input.parse()?, generics: input.parse()?, is_unit: input.peek(Token![;]) };
         input.parse::<TokenStream>()?;
         Ok(head)
     }
@@ -205,12 +191,7 @@ impl Method {
         if !is_braces(&body) {
             return Err(syn::Error::new(body.span(), "expected a body"));
         }
-        Ok(Self {
-            attrs,
-            vis,
-            sig,
-            body: body.into(),
-        })
+        Ok(Self { attrs, vis, sig, body: body.into() })
     }
 }
 
@@ -234,11 +215,7 @@ fn read_other(input: ParseStream<'_>) -> syn::Result<Member> {
         }
     }
     let tokens = tokens.into_iter().collect();
-    Ok(if is_macro {
-        Member::Macro(tokens)
-    } else {
-        Member::Other(tokens)
-    })
+    Ok(if is_macro { Member::Macro(tokens) } else { Member::Other(tokens) })
 }
 
 fn is_equals(token: &TokenTree) -> bool {
@@ -268,12 +245,9 @@ pub(crate) fn without_self(tokens: impl ToTokens, self_ty: &Type) -> TokenStream
         .into_token_stream()
         .into_iter()
         .flat_map(|token| match token {
-            TokenTree::Ident(word) if word == "Self" => {
-                respan(self_ty.to_token_stream(), word.span())
-            }
+            TokenTree::Ident(word) if word == "Self" => respan(self_ty.to_token_stream(), word.span()),
             TokenTree::Group(group) => {
-                let mut inner =
-                    Group::new(group.delimiter(), without_self(group.stream(), self_ty));
+                let mut inner = Group::new(group.delimiter(), without_self(group.stream(), self_ty));
                 inner.set_span(group.span());
                 TokenTree::from(inner).into()
             }

@@ -14,22 +14,15 @@ pub(crate) struct Paths {
 
 impl Default for Paths {
     fn default() -> Self {
-        Self {
-            core: quote!(::connector_core),
-        }
+        Self { core: quote!(::connector_core) }
     }
 }
 
 impl Paths {
     /// As the argument `crate` says.
     pub(crate) fn new(args: &Args, errors: &Errors) -> Self {
-        let path: Option<Path> = args
-            .get("crate")
-            .and_then(|arg| arg.read("the path of a crate", errors));
-        path.map(|path| Self {
-            core: path.into_token_stream(),
-        })
-        .unwrap_or_default()
+        let path: Option<Path> = args.get("crate").and_then(|arg| arg.read("the path of a crate", errors));
+        path.map(|path| Self { core: path.into_token_stream() }).unwrap_or_default()
     }
 
     /// `::connector_core::__private`; everything that is emitted is named through it.

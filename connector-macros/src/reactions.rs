@@ -27,10 +27,7 @@ impl Parse for Pair {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let emoji = input.parse()?;
         input.parse::<Token![=]>()?;
-        Ok(Self {
-            emoji,
-            name: input.parse()?,
-        })
+        Ok(Self { emoji, name: input.parse()? })
     }
 }
 
@@ -42,22 +39,11 @@ impl Reactions {
             return None;
         }
         let args = arg.args(errors);
-        args.check(
-            "`reactions`",
-            &["unicode", "custom", "subset", "fixed"],
-            &[],
-            errors,
-        );
-        let kinds: Vec<_> = ["unicode", "subset", "fixed"]
-            .into_iter()
-            .filter_map(|kind| args.get(kind))
-            .collect();
+        args.check("`reactions`", &["unicode", "custom", "subset", "fixed"], &[], errors);
+        let kinds: Vec<_> = ["unicode", "subset", "fixed"].into_iter().filter_map(|kind| args.get(kind)).collect();
         let [kind] = kinds.as_slice() else {
             match kinds.get(1) {
-                Some(second) => errors.at(
-                    &second.name,
-                    format!("a service takes reactions of one kind: {FORMS}"),
-                ),
+                Some(second) => errors.at(&second.name, format!("a service takes reactions of one kind: {FORMS}")),
                 // A name that is wrong has been reported already.
                 None if args.iter().any(|arg| arg.name() != "custom") => {}
                 None => errors.at(arg.tokens(), FORMS),
@@ -65,12 +51,11 @@ impl Reactions {
             return None;
         };
         if let Some(custom) = args.get("custom").filter(|_| kind.name() != "unicode") {
-            errors.at(&custom.name, "the workspace's own emoji come beside all of unicode: `reactions(unicode, custom)`");
+            errors
+                .at(&custom.name, "the workspace's own emoji come beside all of unicode: `reactions(unicode, custom)`");
         }
         match kind.name().as_str() {
-            "unicode" => kind.flag(errors).then(|| Self::Unicode {
-                custom: args.flag("custom", errors),
-            }),
+            "unicode" => kind.flag(errors).then(|| Self::Unicode { custom: args.flag("custom", errors) }),
             "subset" => {
                 let emoji: Vec<LitStr> = kind.list("emoji in quotes", errors);
                 some_distinct(kind, &emoji, errors);
@@ -79,12 +64,7 @@ impl Reactions {
             _ => {
                 let pairs: Vec<Pair> = kind.list("pairs `\"👍\" = \"+1\"`", errors);
                 some_distinct(kind, pairs.iter().map(|pair| &pair.emoji), errors);
-                Some(Self::Fixed(
-                    pairs
-                        .iter()
-                        .map(|pair| (pair.emoji.value(), pair.name.value()))
-                        .collect(),
-                ))
+                Some(Self::Fixed(pairs.iter().map(|pair| (pair.emoji.value(), pair.name.value())).collect()))
             }
         }
     }
@@ -102,27 +82,16 @@ impl Reactions {
     }
 }
 
-fn some_distinct<'a>(
-    arg: &Arg,
-    emoji: impl IntoIterator<Item = &'a LitStr> + Clone,
-    errors: &Errors,
-) {
+fn some_distinct<'a>(arg: &Arg, emoji: impl IntoIterator<Item = &'a LitStr> + Clone, errors: &Errors) {
     if arg.value_tokens().to_string() == "[]" {
-        errors.at(
-            arg.tokens(),
-            "there is no emoji in the list: a connector without reactions has no `reactions`",
-        );
+        errors.at(arg.tokens(), "there is no emoji in the list: a connector without reactions has no `reactions`");
     }
     for emoji in emoji.clone() {
         if emoji.value().is_empty() {
             errors.at(emoji, "this is no emoji");
         }
     }
-    check_distinct(
-        emoji.into_iter().map(|emoji| (emoji.value(), emoji.span())),
-        "emoji",
-        errors,
-    );
+    check_distinct(emoji.into_iter().map(|emoji| (emoji.value(), emoji.span())), "emoji", errors);
 }
 
 #[cfg(test)]
@@ -133,27 +102,15 @@ mod tests {
     fn parse(tokens: TokenStream) -> Result<Reactions, Vec<String>> {
         let errors = Errors::default();
         let args = Args::parse(tokens, &errors);
-        let reactions = args
-            .get("reactions")
-            .and_then(|arg| Reactions::parse(arg, &errors));
-        if errors.is_empty() {
-            Ok(reactions.unwrap())
-        } else {
-            Err(crate::tests::messages(errors.into_tokens()))
-        }
+        let reactions = args.get("reactions").and_then(|arg| Reactions::parse(arg, &errors));
+        if errors.is_empty() { Ok(reactions.unwrap()) } else { Err(crate::tests::messages(errors.into_tokens())) }
     }
 
     /// R1.9
     #[test]
     fn there_are_three_kinds_of_reactions() {
-        assert_eq!(
-            parse(quote!(reactions(unicode))),
-            Ok(Reactions::Unicode { custom: false })
-        );
-        assert_eq!(
-            parse(quote!(reactions(unicode, custom))),
-            Ok(Reactions::Unicode { custom: true })
-        );
+        assert_eq!(parse(quote!(reactions(unicode))), Ok(Reactions::Unicode { custom: false }));
+        assert_eq!(parse(quote!(reactions(unicode, custom))), Ok(Reactions::Unicode { custom: true }));
         assert_eq!(
             parse(quote!(reactions(subset = ["👍", "👎"]))),
             Ok(Reactions::Subset(vec!["👍".into(), "👎".into()]))
@@ -168,22 +125,15 @@ mod tests {
     #[test]
     fn mistakes_in_reactions_say_what_is_allowed() {
         assert_eq!(parse(quote!(reactions)), Err(vec![FORMS.to_owned()]));
-        assert_eq!(
-            parse(quote!(reactions(custom))),
-            Err(vec![FORMS.to_owned()])
-        );
+        assert_eq!(parse(quote!(reactions(custom))), Err(vec![FORMS.to_owned()]));
         assert!(
             parse(quote!(reactions(unicode, subset = ["👍"]))).unwrap_err()[0]
                 .starts_with("a service takes reactions of one kind")
         );
         assert!(
-            parse(quote!(reactions(subset = ["👍"], custom))).unwrap_err()[0]
-                .starts_with("the workspace's own emoji")
+            parse(quote!(reactions(subset = ["👍"], custom))).unwrap_err()[0].starts_with("the workspace's own emoji")
         );
-        assert_eq!(
-            parse(quote!(reactions(subset = ["👍", "👍"]))).unwrap_err()[0],
-            "the emoji `👍` is used twice"
-        );
+        assert_eq!(parse(quote!(reactions(subset = ["👍", "👍"]))).unwrap_err()[0], "the emoji `👍` is used twice");
         assert!(parse(quote!(reactions(fixed = ["👍"]))).unwrap_err()[0].contains("pairs"));
         assert_eq!(parse(quote!(reactions(unicod))).unwrap_err().len(), 1);
     }

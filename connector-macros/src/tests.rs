@@ -30,9 +30,7 @@ pub(crate) fn snapshot(name: &str, tokens: TokenStream) {
         Ok(file) => prettyplease::unparse(&file),
         Err(error) => panic!("{name}: the expansion is not valid Rust: {error}\n{tokens}"),
     };
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/output")
-        .join(format!("{name}.rs"));
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/output").join(format!("{name}.rs"));
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();

@@ -7,10 +7,7 @@ use crate::errors::Errors;
 /// Reports what is wrong with the form of a pattern.
 pub(crate) fn check(pattern: &LitStr, errors: &Errors) {
     if let Err(reason) = check_syntax(&pattern.value()) {
-        errors.at(
-            pattern,
-            format!("`{}` is no URL pattern: {reason}", pattern.value()),
-        );
+        errors.at(pattern, format!("`{}` is no URL pattern: {reason}", pattern.value()));
     }
 }
 
@@ -22,14 +19,10 @@ fn check_syntax(pattern: &str) -> Result<(), String> {
     }
     let refuse = |reason: &str| Err(reason.to_owned());
     let Some((scheme, rest)) = pattern.split_once("://") else {
-        return refuse(
-            "it begins with no scheme: write `https://api.example.com/*`, or `*` for any URL",
-        );
+        return refuse("it begins with no scheme: write `https://api.example.com/*`, or `*` for any URL");
     };
     if !matches!(scheme, "https" | "http") {
-        return Err(format!(
-            "its scheme must be `https` or `http`, not `{scheme}`"
-        ));
+        return Err(format!("its scheme must be `https` or `http`, not `{scheme}`"));
     }
     if pattern.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
         return refuse("it may not contain spaces, control characters or backslashes");
@@ -41,15 +34,9 @@ fn check_syntax(pattern: &str) -> Result<(), String> {
     if authority.contains('@') {
         return refuse("it may not contain a user name or a password");
     }
-    let port_at = authority
-        .rfind(':')
-        .filter(|at| !authority.ends_with(']') && *at > 0);
+    let port_at = authority.rfind(':').filter(|at| !authority.ends_with(']') && *at > 0);
     let (host, port) = authority.split_at(port_at.unwrap_or(authority.len()));
-    if !port.is_empty()
-        && port
-            .strip_prefix(':')
-            .and_then(|port| port.parse::<u16>().ok())
-            .is_none_or(|port| port == 0)
+    if !port.is_empty() && port.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()).is_none_or(|port| port == 0)
     {
         return refuse("its port must be a number from 1 to 65535");
     }
@@ -63,19 +50,12 @@ fn check_syntax(pattern: &str) -> Result<(), String> {
         );
     }
     if name != host && !name.trim_end_matches('.').contains('.') {
-        return refuse(
-            "`*.` needs two labels after it, as in `https://*.example.com`; `*` alone is any URL",
-        );
+        return refuse("`*.` needs two labels after it, as in `https://*.example.com`; `*` alone is any URL");
     }
     if path.strip_suffix('*').unwrap_or(path).contains('*') {
         return refuse("in a path, `*` may only be the last character");
     }
-    if path
-        .to_ascii_lowercase()
-        .replace("%2e", ".")
-        .split('/')
-        .any(|segment| matches!(segment, "." | ".."))
-    {
+    if path.to_ascii_lowercase().replace("%2e", ".").split('/').any(|segment| matches!(segment, "." | "..")) {
         return refuse("its path may not contain `.` or `..`");
     }
     Ok(())

@@ -1,12 +1,6 @@
 //! What the macros emit has documentation wherever the author wrote some, and needs none elsewhere.
 
-#![deny(
-    missing_docs,
-    unreachable_pub,
-    unused,
-    rust_2018_idioms,
-    unused_qualifications
-)]
+#![deny(missing_docs, unreachable_pub, unused, rust_2018_idioms, unused_qualifications)]
 
 use connector_core::prelude::*;
 

@@ -124,9 +124,7 @@ impl NoPrelude {
     async fn pushed(
         &self,
         _: &::connector_core::context::Context<Self>,
-        #[input] _request: ::connector_core::webhook::Verified<
-            ::connector_core::webhook::WebhookRequest,
-        >,
+        #[input] _request: ::connector_core::webhook::Verified<::connector_core::webhook::WebhookRequest>,
     ) -> ::connector_core::Result<()> {
         ::core::result::Result::Ok(())
     }
@@ -159,10 +157,7 @@ impl ::connector_core::tool::Tool for Helper {}
 #[::connector_core::tool]
 impl Helper {
     #[callback]
-    async fn help(
-        &self,
-        _: &::connector_core::context::Context<Self>,
-    ) -> ::connector_core::Result<()> {
+    async fn help(&self, _: &::connector_core::context::Context<Self>) -> ::connector_core::Result<()> {
         ::core::result::Result::Ok(())
     }
 }

@@ -1,10 +1,6 @@
 //! What the macros emit stands on its own, wherever it is put.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the modules are there to be compiled"
-)]
+#![allow(dead_code, unreachable_pub, reason = "the modules are there to be compiled")]
 
 #[path = "../hygiene/cfg.rs"]
 mod cfg;
@@ -23,33 +19,18 @@ use connector_core::registry::Registry;
 #[test]
 fn connectors_in_all_surroundings_are_registered() {
     let registry = Registry::collect().unwrap();
-    let ids: Vec<_> = registry
-        .iter()
-        .map(|connector| connector.declaration.id)
-        .collect();
-    assert_eq!(
-        ids,
-        ["configured", "documented", "from-macro", "no-prelude"]
-    );
+    let ids: Vec<_> = registry.iter().map(|connector| connector.declaration.id).collect();
+    assert_eq!(ids, ["configured", "documented", "from-macro", "no-prelude"]);
 }
 
 /// R1.1: a callback, an option and a status that are configured away leave nothing behind.
 #[test]
 fn what_is_configured_away_is_away() {
     let registry = Registry::collect().unwrap();
-    let callbacks: Vec<_> = registry
-        .get("configured")
-        .unwrap()
-        .callbacks()
-        .map(|(_, entry)| entry.name)
-        .collect();
+    let callbacks: Vec<_> = registry.get("configured").unwrap().callbacks().map(|(_, entry)| entry.name).collect();
     assert_eq!(callbacks, ["always"]);
     assert_eq!(registry.get("configured").unwrap().hooks.names().count(), 0);
-    let statuses: Vec<_> = cfg::State::DECLARATION
-        .statuses
-        .iter()
-        .map(|status| status.id)
-        .collect();
+    let statuses: Vec<_> = cfg::State::DECLARATION.statuses.iter().map(|status| status.id).collect();
     assert_eq!(statuses, ["open", "closed"]);
     assert_eq!(cfg::Settings::DECLARATION.fields.len(), 1);
 }
@@ -60,15 +41,10 @@ fn pieces_of_macro_rules_are_understood() {
     let registry = Registry::collect().unwrap();
     let connector = registry.get("from-macro").unwrap();
     assert_eq!(connector.declaration.urls, ["https://example.com/*"]);
-    let take = connector
-        .callbacks()
-        .find(|(_, entry)| entry.name == "take")
-        .unwrap()
-        .1;
+    let take = connector.callbacks().find(|(_, entry)| entry.name == "take").unwrap().1;
     let arguments = (take.arguments)();
     assert!(
-        arguments["properties"]["value"].is_object()
-            && arguments["properties"]["channel"].is_object(),
+        arguments["properties"]["value"].is_object() && arguments["properties"]["channel"].is_object(),
         "{arguments}"
     );
 }

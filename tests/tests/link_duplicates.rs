@@ -52,17 +52,9 @@ impl Repeated {
 #[test]
 fn clashes_stop_the_start_up_with_both_places() {
     let errors = Registry::collect().unwrap_err();
-    let [callbacks, connectors] = errors.0.as_slice() else {
-        panic!("{errors}")
-    };
-    assert!(
-        callbacks.contains("`repeated` has two callbacks with the name `page`"),
-        "{callbacks}"
-    );
-    assert!(
-        connectors.contains("two connectors have the id `twin`"),
-        "{connectors}"
-    );
+    let [callbacks, connectors] = errors.0.as_slice() else { panic!("{errors}") };
+    assert!(callbacks.contains("`repeated` has two callbacks with the name `page`"), "{callbacks}");
+    assert!(connectors.contains("two connectors have the id `twin`"), "{connectors}");
     for error in [callbacks, connectors] {
         let places: Vec<_> = error.match_indices("tests/link_duplicates.rs:").collect();
         assert_eq!(places.len(), 2, "{error}");
@@ -72,16 +64,5 @@ fn clashes_stop_the_start_up_with_both_places() {
         let (line, _) = rest.split_once(':').unwrap();
         line.parse::<u32>().unwrap()
     };
-    assert_ne!(
-        line(connectors),
-        line(
-            connectors
-                .split_once("one at")
-                .unwrap()
-                .1
-                .split_once("one at")
-                .unwrap()
-                .1
-        )
-    );
+    assert_ne!(line(connectors), line(connectors.split_once("one at").unwrap().1.split_once("one at").unwrap().1));
 }

@@ -7,16 +7,8 @@ use connector_core::registry::Registry;
 #[test]
 fn a_crate_that_is_named_is_in_the_registry() {
     let registry = Registry::collect().unwrap();
-    let ids: Vec<_> = registry
-        .iter()
-        .map(|connector| connector.declaration.id)
-        .collect();
+    let ids: Vec<_> = registry.iter().map(|connector| connector.declaration.id).collect();
     assert_eq!(ids, ["conn-a"]);
-    let callbacks: Vec<_> = registry
-        .get("conn-a")
-        .unwrap()
-        .callbacks()
-        .map(|(_, entry)| entry.name)
-        .collect();
+    let callbacks: Vec<_> = registry.get("conn-a").unwrap().callbacks().map(|(_, entry)| entry.name).collect();
     assert_eq!(callbacks, ["nothing"]);
 }

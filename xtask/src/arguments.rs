@@ -69,20 +69,14 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
             None => Err(UsageError::Missing("start or stop")),
         },
         "test" => parse_test(arguments),
-        "bench" => Ok(Command::Bench {
-            arguments: arguments.collect(),
-        }),
+        "bench" => Ok(Command::Bench { arguments: arguments.collect() }),
         "ci" => nothing_more(arguments, Command::Ci),
         _ => Err(UsageError::UnknownCommand(command)),
     }
 }
 
-fn nothing_more(
-    mut rest: impl Iterator<Item = String>,
-    command: Command,
-) -> Result<Command, UsageError> {
-    rest.next()
-        .map_or(Ok(command), |extra| Err(UsageError::Unexpected(extra)))
+fn nothing_more(mut rest: impl Iterator<Item = String>, command: Command) -> Result<Command, UsageError> {
+    rest.next().map_or(Ok(command), |extra| Err(UsageError::Unexpected(extra)))
 }
 
 fn parse_start(mut arguments: impl Iterator<Item = String>) -> Result<Start, UsageError> {
@@ -113,9 +107,7 @@ fn known_service(name: &str) -> Result<String, UsageError> {
     if SERVICES.contains(&name) {
         Ok(name.to_owned())
     } else {
-        Err(UsageError::UnknownService {
-            name: name.to_owned(),
-        })
+        Err(UsageError::UnknownService { name: name.to_owned() })
     }
 }
 
@@ -168,17 +160,9 @@ mod tests {
 
     #[test]
     fn emulators_stop_takes_one_folder() {
-        assert_eq!(
-            parsed("emulators stop run"),
-            Ok(Command::StopEmulators {
-                state: "run".into()
-            })
-        );
+        assert_eq!(parsed("emulators stop run"), Ok(Command::StopEmulators { state: "run".into() }));
         assert_eq!(parsed("emulators stop"), Err(UsageError::Missing("DIR")));
-        assert_eq!(
-            parsed("emulators stop a b"),
-            Err(UsageError::Unexpected("b".into()))
-        );
+        assert_eq!(parsed("emulators stop a b"), Err(UsageError::Unexpected("b".into())));
     }
 
     #[test]
@@ -186,28 +170,18 @@ mod tests {
         assert_eq!(parsed("test"), Ok(Command::Test { only: vec![] }));
         assert_eq!(
             parsed("test --only doc --only emulator"),
-            Ok(Command::Test {
-                only: vec![Suite::Doc, Suite::Emulator]
-            })
+            Ok(Command::Test { only: vec![Suite::Doc, Suite::Emulator] })
         );
-        assert_eq!(
-            parsed("test --only none"),
-            Err(UsageError::UnknownSuite("none".into()))
-        );
+        assert_eq!(parsed("test --only none"), Err(UsageError::UnknownSuite("none".into())));
         assert_eq!(parsed("test --only"), Err(UsageError::NoValue("--only")));
-        assert_eq!(
-            parsed("test doc"),
-            Err(UsageError::Unexpected("doc".into()))
-        );
+        assert_eq!(parsed("test doc"), Err(UsageError::Unexpected("doc".into())));
     }
 
     #[test]
     fn bench_hands_its_arguments_on() {
         assert_eq!(
             parsed("bench dispatch --quick"),
-            Ok(Command::Bench {
-                arguments: vec!["dispatch".into(), "--quick".into()]
-            })
+            Ok(Command::Bench { arguments: vec!["dispatch".into(), "--quick".into()] })
         );
     }
 
@@ -218,36 +192,14 @@ mod tests {
             ("tset", UsageError::UnknownCommand("tset".into())),
             ("ci now", UsageError::Unexpected("now".into())),
             ("emulators", UsageError::Missing("start or stop")),
-            (
-                "emulators pause",
-                UsageError::UnknownCommand("emulators pause".into()),
-            ),
+            ("emulators pause", UsageError::UnknownCommand("emulators pause".into())),
             ("emulators start github", UsageError::Missing("--state DIR")),
             ("emulators start --state", UsageError::NoValue("--state")),
-            (
-                "emulators start gitlab --state run",
-                UsageError::UnknownService {
-                    name: "gitlab".into(),
-                },
-            ),
-            (
-                "emulators start --state run --detach",
-                UsageError::Unexpected("--detach".into()),
-            ),
-            (
-                "emulators start --state run --port github",
-                UsageError::BadPort("github".into()),
-            ),
-            (
-                "emulators start --state run --port github=x",
-                UsageError::BadPort("github=x".into()),
-            ),
-            (
-                "emulators start --state run --port gitlab=1",
-                UsageError::UnknownService {
-                    name: "gitlab".into(),
-                },
-            ),
+            ("emulators start gitlab --state run", UsageError::UnknownService { name: "gitlab".into() }),
+            ("emulators start --state run --detach", UsageError::Unexpected("--detach".into())),
+            ("emulators start --state run --port github", UsageError::BadPort("github".into())),
+            ("emulators start --state run --port github=x", UsageError::BadPort("github=x".into())),
+            ("emulators start --state run --port gitlab=1", UsageError::UnknownService { name: "gitlab".into() }),
         ] {
             assert_eq!(parsed(line), Err(error), "{line}");
         }

@@ -39,47 +39,32 @@ impl Report {
 
     pub(crate) fn failed(&mut self, name: &str, reason: impl fmt::Display) {
         println!("\n==> {name}: failed: {reason}");
-        self.steps
-            .push((name.to_owned(), Outcome::Failed(reason.to_string())));
+        self.steps.push((name.to_owned(), Outcome::Failed(reason.to_string())));
     }
 
     pub(crate) fn skipped(&mut self, name: &str, reason: impl fmt::Display) {
         println!("\n==> {name}: skipped: {reason}");
-        self.steps
-            .push((name.to_owned(), Outcome::Skipped(reason.to_string())));
+        self.steps.push((name.to_owned(), Outcome::Skipped(reason.to_string())));
     }
 
     /// Prints the summary; the exit code is a failure if any step failed.
     pub(crate) fn finish(&self) -> ExitCode {
         print!("\n{self}");
-        if self.any_failed() {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        }
+        if self.any_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 
     fn any_failed(&self) -> bool {
-        self.steps
-            .iter()
-            .any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
+        self.steps.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "xtask summary")?;
-        let width = self
-            .steps
-            .iter()
-            .map(|(name, _)| name.len())
-            .max()
-            .unwrap_or(0);
+        let width = self.steps.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, outcome) in &self.steps {
             match outcome {
-                Outcome::Passed(took) => {
-                    writeln!(out, "  passed   {name:width$}  {:.1} s", took.as_secs_f64())?
-                }
+                Outcome::Passed(took) => writeln!(out, "  passed   {name:width$}  {:.1} s", took.as_secs_f64())?,
                 Outcome::Failed(reason) => writeln!(out, "  FAILED   {name:width$}  {reason}")?,
                 Outcome::Skipped(reason) => writeln!(out, "  skipped  {name:width$}  {reason}")?,
             }
@@ -94,19 +79,10 @@ struct Shown<'a>(&'a Command);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = std::path::Path::new(self.0.get_program());
-        out.write_str(
-            &program
-                .file_name()
-                .unwrap_or(self.0.get_program())
-                .to_string_lossy(),
-        )?;
+        out.write_str(&program.file_name().unwrap_or(self.0.get_program()).to_string_lossy())?;
         for argument in self.0.get_args() {
             let argument = argument.to_string_lossy();
-            if argument.contains(' ') {
-                write!(out, " '{argument}'")?
-            } else {
-                write!(out, " {argument}")?
-            }
+            if argument.contains(' ') { write!(out, " '{argument}'")? } else { write!(out, " {argument}")? }
         }
         Ok(())
     }
@@ -124,15 +100,9 @@ mod tests {
         report.skipped("emulators", "node is missing");
         assert!(report.any_failed());
         let text = report.to_string();
-        assert!(
-            text.contains("FAILED   lints      exit status: 101"),
-            "{text}"
-        );
+        assert!(text.contains("FAILED   lints      exit status: 101"), "{text}");
         assert!(text.contains("passed   tests"), "{text}");
-        assert!(
-            text.contains("skipped  emulators  node is missing"),
-            "{text}"
-        );
+        assert!(text.contains("skipped  emulators  node is missing"), "{text}");
     }
 
     #[test]
@@ -145,10 +115,7 @@ mod tests {
     #[test]
     fn a_program_that_does_not_exist_fails_its_step() {
         let mut report = Report::default();
-        report.step(
-            "nothing",
-            &mut Command::new("a-program-that-does-not-exist"),
-        );
+        report.step("nothing", &mut Command::new("a-program-that-does-not-exist"));
         assert!(report.any_failed());
     }
 }

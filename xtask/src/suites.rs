@@ -32,55 +32,33 @@ pub(crate) fn run(workspace: &Workspace, only: &[Suite], report: &mut Report) {
     let with_tests = wanted(Suite::Workspace) || wanted(Suite::Emulator);
     // Started for the workspace's tests too, so that one without `emulator` in its name is run and not passed over.
     let emulators = with_tests.then(|| TestEmulators::start(workspace));
-    let started = emulators
-        .as_ref()
-        .and_then(|emulators| emulators.as_ref().ok());
+    let started = emulators.as_ref().and_then(|emulators| emulators.as_ref().ok());
     let nextest = succeeds(workspace.cargo().args(["nextest", "--version"]));
 
     if nextest && wanted(Suite::Workspace) {
         let filter = format!("not {NEEDS_EMULATOR}");
-        report.step(
-            "workspace tests",
-            with_emulators(&mut nextest_run(workspace, &filter), started),
-        );
+        report.step("workspace tests", with_emulators(&mut nextest_run(workspace, &filter), started));
     }
     if !nextest && with_tests {
         let mut tests = workspace.cargo();
-        tests.args([
-            "test",
-            "--workspace",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--no-fail-fast",
-        ]);
-        report.step(
-            "workspace and emulator tests",
-            with_emulators(&mut tests, started),
-        );
+        tests.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+        report.step("workspace and emulator tests", with_emulators(&mut tests, started));
     }
     if wanted(Suite::Doc) {
         let mut tests = workspace.cargo();
-        report.step(
-            "doc tests",
-            tests.args(["test", "--workspace", "--doc", "--no-fail-fast"]),
-        );
+        report.step("doc tests", tests.args(["test", "--workspace", "--doc", "--no-fail-fast"]));
     }
     match &emulators {
         Some(Err(reason @ EmulatorError::Unavailable(_))) => {
             report.skipped("emulator tests", reason);
             if nextest {
-                report.show(
-                    "these did not run",
-                    &mut nextest_list(workspace, NEEDS_EMULATOR),
-                );
+                report.show("these did not run", &mut nextest_list(workspace, NEEDS_EMULATOR));
             }
         }
         Some(Err(error)) => report.failed("emulator tests", error),
-        Some(Ok(_)) if nextest && wanted(Suite::Emulator) => report.step(
-            "emulator tests",
-            with_emulators(&mut nextest_run(workspace, NEEDS_EMULATOR), started),
-        ),
+        Some(Ok(_)) if nextest && wanted(Suite::Emulator) => {
+            report.step("emulator tests", with_emulators(&mut nextest_run(workspace, NEEDS_EMULATOR), started))
+        }
         _ => {}
     }
 }
@@ -91,15 +69,7 @@ const NEEDS_EMULATOR: &str = "((test(~emulator) | binary(~emulator)) - package(x
 
 fn nextest_run(workspace: &Workspace, filter: &str) -> Command {
     let mut cargo = workspace.cargo();
-    cargo.args([
-        "nextest",
-        "run",
-        "--workspace",
-        "--no-fail-fast",
-        "--no-tests=warn",
-        "-E",
-        filter,
-    ]);
+    cargo.args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests=warn", "-E", filter]);
     cargo
 }
 
@@ -125,32 +95,20 @@ impl TestEmulators {
         emulators::provide_node()?;
         let command = Attached::command(&Package::install(workspace)?, "github");
         let launch = serde_json::Value::from(command.clone()).to_string();
-        Ok(Self {
-            github: Attached::start(&command)?,
-            launch,
-        })
+        Ok(Self { github: Attached::start(&command)?, launch })
     }
 }
 
 /// Gives the tests the variables of the emulators. Without emulators they are taken away, as elsewhere they may mean
 /// the real service: hosted build machines set `GITHUB_API_URL` and `GITHUB_TOKEN`.
-fn with_emulators<'a>(
-    tests: &'a mut Command,
-    emulators: Option<&TestEmulators>,
-) -> &'a mut Command {
+fn with_emulators<'a>(tests: &'a mut Command, emulators: Option<&TestEmulators>) -> &'a mut Command {
     match emulators {
         Some(emulators) => tests
             .envs(emulators.github.environment().iter())
             .env(TestEmulators::PRESENT, "1")
             .env(TestEmulators::LAUNCH, &emulators.launch),
         None => {
-            for key in [
-                CONTROL_URL,
-                "GITHUB_API_URL",
-                "GITHUB_TOKEN",
-                TestEmulators::PRESENT,
-                TestEmulators::LAUNCH,
-            ] {
+            for key in [CONTROL_URL, "GITHUB_API_URL", "GITHUB_TOKEN", TestEmulators::PRESENT, TestEmulators::LAUNCH] {
                 tests.env_remove(key);
             }
             tests

@@ -12,11 +12,9 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// Cargo says where our manifest is when it runs us; a copied binary falls back to where it was built.
     pub(crate) fn find() -> Self {
-        let manifest = env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = manifest
-            .parent()
-            .map_or(manifest.clone(), Path::to_path_buf);
+        let manifest =
+            env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = manifest.parent().map_or(manifest.clone(), Path::to_path_buf);
         Self { root }
     }
 
@@ -27,8 +25,7 @@ impl Workspace {
 
     /// The folder that builds write to.
     pub(crate) fn target(&self) -> PathBuf {
-        env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| self.root.join("target"), |dir| self.root.join(dir))
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), |dir| self.root.join(dir))
     }
 
     /// Cargo, in the root of the workspace, without standard input.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Dispatch};
-use crate::callback::{BoundCallback, Callback, CallbackInput, InvocationTarget, Invocable};
+use crate::callback::{BoundCallback, Callback, CallbackInput, Invocable, InvocationTarget};
 use crate::component::Component;
 use crate::dispatch::{Call, Input, Returned};
 use crate::engine::{CallbackRow, Write};
@@ -67,7 +67,8 @@ impl<C: Component> Context<C> {
             nonce: nonce.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
         };
         let seal = |token: &Token| -> Result<String> {
-            let plain = value::to_bytes(token).map_err(|error| Error::bug("a callback cannot be stored").with_source(error))?;
+            let plain =
+                value::to_bytes(token).map_err(|error| Error::bug("a callback cannot be stored").with_source(error))?;
             Ok(ports.vault.seal(PURPOSE, &plain))
         };
         let sealed = seal(&Token::Bound(bound.clone()))?;
@@ -75,8 +76,13 @@ impl<C: Component> Context<C> {
             return Ok(Callback::from_token(sealed));
         }
         let id = ports.engine.take_ids(1);
-        let body = value::to_bytes(&bound).map_err(|error| Error::bug("a callback cannot be stored").with_source(error))?;
-        self.dispatch.unit().push(Write::PutCallback(CallbackRow { id, connection: bound.connection, body: body.into() }));
+        let body =
+            value::to_bytes(&bound).map_err(|error| Error::bug("a callback cannot be stored").with_source(error))?;
+        self.dispatch.unit().push(Write::PutCallback(CallbackRow {
+            id,
+            connection: bound.connection,
+            body: body.into(),
+        }));
         seal(&Token::Row { connection: bound.connection, id }).map(Callback::from_token)
     }
 
@@ -116,9 +122,10 @@ impl<C: Component> Context<C> {
             }
         };
         match returned {
-            Returned::Value(value) => value.downcast().map(|value| *value).map_err(|_| {
-                Error::bug(format!("`{name}` gave back a value of another type than its token says"))
-            }),
+            Returned::Value(value) => value
+                .downcast()
+                .map(|value| *value)
+                .map_err(|_| Error::bug(format!("`{name}` gave back a value of another type than its token says"))),
             Returned::Step(_) | Returned::Drained(_) => {
                 Err(Error::bug(format!("`{name}` is run by the host: mark its ids dirty, or let it sync")))
             }
@@ -128,7 +135,8 @@ impl<C: Component> Context<C> {
 
 impl crate::runtime::Shared {
     fn open_token(&self, token: &str, connection: ConnectionId) -> Result<Token> {
-        let foreign = || Error::gone("the callback token is not valid: it was made by another host or connection, or changed");
+        let foreign =
+            || Error::gone("the callback token is not valid: it was made by another host or connection, or changed");
         let plain = self.ports.vault.open(PURPOSE, token).map_err(|error| foreign().with_source(error))?;
         let token: Token = value::from_bytes(&plain).map_err(|error| foreign().with_source(error))?;
         let (Token::Bound(Bound { connection: owner, .. }) | Token::Row { connection: owner, .. }) = &token;
@@ -167,11 +175,21 @@ impl Dispatch {
                 })?
             }
         };
-        if bound.generation < self.connection.row.generation + self.unit().generations { Err(deleted()) } else { Ok(bound) }
+        if bound.generation < self.connection.row.generation + self.unit().generations {
+            Err(deleted())
+        } else {
+            Ok(bound)
+        }
     }
 
     /// Runs a callback by name, in this dispatch.
-    pub(crate) async fn call(self: &Arc<Self>, namespace: &str, name: &str, args: &[u8], input: Input) -> Result<Returned> {
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: &str,
+        args: &[u8],
+        input: Input,
+    ) -> Result<Returned> {
         let found = self.connection.connector.callback(namespace, name).ok_or_else(|| {
             Error::bug(format!(
                 "`{}` has no callback `{name}` (any more): keep the old name with `#[callback(alias = \"{name}\")]`",
@@ -180,5 +198,4 @@ impl Dispatch {
         })?;
         (found.block.run)(Call { dispatch: self, args, input, name: found.entry.name, index: found.index }).await
     }
-
 }

@@ -8,7 +8,8 @@ use crate::engine::ChannelRow;
 use crate::error::{Error, Result};
 use crate::id::ChannelId;
 use crate::model::{
-    Actor, Channel, CustomEmoji, LinkFilter, LinkInput, LinkPatch, NewLink, NewNote, NoteFilter, NoteRef, Reaction, Source,
+    Actor, Channel, CustomEmoji, LinkFilter, LinkInput, LinkPatch, NewLink, NewNote, NoteFilter, NoteRef, Reaction,
+    Source,
 };
 use crate::records::RecordIntent;
 use crate::secret::Secret;
@@ -46,7 +47,9 @@ impl Integrations<'_> {
     pub async fn token(&self, channel: impl AsRef<ChannelId>) -> Result<Option<Secret>> {
         let id = channel.as_ref();
         match self.dispatch.connection.channels.get(id) {
-            Some(row) if row.enabled => self.dispatch.shared.ports.credentials.token(&self.dispatch.connection.row).await,
+            Some(row) if row.enabled => {
+                self.dispatch.shared.ports.credentials.token(&self.dispatch.connection.row).await
+            }
             _ => Ok(None),
         }
     }
@@ -120,8 +123,10 @@ impl Integrations<'_> {
                 !unit.records.iter().any(|intent| matches!(intent, RecordIntent::Link(link) if link.source == *source && link.create.is_some() && !link.update_only))
             });
         }
-        let stored = self.dispatch.shared.ports.engine.links_by_source(self.dispatch.connection_id(), sources.clone()).await?;
-        let missing: Vec<_> = sources.into_iter().zip(stored).filter(|(_, row)| row.is_none()).map(|(source, _)| source).collect();
+        let stored =
+            self.dispatch.shared.ports.engine.links_by_source(self.dispatch.connection_id(), sources.clone()).await?;
+        let missing: Vec<_> =
+            sources.into_iter().zip(stored).filter(|(_, row)| row.is_none()).map(|(source, _)| source).collect();
         let mut unit = self.dispatch.unit();
         for note in notes {
             if missing.contains(&note.link) {
@@ -207,7 +212,10 @@ impl Integrations<'_> {
             return Err(bad.clone());
         }
         let Some(declaration) = connection.connector.declaration.link_type(create.link_type.as_str()) else {
-            return Err(format!("the connector does not declare the link type `{}`: add it to `link_types`", create.link_type));
+            return Err(format!(
+                "the connector does not declare the link type `{}`: add it to `link_types`",
+                create.link_type
+            ));
         };
         let row = connection.channels.get(&create.channel);
         if row.is_none() && self.dispatch.mode != Mode::Live {
@@ -232,7 +240,11 @@ impl Integrations<'_> {
 }
 
 /// Whether items of a type can have a status in a channel, with what the channel refines (R1.8).
-pub(crate) fn has_status(channel: Option<&ChannelRow>, declaration: &crate::link_type::LinkTypeDeclaration, status: &str) -> bool {
+pub(crate) fn has_status(
+    channel: Option<&ChannelRow>,
+    declaration: &crate::link_type::LinkTypeDeclaration,
+    status: &str,
+) -> bool {
     let refined = channel
         .and_then(|row| row.channel.link_types.iter().find(|refined| refined.id == declaration.id))
         .and_then(|refined| refined.statuses.as_ref());

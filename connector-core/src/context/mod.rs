@@ -78,7 +78,8 @@ impl Dispatch {
         match self.task {
             Some(task) => format!("{}-{task}", self.connection_id()),
             None => {
-                let random: String = self.shared.ports.vault.random().iter().map(|byte| format!("{byte:02x}")).collect();
+                let random: String =
+                    self.shared.ports.vault.random().iter().map(|byte| format!("{byte:02x}")).collect();
                 format!("{}-{random}", self.connection_id())
             }
         }
@@ -162,9 +163,9 @@ impl<C: Component> Context<C> {
     pub(crate) fn new(dispatch: &Arc<Dispatch>) -> Result<Self> {
         let options: Arc<dyn Any + Send + Sync> =
             if C::NAMESPACE.is_empty() { dispatch.connection.options()? } else { Arc::new(()) };
-        let options = options
-            .downcast()
-            .map_err(|_| Error::bug(format!("`{}` runs for a connection of another connector", std::any::type_name::<C>())))?;
+        let options = options.downcast().map_err(|_| {
+            Error::bug(format!("`{}` runs for a connection of another connector", std::any::type_name::<C>()))
+        })?;
         Ok(Self { dispatch: Arc::clone(dispatch), options, component: PhantomData })
     }
 

@@ -24,7 +24,10 @@ impl<C: Component> Context<C> {
     fn full_key(&self, key: &str) -> Result<String> {
         if key.is_empty() || key.len() > MAX_KEY {
             let shown: String = key.chars().take(40).collect();
-            return Err(Error::bug(format!("the state key `{shown}` has {} bytes: keys have 1 to {MAX_KEY}", key.len())));
+            return Err(Error::bug(format!(
+                "the state key `{shown}` has {} bytes: keys have 1 to {MAX_KEY}",
+                key.len()
+            )));
         }
         Ok(prefix_of(C::NAMESPACE) + key)
     }
@@ -52,7 +55,10 @@ impl<C: Component> Context<C> {
     }
 
     /// Stores several values; if one cannot be stored, none is.
-    pub async fn set_many<'k, T: Serialize>(&self, entries: impl IntoIterator<Item = (&'k str, T)> + Send) -> Result<()> {
+    pub async fn set_many<'k, T: Serialize>(
+        &self,
+        entries: impl IntoIterator<Item = (&'k str, T)> + Send,
+    ) -> Result<()> {
         let entries = entries
             .into_iter()
             .map(|(key, value)| Ok((self.full_key(key)?, encode(key, &value)?)))
@@ -206,7 +212,8 @@ impl Dispatch {
 
     /// Entries whose full key begins with `prefix`.
     pub(crate) async fn list_state(&self, prefix: &str) -> Result<Vec<(String, Bytes)>> {
-        let stored = self.shared.ports.engine.state_entries(self.connection_id(), prefix.to_owned(), usize::MAX).await?;
+        let stored =
+            self.shared.ports.engine.state_entries(self.connection_id(), prefix.to_owned(), usize::MAX).await?;
         let mut unit = self.unit();
         unit.note_listed(prefix.to_owned(), stored.iter().map(|(key, value)| (key.clone(), value.version)).collect());
         let entries = unit.overlay(prefix, stored.into_iter().map(|(key, value)| (key, value.value)));

@@ -70,11 +70,17 @@ impl<C: Component> Context<C> {
 
     /// Queues a callback with the input that it takes.
     pub async fn run_task_with<I: CallbackInput>(&self, target: impl Invocable<C, I>, input: I) -> Result<TaskToken> {
-        let input = value::to_bytes(&input).map_err(|error| Error::bug("the input cannot be stored").with_source(error))?;
+        let input =
+            value::to_bytes(&input).map_err(|error| Error::bug("the input cannot be stored").with_source(error))?;
         self.queue(target, None, Some(input.into())).await
     }
 
-    async fn queue<I>(&self, target: impl Invocable<C, I>, run_at: Option<Timestamp>, input: Option<Bytes>) -> Result<TaskToken> {
+    async fn queue<I>(
+        &self,
+        target: impl Invocable<C, I>,
+        run_at: Option<Timestamp>,
+        input: Option<Bytes>,
+    ) -> Result<TaskToken> {
         let task = self.task(target.into_target()?, input).await?;
         let task = TaskRow { run_at: run_at.filter(|at| *at > self.now()), ..task };
         let token = TaskToken(task.id);
@@ -86,7 +92,13 @@ impl<C: Component> Context<C> {
     async fn task(&self, target: InvocationTarget, input: Option<Bytes>) -> Result<TaskRow> {
         let (payload, channel) = match target {
             InvocationTarget::Bound { namespace, name, args, channel } => {
-                let payload = TaskPayload::Callback { namespace: namespace.into(), name: name.into(), args: args.into(), input, token: None };
+                let payload = TaskPayload::Callback {
+                    namespace: namespace.into(),
+                    name: name.into(),
+                    args: args.into(),
+                    input,
+                    token: None,
+                };
                 (payload, channel)
             }
             InvocationTarget::Token(token) => {
@@ -110,8 +122,10 @@ impl<C: Component> Context<C> {
         let task = self.task(target.into_target()?, None).await?;
         let task = TaskRow { run_at: when.run_at.filter(|at| *at > self.now()), key: Some(key.clone()), ..task };
         // One that waits keeps its id. The one that runs here ends with this dispatch, and a new one takes the key.
-        let stored = self.dispatch.shared.ports.engine.task_by_key(self.connection(), key.clone()).await?.map(|task| task.id);
-        let waits = stored.filter(|id| Some(*id) != self.dispatch.task).or_else(|| self.dispatch.unit().task_by_key(&key));
+        let stored =
+            self.dispatch.shared.ports.engine.task_by_key(self.connection(), key.clone()).await?.map(|task| task.id);
+        let waits =
+            stored.filter(|id| Some(*id) != self.dispatch.task).or_else(|| self.dispatch.unit().task_by_key(&key));
         let token = TaskToken(waits.unwrap_or(task.id));
         let keyed = if when.coalesce { KeyedTask::Coalesce } else { KeyedTask::Replace };
         self.dispatch.unit().push(Write::PutTask { task, keyed });
@@ -128,7 +142,9 @@ impl<C: Component> Context<C> {
         first_run_at: Option<Timestamp>,
     ) -> Result<()> {
         if interval < SignedDuration::from_secs(1) {
-            return Err(Error::bug(format!("the interval of `{key}` is under a second: that is a loop, not a schedule")));
+            return Err(Error::bug(format!(
+                "the interval of `{key}` is under a second: that is a loop, not a schedule"
+            )));
         }
         let task = self.task(target.into_target()?, None).await?;
         let task = TaskRow {
@@ -229,7 +245,8 @@ impl<C: Component> Context<C> {
         let marks = ids
             .into_iter()
             .map(|id| {
-                let bytes = value::to_bytes(&id).map_err(|error| Error::bug("an id cannot be stored").with_source(error))?;
+                let bytes =
+                    value::to_bytes(&id).map_err(|error| Error::bug("an id cannot be stored").with_source(error))?;
                 let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 Ok(format!("{prefix}{name}"))
             })
@@ -240,7 +257,15 @@ impl<C: Component> Context<C> {
         let InvocationTarget::Bound { namespace, name, args, channel } = handler.into_target()? else {
             return Err(Error::bug("a message is no token"));
         };
-        let drain = DrainTask { namespace: namespace.into(), name: name.into(), args: args.into(), key: key.clone(), batch, max_attempts, only: None };
+        let drain = DrainTask {
+            namespace: namespace.into(),
+            name: name.into(),
+            args: args.into(),
+            key: key.clone(),
+            batch,
+            max_attempts,
+            only: None,
+        };
         let run_at = self.now().checked_add(SignedDuration::try_from(delay).unwrap_or(SignedDuration::ZERO)).ok();
         let task = TaskRow {
             channel,
@@ -249,7 +274,9 @@ impl<C: Component> Context<C> {
             priority: TaskPriority::Webhook,
             ..self.dispatch.new_task(&TaskPayload::Drain(drain))?
         };
-        let zero = Bytes::from(value::to_bytes(&0_u32).map_err(|error| Error::bug("a mark cannot be stored").with_source(error))?);
+        let zero = Bytes::from(
+            value::to_bytes(&0_u32).map_err(|error| Error::bug("a mark cannot be stored").with_source(error))?,
+        );
         let mut unit = self.dispatch.unit();
         for mark in marks {
             unit.put(mark, Some(zero.clone()));

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use rows::{
-    CallbackRow, ChannelRow, ChannelSync, ConnectionRow, ConnectionStatus, DeadTask, FeedEntry, FeedKind, LastSync, LinkRow, NoteRow,
-    StateValue, SyncState, TaskError, TaskPriority, TaskRow, UserThreadRow,
+    CallbackRow, ChannelRow, ChannelSync, ConnectionRow, ConnectionStatus, DeadTask, FeedEntry, FeedKind, LastSync,
+    LinkRow, NoteRow, StateValue, SyncState, TaskError, TaskPriority, TaskRow, UserThreadRow,
 };
 pub use write_set::{After, Committed, Completion, Expect, KeyedTask, TaskChange, Write, WriteSet};
 
@@ -175,10 +175,19 @@ pub trait Engine: Send + Sync + 'static {
     fn close(&self) -> BoxFuture<'static, EngineResult<()>>;
 
     /// Values of a connection's state, in the order of the keys.
-    fn state(&self, connection: ConnectionId, keys: Vec<String>) -> BoxFuture<'static, EngineResult<Vec<Option<StateValue>>>>;
+    fn state(
+        &self,
+        connection: ConnectionId,
+        keys: Vec<String>,
+    ) -> BoxFuture<'static, EngineResult<Vec<Option<StateValue>>>>;
 
     /// At most `limit` keys that begin with `prefix`, in order, with their values.
-    fn state_entries(&self, connection: ConnectionId, prefix: String, limit: usize) -> BoxFuture<'static, EngineResult<Vec<(String, StateValue)>>>;
+    fn state_entries(
+        &self,
+        connection: ConnectionId,
+        prefix: String,
+        limit: usize,
+    ) -> BoxFuture<'static, EngineResult<Vec<(String, StateValue)>>>;
 
     /// A stored callback: one too large to be sealed in its token.
     fn callback(&self, connection: ConnectionId, id: i64) -> BoxFuture<'static, EngineResult<Option<CallbackRow>>>;
@@ -202,10 +211,18 @@ pub trait Engine: Send + Sync + 'static {
     fn channels(&self, connection: ConnectionId) -> BoxFuture<'static, EngineResult<Vec<ChannelRow>>>;
 
     /// One of them.
-    fn channel(&self, connection: ConnectionId, channel: ChannelId) -> BoxFuture<'static, EngineResult<Option<ChannelRow>>>;
+    fn channel(
+        &self,
+        connection: ConnectionId,
+        channel: ChannelId,
+    ) -> BoxFuture<'static, EngineResult<Option<ChannelRow>>>;
 
     /// Links of a connection by source, in the order given.
-    fn links_by_source(&self, connection: ConnectionId, sources: Vec<Source>) -> BoxFuture<'static, EngineResult<Vec<Option<LinkRow>>>>;
+    fn links_by_source(
+        &self,
+        connection: ConnectionId,
+        sources: Vec<Source>,
+    ) -> BoxFuture<'static, EngineResult<Vec<Option<LinkRow>>>>;
 
     /// The threads that these sources belong to, in any connection, in the order given.
     fn threads_of_sources(&self, sources: Vec<Source>) -> BoxFuture<'static, EngineResult<Vec<Option<ThreadId>>>>;
@@ -220,7 +237,11 @@ pub trait Engine: Send + Sync + 'static {
     fn links(&self, query: LinkQuery) -> BoxFuture<'static, EngineResult<Vec<LinkRow>>>;
 
     /// Notes by link and key, in the order given.
-    fn notes_by_key(&self, connection: ConnectionId, keys: Vec<(LinkId, NoteKey)>) -> BoxFuture<'static, EngineResult<Vec<Option<NoteRow>>>>;
+    fn notes_by_key(
+        &self,
+        connection: ConnectionId,
+        keys: Vec<(LinkId, NoteKey)>,
+    ) -> BoxFuture<'static, EngineResult<Vec<Option<NoteRow>>>>;
 
     /// A note.
     fn note(&self, id: NoteId) -> BoxFuture<'static, EngineResult<Option<NoteRow>>>;
@@ -229,7 +250,11 @@ pub trait Engine: Send + Sync + 'static {
     fn notes_of_link(&self, link: LinkId) -> BoxFuture<'static, EngineResult<Vec<NoteRow>>>;
 
     /// What users have done to threads: read, to-do, archive. In the order given; none for untouched ones.
-    fn user_threads(&self, user: UserId, threads: Vec<ThreadId>) -> BoxFuture<'static, EngineResult<Vec<Option<UserThreadRow>>>>;
+    fn user_threads(
+        &self,
+        user: UserId,
+        threads: Vec<ThreadId>,
+    ) -> BoxFuture<'static, EngineResult<Vec<Option<UserThreadRow>>>>;
 
     /// The change feed after this position, oldest first.
     fn feed(&self, after: u64, limit: usize) -> BoxFuture<'static, EngineResult<Vec<FeedEntry>>>;
@@ -241,7 +266,11 @@ pub trait Engine: Send + Sync + 'static {
     fn immediate_tasks(&self, after: TaskId, limit: usize) -> BoxFuture<'static, EngineResult<Vec<TaskRow>>>;
 
     /// Tasks that are to run at a time, in its order (then that of ids), after this position.
-    fn scheduled_tasks(&self, after: (Timestamp, TaskId), limit: usize) -> BoxFuture<'static, EngineResult<Vec<TaskRow>>>;
+    fn scheduled_tasks(
+        &self,
+        after: (Timestamp, TaskId),
+        limit: usize,
+    ) -> BoxFuture<'static, EngineResult<Vec<TaskRow>>>;
 
     /// Tasks by id, in the order given; none for those that are gone.
     fn tasks_by_id(&self, ids: Vec<TaskId>) -> BoxFuture<'static, EngineResult<Vec<Option<TaskRow>>>>;

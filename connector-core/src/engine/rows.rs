@@ -344,7 +344,9 @@ impl FeedKind {
 
     /// The kind that is stored as this word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Thread, Self::Link, Self::Note, Self::Connection, Self::Channel].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Thread, Self::Link, Self::Note, Self::Connection, Self::Channel]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
     }
 }
 

@@ -1,7 +1,9 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::rows::{CallbackRow, ChannelRow, ConnectionRow, DeadTask, FeedEntry, LinkRow, NoteRow, TaskError, TaskRow, UserThreadRow};
+use super::rows::{
+    CallbackRow, ChannelRow, ConnectionRow, DeadTask, FeedEntry, LinkRow, NoteRow, TaskError, TaskRow, UserThreadRow,
+};
 use crate::id::{ChannelId, ConnectionId, TaskId, ThreadId, UserId};
 use crate::model::Source;
 

@@ -268,7 +268,13 @@ impl LinkPatch {
     /// A change of the item with this source that says nothing yet.
     pub fn new(source: Source) -> Self {
         Self {
-            input: LinkInput { source, also: Vec::new(), fields: LinkFields::default(), create: None, update_only: true },
+            input: LinkInput {
+                source,
+                also: Vec::new(),
+                fields: LinkFields::default(),
+                create: None,
+                update_only: true,
+            },
         }
     }
 
@@ -398,8 +404,11 @@ impl Link {
             return Err(Error::bug(format!("the link {} is a `{}`, not a `{wanted}`", self.id, self.link_type)));
         }
         T::Meta::deserialize(&self.raw_meta).map_err(|error| {
-            Error::new(ErrorKind::Bug, format!("the meta of {} is not of its type any more: give new fields a default", self.id))
-                .with_source(error)
+            Error::new(
+                ErrorKind::Bug,
+                format!("the meta of {} is not of its type any more: give new fields a default", self.id),
+            )
+            .with_source(error)
         })
     }
 
@@ -543,4 +552,3 @@ impl LinkFilter {
             && self.before.is_none_or(|before| link.occurred_at < before)
     }
 }
-

@@ -214,12 +214,7 @@ pub struct Attachment {
 impl Attachment {
     /// A file that the connector can fetch by this reference, in `download_attachment`.
     pub fn new(name: impl Into<String>, reference: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            media_type: None,
-            size: None,
-            at: AttachmentRef::Service(reference.into()),
-        }
+        Self { name: name.into(), media_type: None, size: None, at: AttachmentRef::Service(reference.into()) }
     }
 
     /// Of this media type.
@@ -390,7 +385,9 @@ impl Note {
     pub fn file(&self, index: usize) -> Result<FileId> {
         match self.attachments.get(index).map(|attachment| &attachment.at) {
             Some(AttachmentRef::File(file)) => Ok(*file),
-            Some(AttachmentRef::Service(_)) => Err(Error::bug(format!("attachment {index} of {} is at the service", self.id))),
+            Some(AttachmentRef::Service(_)) => {
+                Err(Error::bug(format!("attachment {index} of {} is at the service", self.id)))
+            }
             None => Err(Error::bug(format!("{} has no attachment {index}", self.id))),
         }
     }

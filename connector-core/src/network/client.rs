@@ -17,13 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
 /// How long to wait before each repetition of a request that is safe to repeat.
-const BACKOFF: [SignedDuration; 2] = [
-    SignedDuration::from_millis(250),
-    SignedDuration::from_secs(1),
-];
+const BACKOFF: [SignedDuration; 2] = [SignedDuration::from_millis(250), SignedDuration::from_secs(1)];
 
-const USER_AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("connector/", env!("CARGO_PKG_VERSION")));
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("connector/", env!("CARGO_PKG_VERSION")));
 
 /// What a dispatch gives to its requests.
 pub(crate) trait Outbound: Send + Sync {
@@ -132,11 +128,8 @@ impl<'a> ProviderApi<'a> {
 
     /// A request with this method.
     pub fn request(&self, method: Method, path: impl AsRef<str>) -> RequestBuilder<'a> {
-        let mut request =
-            RequestBuilder::new(self.outbound, method, below(self.api_url(), path.as_ref()));
-        request
-            .headers
-            .insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let mut request = RequestBuilder::new(self.outbound, method, below(self.api_url(), path.as_ref()));
+        request.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         request.with_token = true;
         request
     }
@@ -169,9 +162,7 @@ impl<'a> ProviderApi<'a> {
 
 impl fmt::Debug for ProviderApi<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProviderApi")
-            .field("api_url", &self.api_url())
-            .finish_non_exhaustive()
+        f.debug_struct("ProviderApi").field("api_url", &self.api_url()).finish_non_exhaustive()
     }
 }
 
@@ -235,14 +226,9 @@ impl<'a> RequestBuilder<'a> {
     /// Authorizes with a user name and a password (RFC 7617), in place of the account's token.
     pub fn basic(self, user: &str, password: &Secret) -> Self {
         if user.contains(':') {
-            return self.fail(|| {
-                "the user name of basic authentication may not contain a colon".to_owned()
-            });
+            return self.fail(|| "the user name of basic authentication may not contain a colon".to_owned());
         }
-        let value = format!(
-            "Basic {}",
-            BASE64_STANDARD.encode(format!("{user}:{}", password.expose()))
-        );
+        let value = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", password.expose())));
         self.set_header("authorization", &value, true)
     }
 
@@ -255,13 +241,8 @@ impl<'a> RequestBuilder<'a> {
     }
 
     /// Sets the body to these fields as a form (`application/x-www-form-urlencoded`).
-    pub fn form<K: AsRef<str>, V: AsRef<str>>(
-        self,
-        fields: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish();
+    pub fn form<K: AsRef<str>, V: AsRef<str>>(self, fields: impl IntoIterator<Item = (K, V)>) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.body(body, "application/x-www-form-urlencoded")
     }
 
@@ -348,16 +329,10 @@ impl<'a> RequestBuilder<'a> {
         declared(self.outbound, &url)?;
         if self.with_token && !self.headers.contains_key(header::AUTHORIZATION) {
             let Some(token) = self.outbound.token().await? else {
-                return Err(Error::needs_reauth(
-                    "the account is not connected: there is no token for it",
-                ));
+                return Err(Error::needs_reauth("the account is not connected: there is no token for it"));
             };
-            let mut value =
-                HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| {
-                    Error::needs_reauth(
-                        "the account's token contains characters that no header may have",
-                    )
-                })?;
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+                .map_err(|_| Error::needs_reauth("the account's token contains characters that no header may have"))?;
             value.set_sensitive(true);
             self.headers.insert(header::AUTHORIZATION, value);
         }
@@ -380,7 +355,9 @@ impl<'a> RequestBuilder<'a> {
         }
         // The value stays out of the message: it may be the secret.
         let Ok(mut value) = HeaderValue::try_from(value) else {
-            return self.fail(|| format!("the value for the header `{parsed}` contains a line break or another control character"));
+            return self.fail(|| {
+                format!("the value for the header `{parsed}` contains a line break or another control character")
+            });
         };
         value.set_sensitive(sensitive);
         self.headers.insert(parsed, value);
@@ -397,28 +374,18 @@ impl<'a> RequestBuilder<'a> {
 impl fmt::Debug for RequestBuilder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url.as_ref().map(host_and_path);
-        f.debug_struct("RequestBuilder")
-            .field("method", &self.method)
-            .field("url", &url)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestBuilder").field("method", &self.method).field("url", &url).finish_non_exhaustive()
     }
 }
 
 /// Sends a request, again where that does no harm and may help, and takes every status for an answer.
 async fn exchange(outbound: &dyn Outbound, request: &Request) -> Result<Response> {
-    let repeatable =
-        request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
+    let repeatable = request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
     let mut waits = BACKOFF.iter();
     loop {
         outbound.start()?;
-        let answer = Answer {
-            outbound,
-            awaited: !repeatable,
-        };
-        let outcome = outbound
-            .port()
-            .send(request.clone(), outbound.rules())
-            .await;
+        let answer = Answer { outbound, awaited: !repeatable };
+        let outcome = outbound.port().send(request.clone(), outbound.rules()).await;
         answer.came(&outcome);
         let (method, url) = (&request.method, host_and_path(&request.url));
         match &outcome {
@@ -428,9 +395,7 @@ async fn exchange(outbound: &dyn Outbound, request: &Request) -> Result<Response
             Err(error) => tracing::debug!(%method, url, %error, "request failed"),
         }
         match waits.next() {
-            Some(wait) if passes_soon(&outcome, repeatable) => {
-                outbound.sleep_until(outbound.now() + *wait).await
-            }
+            Some(wait) if passes_soon(&outcome, repeatable) => outbound.sleep_until(outbound.now() + *wait).await,
             _ => return outcome.map_err(TransportError::into_error),
         }
     }
@@ -470,10 +435,7 @@ const SET_BY_THE_CLIENT: [&str; 9] = [
 
 fn names_a_credential(header: &str) -> bool {
     let header = header.to_ascii_lowercase();
-    header != IDEMPOTENCY_KEY
-        && ["auth", "cookie", "token", "secret", "key"]
-            .iter()
-            .any(|part| header.contains(part))
+    header != IDEMPOTENCY_KEY && ["auth", "cookie", "token", "secret", "key"].iter().any(|part| header.contains(part))
 }
 
 /// Says that an answer did not come: also when the dispatch is cancelled while it is awaited.
@@ -486,10 +448,7 @@ impl Answer<'_> {
     fn came(mut self, outcome: &Result<Response, TransportError>) {
         self.awaited &= match outcome {
             // The gateway answers for the service, which may have done its work.
-            Ok(response) => matches!(
-                response.status,
-                StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT
-            ),
+            Ok(response) => matches!(response.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT),
             // Nothing was sent, or a redirect was the answer.
             Err(
                 TransportError::NotDeclared { .. }
@@ -516,9 +475,7 @@ fn passes_soon(outcome: &Result<Response, TransportError>, repeatable: bool) -> 
         Ok(response) => {
             let fails = matches!(
                 response.status,
-                StatusCode::BAD_GATEWAY
-                    | StatusCode::SERVICE_UNAVAILABLE
-                    | StatusCode::GATEWAY_TIMEOUT
+                StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
             );
             repeatable && fails && !response.headers.contains_key(header::RETRY_AFTER)
         }
@@ -530,12 +487,9 @@ fn passes_soon(outcome: &Result<Response, TransportError>, repeatable: bool) -> 
 fn parse(text: &str) -> Result<Url> {
     // What stands after the path may be secret.
     let shown = text.split(['?', '#']).next().unwrap_or_default();
-    let url =
-        Url::parse(text).map_err(|error| Error::bug(format!("`{shown}` is no URL: {error}")))?;
+    let url = Url::parse(text).map_err(|error| Error::bug(format!("`{shown}` is no URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(Error::bug(format!(
-            "`{shown}` is no URL to send a request to: its scheme is not https or http"
-        )));
+        return Err(Error::bug(format!("`{shown}` is no URL to send a request to: its scheme is not https or http")));
     }
     Ok(url)
 }
@@ -560,17 +514,11 @@ fn below(base: &str, path: &str) -> Result<Url> {
     root.set_query(None);
     root.set_fragment(None);
     let root = root.as_str().trim_end_matches('/');
-    let url = parse(&format!(
-        "{root}/{}",
-        path.strip_prefix('/').unwrap_or(path)
-    ))?;
+    let url = parse(&format!("{root}/{}", path.strip_prefix('/').unwrap_or(path)))?;
     let mut inside = UrlRules::default();
     inside.push_base(&base);
     if !inside.allows(&url) {
-        return Err(Error::bug(format!(
-            "`{}` leads out of the provider's API, {root}",
-            host_and_path(&url)
-        )));
+        return Err(Error::bug(format!("`{}` leads out of the provider's API, {root}", host_and_path(&url))));
     }
     Ok(url)
 }

@@ -76,9 +76,7 @@ impl TransportError {
     /// The error of the hook or callback. Not a `From`: `?` takes any other error as transient.
     pub fn into_error(self) -> Error {
         let kind = match &self {
-            Self::NotDeclared { .. } | Self::PrivateAddress { .. } | Self::TooLarge { .. } => {
-                ErrorKind::Bug
-            }
+            Self::NotDeclared { .. } | Self::PrivateAddress { .. } | Self::TooLarge { .. } => ErrorKind::Bug,
             Self::NoSuchHost { .. }
             | Self::Timeout { .. }
             | Self::TooManyRedirects { .. }
@@ -108,9 +106,9 @@ pub(crate) fn classify(response: &Response, now: Timestamp) -> Error {
     }
     let kind = match status {
         StatusCode::UNAUTHORIZED => ErrorKind::NeedsReauth,
-        StatusCode::FORBIDDEN => missing_scope(headers).map_or(ErrorKind::Rejected, |scope| {
-            ErrorKind::ScopeMissing { scope }
-        }),
+        StatusCode::FORBIDDEN => {
+            missing_scope(headers).map_or(ErrorKind::Rejected, |scope| ErrorKind::ScopeMissing { scope })
+        }
         StatusCode::NOT_FOUND | StatusCode::GONE => ErrorKind::Gone,
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => ErrorKind::Transient,
         status if status.is_client_error() => ErrorKind::Rejected,
@@ -121,37 +119,20 @@ pub(crate) fn classify(response: &Response, now: Timestamp) -> Error {
 
 /// Until when a service takes no more, by its headers: `Retry-After` (RFC 9110 10.2.3), and the
 /// `…RateLimit-Remaining` and `-Reset` of GitHub and others.
-fn rate_limited_until(
-    status: StatusCode,
-    headers: &HeaderMap,
-    said: &str,
-    now: Timestamp,
-) -> Option<Timestamp> {
+fn rate_limited_until(status: StatusCode, headers: &HeaderMap, said: &str, now: Timestamp) -> Option<Timestamp> {
     let too_many = status == StatusCode::TOO_MANY_REQUESTS;
-    if !too_many
-        && !matches!(
-            status,
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::FORBIDDEN
-        )
-    {
+    if !too_many && !matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::FORBIDDEN) {
         return None;
     }
-    let header = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let first = |names: [&str; 2]| names.into_iter().find_map(header);
     let exhausted = status != StatusCode::SERVICE_UNAVAILABLE
         && first(["x-ratelimit-remaining", "ratelimit-remaining"]) == Some("0");
     // GitHub answers 403 where others answer 429.
-    let secondary =
-        status == StatusCode::FORBIDDEN && said.to_ascii_lowercase().contains("rate limit");
+    let secondary = status == StatusCode::FORBIDDEN && said.to_ascii_lowercase().contains("rate limit");
 
     let until = if let Some(after) = header("retry-after") {
-        seconds_from(now, after)
-            .or_else(|| Some(jiff::fmt::rfc2822::parse(after).ok()?.timestamp()))
+        seconds_from(now, after).or_else(|| Some(jiff::fmt::rfc2822::parse(after).ok()?.timestamp()))
     } else if too_many || exhausted {
         first(["x-ratelimit-reset", "ratelimit-reset"]).and_then(|reset| reset_at(now, reset))
     } else if secondary {
@@ -159,52 +140,32 @@ fn rate_limited_until(
     } else {
         return None;
     };
-    Some(
-        until
-            .unwrap_or(now + UNSAID_WAIT)
-            .clamp(now + SHORTEST_WAIT, now + LONGEST_WAIT),
-    )
+    Some(until.unwrap_or(now + UNSAID_WAIT).clamp(now + SHORTEST_WAIT, now + LONGEST_WAIT))
 }
 
 /// That many seconds from now; services also write fractions.
 fn seconds_from(now: Timestamp, text: &str) -> Option<Timestamp> {
-    let seconds = text
-        .parse::<f64>()
-        .ok()?
-        .ceil()
-        .clamp(0.0, LONGEST_WAIT.as_secs_f64());
-    now.checked_add(SignedDuration::try_from_secs_f64(seconds).ok()?)
-        .ok()
+    let seconds = text.parse::<f64>().ok()?.ceil().clamp(0.0, LONGEST_WAIT.as_secs_f64());
+    now.checked_add(SignedDuration::try_from_secs_f64(seconds).ok()?).ok()
 }
 
 /// The time of a `…RateLimit-Reset`. Small numbers are seconds from now, large ones from the epoch, the largest milliseconds.
 fn reset_at(now: Timestamp, text: &str) -> Option<Timestamp> {
     const FROM_THE_EPOCH: f64 = 1e8;
     const IN_MILLISECONDS: f64 = 1e11;
-    let number = text
-        .parse::<f64>()
-        .ok()
-        .filter(|number| number.is_finite())?;
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
     if number < FROM_THE_EPOCH {
         return seconds_from(now, text);
     }
-    let seconds = if number < IN_MILLISECONDS {
-        number
-    } else {
-        number / 1000.0
-    };
-    Timestamp::UNIX_EPOCH
-        .checked_add(SignedDuration::try_from_secs_f64(seconds.ceil()).ok()?)
-        .ok()
+    let seconds = if number < IN_MILLISECONDS { number } else { number / 1000.0 };
+    Timestamp::UNIX_EPOCH.checked_add(SignedDuration::try_from_secs_f64(seconds.ceil()).ok()?).ok()
 }
 
 /// The scope that is missing, where that is why: by RFC 6750 3.1, or as GitHub says which scopes
 /// would do and which there are.
 fn missing_scope(headers: &HeaderMap) -> Option<Option<String>> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(challenge) =
-        text("www-authenticate").filter(|challenge| challenge.contains("insufficient_scope"))
-    {
+    if let Some(challenge) = text("www-authenticate").filter(|challenge| challenge.contains("insufficient_scope")) {
         let scope = challenge
             .split_once("scope=\"")
             .and_then(|(_, scope)| scope.split_once('"'))
@@ -241,20 +202,11 @@ fn message(body: &[u8]) -> String {
     let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else {
         return String::new();
     };
-    let said = FIELDS.iter().find_map(|pointer| {
-        body.pointer(pointer)?
-            .as_str()
-            .filter(|said| !said.is_empty())
-    });
+    let said = FIELDS.iter().find_map(|pointer| body.pointer(pointer)?.as_str().filter(|said| !said.is_empty()));
     // One line, as it goes into logs.
-    let one_line = |said: &str| {
-        said.chars()
-            .take(300)
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect::<String>()
-    };
-    said.map(|said| format!(": {}", one_line(said)))
-        .unwrap_or_default()
+    let one_line =
+        |said: &str| said.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    said.map(|said| format!(": {}", one_line(said))).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,16 +3,11 @@
 pub(super) fn parse(header: &str) -> Vec<(String, String)> {
     let mut links = Vec::new();
     let mut rest = header;
-    while let Some((target, after)) = rest
-        .split_once('<')
-        .and_then(|(_, link)| link.split_once('>'))
-    {
+    while let Some((target, after)) = rest.split_once('<').and_then(|(_, link)| link.split_once('>')) {
         let (parameters, next) = after.split_at(end_of_link(after));
         let relations = split(parameters, ';').into_iter().find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
-            name.trim()
-                .eq_ignore_ascii_case("rel")
-                .then(|| value.trim().trim_matches('"').to_owned())
+            name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"').to_owned())
         });
         links.extend(relations.map(|relations| (target.trim().to_owned(), relations)));
         rest = next;
@@ -22,9 +17,7 @@ pub(super) fn parse(header: &str) -> Vec<(String, String)> {
 
 /// Where the first comma outside quotes stands.
 fn end_of_link(text: &str) -> usize {
-    split(text, ',')
-        .first()
-        .map_or(text.len(), |first| first.len())
+    split(text, ',').first().map_or(text.len(), |first| first.len())
 }
 
 /// The parts between separators that stand outside quotes.

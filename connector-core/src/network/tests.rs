@@ -4,17 +4,10 @@ use super::Response;
 use crate::error::ErrorKind;
 
 fn with_links(values: &[&'static str]) -> Response {
-    let headers = values
-        .iter()
-        .map(|value| (header::LINK, HeaderValue::from_static(value)));
+    let headers = values.iter().map(|value| (header::LINK, HeaderValue::from_static(value)));
     let mut map = HeaderMap::new();
     map.extend(headers);
-    Response::new(
-        StatusCode::OK,
-        map,
-        "".into(),
-        "https://api.example.com/v1/items?page=1".parse().unwrap(),
-    )
+    Response::new(StatusCode::OK, map, "".into(), "https://api.example.com/v1/items?page=1".parse().unwrap())
 }
 
 fn links(values: &[&'static str]) -> Vec<(String, String)> {
@@ -30,10 +23,7 @@ fn pair(relation: &str, target: &str) -> (String, String) {
 /// R10.2, L11: paging with `Link` headers as services write them.
 #[test]
 fn links_by_relation() {
-    let (next, last) = (
-        "https://api.example.com/items?page=2",
-        "https://api.example.com/items?page=9",
-    );
+    let (next, last) = ("https://api.example.com/items?page=2", "https://api.example.com/items?page=9");
     let both = [pair("last", last), pair("next", next)];
     for header in [
         r#"<https://api.example.com/items?page=2>; rel="next", <https://api.example.com/items?page=9>; rel="last""#,
@@ -51,15 +41,10 @@ fn links_by_relation() {
         both
     );
     assert_eq!(
-        with_links(&[r#"<https://api.example.com/items?page=2>; rel="next""#])
-            .next_page()
-            .as_deref(),
+        with_links(&[r#"<https://api.example.com/items?page=2>; rel="next""#]).next_page().as_deref(),
         Some(next)
     );
-    assert_eq!(
-        with_links(&[r#"<https://api.example.com/items?page=9>; rel="last""#]).next_page(),
-        None
-    );
+    assert_eq!(with_links(&[r#"<https://api.example.com/items?page=9>; rel="last""#]).next_page(), None);
     assert_eq!(with_links(&[]).next_page(), None);
 }
 
@@ -70,21 +55,12 @@ fn links_with_everything_that_is_allowed_in_them() {
         links(&[
             r#"<https://api.example.com/items?ids=1,2,<3;x>; rel="next"; title="x", <https://api.example.com/a,<b>; rel="last""#
         ]),
-        [
-            pair("last", "https://api.example.com/a,%3Cb"),
-            pair("next", "https://api.example.com/items?ids=1,2,%3C3;x")
-        ]
+        [pair("last", "https://api.example.com/a,%3Cb"), pair("next", "https://api.example.com/items?ids=1,2,%3C3;x")]
     );
-    assert_eq!(
-        links(&[r#"<?page=2>; rel="next""#]),
-        [pair("next", "https://api.example.com/v1/items?page=2")]
-    );
+    assert_eq!(links(&[r#"<?page=2>; rel="next""#]), [pair("next", "https://api.example.com/v1/items?page=2")]);
     assert_eq!(
         links(&[r#"</v2>; rel="next last""#]),
-        [
-            pair("last", "https://api.example.com/v2"),
-            pair("next", "https://api.example.com/v2")
-        ]
+        [pair("last", "https://api.example.com/v2"), pair("next", "https://api.example.com/v2")]
     );
     assert_eq!(
         links(&[r#"<https://a.example/>; rel="next", <https://b.example/>; rel="next""#]),
@@ -124,17 +100,13 @@ fn what_is_no_json_says_what_it_is() {
             #[expect(dead_code, reason = "only whether it is there matters")]
             number: u32,
         }
-        let url = "https://api.example.com/items?token=hidden"
-            .parse()
-            .unwrap();
+        let url = "https://api.example.com/items?token=hidden".parse().unwrap();
         let response = Response::new(StatusCode::OK, HeaderMap::new(), body.into(), url);
         let error = response.json::<Item>().unwrap_err();
         let text = error.to_string();
         assert_eq!(error.kind(), &kind, "{body}: {text}");
         assert!(
-            text.contains(says)
-                && text.starts_with("api.example.com/items answered ")
-                && !text.contains("hidden"),
+            text.contains(says) && text.starts_with("api.example.com/items answered ") && !text.contains("hidden"),
             "{body}: {text}"
         );
     }

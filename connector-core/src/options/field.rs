@@ -85,11 +85,8 @@ integer_fields! {
 }
 
 impl OptionField for f32 {
-    const TYPE: FieldType = FieldType::Number {
-        min: Some(f32::MIN as f64),
-        max: Some(f32::MAX as f64),
-        integer: false,
-    };
+    const TYPE: FieldType =
+        FieldType::Number { min: Some(f32::MIN as f64), max: Some(f32::MAX as f64), integer: false };
 
     fn read(value: Option<&Value>) -> Option<Self> {
         f64::read(value).map(|number| number as Self)
@@ -97,11 +94,7 @@ impl OptionField for f32 {
 }
 
 impl OptionField for f64 {
-    const TYPE: FieldType = FieldType::Number {
-        min: None,
-        max: None,
-        integer: false,
-    };
+    const TYPE: FieldType = FieldType::Number { min: None, max: None, integer: false };
 
     fn read(value: Option<&Value>) -> Option<Self> {
         value?.as_f64()
@@ -178,15 +171,8 @@ pub enum FieldDefault {
 
 impl FieldSettings {
     /// Nothing is said.
-    pub const NONE: Self = Self {
-        default: None,
-        min: None,
-        max: None,
-        placeholder: None,
-        required: false,
-        help: None,
-        help_url: None,
-    };
+    pub const NONE: Self =
+        Self { default: None, min: None, max: None, placeholder: None, required: false, help: None, help_url: None };
 }
 
 /// A field of a struct of options, with the type that its form field follows from.
@@ -217,9 +203,9 @@ impl<T: OptionField> TypedField<T> {
         );
         let required = settings.required || (!T::OPTIONAL && settings.default.is_none());
         let kind = match T::TYPE {
-            FieldType::Boolean => FieldKind::Boolean {
-                default: matches!(settings.default, Some(FieldDefault::Boolean(true))),
-            },
+            FieldType::Boolean => {
+                FieldKind::Boolean { default: matches!(settings.default, Some(FieldDefault::Boolean(true))) }
+            }
             FieldType::Number { min, max, integer } => FieldKind::Number {
                 default: match settings.default {
                     Some(FieldDefault::Number(number)) => Some(number),
@@ -238,23 +224,9 @@ impl<T: OptionField> TypedField<T> {
                 help: settings.help,
                 help_url: settings.help_url,
             },
-            FieldType::Select(choices) => FieldKind::Select {
-                choices,
-                default: settings.text_default(),
-                required,
-            },
+            FieldType::Select(choices) => FieldKind::Select { choices, default: settings.text_default(), required },
         };
-        Self {
-            field: Field {
-                name,
-                label,
-                description,
-                kind,
-            },
-            takes: T::TYPE,
-            optional: T::OPTIONAL,
-            read: T::read,
-        }
+        Self { field: Field { name, label, description, kind }, takes: T::TYPE, optional: T::OPTIONAL, read: T::read }
     }
 }
 
@@ -267,10 +239,7 @@ impl<T> TypedField<T> {
             matches!(self.takes, FieldType::Number { .. }),
             "`min` and `max` are for numbers, and this field is none"
         );
-        assert!(
-            self.holds(number),
-            "the type of the field does not hold this number"
-        );
+        assert!(self.holds(number), "the type of the field does not hold this number");
     }
 
     /// The default is this.
@@ -281,24 +250,14 @@ impl<T> TypedField<T> {
             !matches!(self.takes, FieldType::Text { secret: true }),
             "a secure option has no default: it would be in the program for everyone to read"
         );
-        assert!(
-            !self.optional,
-            "the default of an `Option` is to be empty: leave out `Option`, or `default`"
-        );
+        assert!(!self.optional, "the default of an `Option` is to be empty: leave out `Option`, or `default`");
         match (self.takes, default) {
-            (FieldType::Boolean, FieldDefault::Boolean(_))
-            | (FieldType::Text { .. }, FieldDefault::Text(_)) => {}
+            (FieldType::Boolean, FieldDefault::Boolean(_)) | (FieldType::Text { .. }, FieldDefault::Text(_)) => {}
             (FieldType::Number { .. }, FieldDefault::Number(number)) => {
-                assert!(
-                    self.holds(number),
-                    "the type of the field does not hold this number"
-                );
+                assert!(self.holds(number), "the type of the field does not hold this number");
             }
             (FieldType::Select(choices), FieldDefault::Text(id)) => {
-                assert!(
-                    has_choice(choices, id),
-                    "this is the id of none of the choices"
-                );
+                assert!(has_choice(choices, id), "this is the id of none of the choices");
             }
             (FieldType::Boolean, _) => {
                 panic!("the field is on or off, so its default is `true` or `false`")
@@ -316,10 +275,7 @@ impl<T> TypedField<T> {
     /// A setting that is for texts.
     #[track_caller]
     pub const fn check_text(&self) {
-        assert!(
-            matches!(self.takes, FieldType::Text { .. }),
-            "this is for texts, and the field is none"
-        );
+        assert!(matches!(self.takes, FieldType::Text { .. }), "this is for texts, and the field is none");
     }
 
     /// `secure` is said.
@@ -334,10 +290,7 @@ impl<T> TypedField<T> {
     /// `required` is said.
     #[track_caller]
     pub const fn check_required(&self) {
-        assert!(
-            !self.optional,
-            "an `Option` may be empty: leave out `Option`, or `required`"
-        );
+        assert!(!self.optional, "an `Option` may be empty: leave out `Option`, or `required`");
         assert!(
             !matches!(self.takes, FieldType::Boolean),
             "a `bool` is on or off, so it is never missing: leave out `required`"
@@ -392,24 +345,16 @@ pub struct OptionReader<'a> {
 impl<'a> OptionReader<'a> {
     /// Reads from values by field name.
     pub fn new(values: &'a Map<String, Value>) -> Self {
-        Self {
-            values,
-            errors: BTreeMap::new(),
-        }
+        Self { values, errors: BTreeMap::new() }
     }
 
     /// Reads one field, which takes its default where the values have none.
     pub fn read<T>(&mut self, typed: &TypedField<T>) -> Option<T> {
-        let given = self
-            .values
-            .get(typed.field.name)
-            .filter(|value| !value.is_null());
+        let given = self.values.get(typed.field.name).filter(|value| !value.is_null());
         let read = typed.field.value(given).and_then(|value| {
-            (typed.read)(value.as_ref())
-                .ok_or_else(|| "does not fit the type of the field".to_owned())
+            (typed.read)(value.as_ref()).ok_or_else(|| "does not fit the type of the field".to_owned())
         });
-        read.map_err(|message| self.errors.insert(typed.field.name.to_owned(), message))
-            .ok()
+        read.map_err(|message| self.errors.insert(typed.field.name.to_owned(), message)).ok()
     }
 
     /// What was wrong.
@@ -432,16 +377,7 @@ mod tests {
     }
 
     impl Choices for Window {
-        const CHOICES: &'static [Choice] = &[
-            Choice {
-                id: "day",
-                label: "Day",
-            },
-            Choice {
-                id: "week",
-                label: "Week",
-            },
-        ];
+        const CHOICES: &'static [Choice] = &[Choice { id: "day", label: "Day" }, Choice { id: "week", label: "Week" }];
 
         fn from_id(id: &str) -> Option<Self> {
             match id {
@@ -461,36 +397,15 @@ mod tests {
 
     const NONE: FieldSettings = FieldSettings::NONE;
     const LIVE: TypedField<bool> = TypedField::new("live", "Live", "", NONE);
-    const DEPTH: TypedField<u8> = TypedField::new(
-        "depth",
-        "Depth",
-        "",
-        FieldSettings {
-            default: Some(FieldDefault::Number(3.0)),
-            ..NONE
-        },
-    );
+    const DEPTH: TypedField<u8> =
+        TypedField::new("depth", "Depth", "", FieldSettings { default: Some(FieldDefault::Number(3.0)), ..NONE });
     const LIMIT: TypedField<Option<i64>> = TypedField::new("limit", "Limit", "", NONE);
-    const WINDOW: TypedField<Window> = TypedField::new(
-        "window",
-        "Window",
-        "",
-        FieldSettings {
-            default: Some(FieldDefault::Text("week")),
-            ..NONE
-        },
-    );
+    const WINDOW: TypedField<Window> =
+        TypedField::new("window", "Window", "", FieldSettings { default: Some(FieldDefault::Text("week")), ..NONE });
     const KEY: TypedField<Secret> = TypedField::new("key", "Key", "", NONE);
 
-    static FORM: OptionsDeclaration = OptionsDeclaration {
-        fields: &[
-            LIVE.field,
-            DEPTH.field,
-            LIMIT.field,
-            WINDOW.field,
-            KEY.field,
-        ],
-    };
+    static FORM: OptionsDeclaration =
+        OptionsDeclaration { fields: &[LIVE.field, DEPTH.field, LIMIT.field, WINDOW.field, KEY.field] };
 
     /// R2.1: what a field takes follows from its type.
     #[test]
@@ -503,10 +418,7 @@ mod tests {
         );
         assert_eq!(form[2]["required"], false);
         assert_eq!(form[3]["choices"][1]["id"], "week");
-        assert_eq!(
-            (&form[4]["secure"], &form[4]["required"]),
-            (&json!(true), &json!(true))
-        );
+        assert_eq!((&form[4]["secure"], &form[4]["required"]), (&json!(true), &json!(true)));
         assert!(FORM.has_secure("key") && FORM.has("live"));
         assert!(!FORM.has_secure("live") && !FORM.has("kex"));
     }
@@ -515,9 +427,7 @@ mod tests {
     #[test]
     fn validated_values_are_read() {
         let sent = json!({"key": "k", "limit": 9_007_199_254_740_991_i64});
-        let values = FORM
-            .validate(sent.as_object().unwrap(), &Map::new())
-            .unwrap();
+        let values = FORM.validate(sent.as_object().unwrap(), &Map::new()).unwrap();
         let mut reader = OptionReader::new(&values);
         assert_eq!(reader.read(&LIVE), Some(false));
         assert_eq!(reader.read(&DEPTH), Some(3));
@@ -531,9 +441,7 @@ mod tests {
     #[test]
     fn the_range_of_the_type_is_validated() {
         let sent = json!({"depth": 256, "limit": 1e18, "key": "k"});
-        let errors = FORM
-            .validate(sent.as_object().unwrap(), &Map::new())
-            .unwrap_err();
+        let errors = FORM.validate(sent.as_object().unwrap(), &Map::new()).unwrap_err();
         assert_eq!(errors.0.keys().collect::<Vec<_>>(), ["depth", "limit"]);
     }
 
@@ -544,9 +452,6 @@ mod tests {
         let mut reader = OptionReader::new(values.as_object().unwrap());
         assert_eq!(reader.read(&WINDOW), None);
         assert_eq!(reader.read(&KEY).map(|_| ()), None);
-        assert_eq!(
-            reader.into_errors().0.keys().collect::<Vec<_>>(),
-            ["key", "window"]
-        );
+        assert_eq!(reader.into_errors().0.keys().collect::<Vec<_>>(), ["key", "window"]);
     }
 }

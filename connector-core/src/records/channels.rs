@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use super::Resolver;
 use crate::declaration::Hooks;
 use crate::engine::{
-    ChannelRow, ChannelSync, ConnectionRow, Engine, EngineResult, FeedEntry, FeedKind, KeyedTask, SyncState, TaskPriority, TaskRow, Write,
+    ChannelRow, ChannelSync, ConnectionRow, Engine, EngineResult, FeedEntry, FeedKind, KeyedTask, SyncState,
+    TaskPriority, TaskRow, Write,
 };
 use crate::id::{ChannelId, ConnectionId, TaskId};
 use crate::model::Channel;
@@ -43,7 +44,10 @@ pub(crate) fn enable_writes(
         }
         let hook = TaskPayload::Hook(HookTask::ChannelEnabled { channel: channel.clone(), recovering });
         if let Ok(task) = hook.task(TaskId::from_number(engine.take_ids(1)), connection) {
-            tasks.push(Write::PutTask { task: TaskRow { channel: Some(channel.clone()), ..task }, keyed: KeyedTask::Replace });
+            tasks.push(Write::PutTask {
+                task: TaskRow { channel: Some(channel.clone()), ..task },
+                keyed: KeyedTask::Replace,
+            });
         }
     }
     let state = if row.walking.is_empty() { SyncState::Synced } else { SyncState::Queued };
@@ -64,7 +68,9 @@ pub(crate) fn work_task(
 ) -> Option<Write> {
     let (payload, kind, every) = match work? {
         Work::Sync { .. } => (TaskPayload::Sync { name: name.into(), channel: channel.cloned() }, "sync", None),
-        Work::Every { interval } => (TaskPayload::Every { name: name.into(), channel: channel.cloned() }, "every", Some(interval)),
+        Work::Every { interval } => {
+            (TaskPayload::Every { name: name.into(), channel: channel.cloned() }, "every", Some(interval))
+        }
         Work::Drain { .. } | Work::Webhook(_) => return None,
     };
     let task = payload.task(TaskId::from_number(engine.take_ids(1)), connection).ok()?;
@@ -125,7 +131,13 @@ impl Resolver<'_> {
                 None => {
                     let by_itself = if first_listing { false } else { self.about.auto_enable };
                     if channel.enabled_by_default.unwrap_or(by_itself) {
-                        self.writes.extend(enable_writes(&**self.about.engine, self.about.connector, &found, None, false));
+                        self.writes.extend(enable_writes(
+                            &**self.about.engine,
+                            self.about.connector,
+                            &found,
+                            None,
+                            false,
+                        ));
                     } else {
                         self.writes.push(Write::PutChannel { row: Box::new(found), expect: None });
                     }

@@ -90,7 +90,8 @@ impl Resolver<'_> {
 
     /// The thread of a new link: that of the first of its sources which has one, else a new one.
     fn thread_for(&mut self, source: &Source, also: &[Source]) -> ThreadId {
-        let known = std::iter::once(source).chain(also).filter_map(|source| self.threads.get(source).copied().flatten()).min();
+        let known =
+            std::iter::once(source).chain(also).filter_map(|source| self.threads.get(source).copied().flatten()).min();
         for source in std::iter::once(source).chain(also) {
             self.expect_thread(source);
         }

@@ -69,13 +69,20 @@ impl Resolver<'_> {
         let found = self
             .notes
             .values()
-            .filter(|tracked| !tracked.deleted && tracked.current.note.link == link && tracked.current.note.key.is_none())
             .filter(|tracked| {
-                matches!(tracked.current.note.delivery, Some(Delivery::Sending | Delivery::Unknown | Delivery::Pending | Delivery::Delivered))
+                !tracked.deleted && tracked.current.note.link == link && tracked.current.note.key.is_none()
+            })
+            .filter(|tracked| {
+                matches!(
+                    tracked.current.note.delivery,
+                    Some(Delivery::Sending | Delivery::Unknown | Delivery::Pending | Delivery::Delivered)
+                )
             })
             .filter(|tracked| {
                 let written = Content::markdown(tracked.current.note.content.clone()).fingerprint();
-                written == fingerprint || tracked.current.note.content == markdown || tracked.current.baseline.as_deref() == Some(fingerprint)
+                written == fingerprint
+                    || tracked.current.note.content == markdown
+                    || tracked.current.baseline.as_deref() == Some(fingerprint)
             })
             .min_by_key(|tracked| tracked.current.note.id)
             .map(|tracked| tracked.current.note.id);
@@ -99,10 +106,13 @@ impl Resolver<'_> {
         let twin = self
             .notes
             .values()
-            .filter(|tracked| !tracked.deleted && tracked.current.note.link == link && tracked.current.note.written_by.is_none())
+            .filter(|tracked| {
+                !tracked.deleted && tracked.current.note.link == link && tracked.current.note.written_by.is_none()
+            })
             .filter(|tracked| self.may_be_owner(&tracked.current.note.author))
             .find(|tracked| {
-                tracked.current.baseline.as_ref() == Some(&fingerprint) || tracked.current.note.content == row.note.content
+                tracked.current.baseline.as_ref() == Some(&fingerprint)
+                    || tracked.current.note.content == row.note.content
             })
             .map(|tracked| tracked.current.clone());
         let Some(twin) = twin else { return };
@@ -192,7 +202,13 @@ impl Resolver<'_> {
         let twin = match self.by_key.get(&(link, key.clone())).copied() {
             Some(twin) => twin,
             None => {
-                let twin = self.about.engine.notes_by_key(self.about.connection, vec![(link, key.clone())]).await?.pop().flatten();
+                let twin = self
+                    .about
+                    .engine
+                    .notes_by_key(self.about.connection, vec![(link, key.clone())])
+                    .await?
+                    .pop()
+                    .flatten();
                 let twin_id = twin.as_ref().map(NoteRow::id);
                 if let Some(twin) = twin {
                     self.notes.entry(twin.id()).or_insert_with(|| Tracked::loaded(twin));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Shared;
 use crate::context::Dispatch;
-use crate::engine::{ChannelRow, ConnectionRow, Write, FeedEntry, FeedKind, ConnectionStatus};
+use crate::engine::{ChannelRow, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, ConnectionId};
 use crate::network::UrlRules;
@@ -78,16 +78,22 @@ impl Shared {
         Ok(connection)
     }
 
-    pub(crate) fn activate_row(&self, row: Arc<ConnectionRow>, channels: Vec<ChannelRow>) -> Result<ActiveConnection, Unavailable> {
+    pub(crate) fn activate_row(
+        &self,
+        row: Arc<ConnectionRow>,
+        channels: Vec<ChannelRow>,
+    ) -> Result<ActiveConnection, Unavailable> {
         let connector = Arc::clone(self.registry.get(row.connector.as_str()).ok_or(Unavailable::NotLinked)?);
-        let mut rules = UrlRules::parse(&connector.urls().collect::<Vec<_>>()).map_err(|error| Error::bug(error.to_string()))?;
+        let mut rules =
+            UrlRules::parse(&connector.urls().collect::<Vec<_>>()).map_err(|error| Error::bug(error.to_string()))?;
         let provider = connector.declaration.provider;
         let api_url = provider.map(|provider| {
             self.config.api_urls.get(provider.id()).cloned().unwrap_or_else(|| provider.api_url().to_owned())
         });
         if let Some(api_url) = &api_url {
             let base = url::Url::parse(api_url).map_err(|error| {
-                Error::bug(format!("`{api_url}` is no URL for the provider's API: correct it in the configuration")).with_source(error)
+                Error::bug(format!("`{api_url}` is no URL for the provider's API: correct it in the configuration"))
+                    .with_source(error)
             })?;
             rules.push_base(&base);
         }
@@ -104,12 +110,20 @@ impl Shared {
     }
 
     /// The options with the secure ones in the clear.
-    pub(crate) fn open_options(&self, row: &ConnectionRow, connector: &RegisteredConnector) -> Result<Map<String, Value>> {
+    pub(crate) fn open_options(
+        &self,
+        row: &ConnectionRow,
+        connector: &RegisteredConnector,
+    ) -> Result<Map<String, Value>> {
         self.open_values(&row.options, connector)
     }
 
     /// Opens the secure ones of stored options.
-    pub(crate) fn open_values(&self, stored: &Map<String, Value>, connector: &RegisteredConnector) -> Result<Map<String, Value>> {
+    pub(crate) fn open_values(
+        &self,
+        stored: &Map<String, Value>,
+        connector: &RegisteredConnector,
+    ) -> Result<Map<String, Value>> {
         let mut values = stored.clone();
         for field in connector.declaration.options.fields.iter().filter(|field| field.secure()) {
             let Some(Value::String(sealed)) = values.get(field.name) else { continue };
@@ -122,7 +136,11 @@ impl Shared {
     }
 
     /// Seals the secure ones of validated options.
-    pub(crate) fn seal_values(&self, mut values: Map<String, Value>, connector: &RegisteredConnector) -> Map<String, Value> {
+    pub(crate) fn seal_values(
+        &self,
+        mut values: Map<String, Value>,
+        connector: &RegisteredConnector,
+    ) -> Map<String, Value> {
         for field in connector.declaration.options.fields.iter().filter(|field| field.secure()) {
             if let Some(Value::String(plain)) = values.get(field.name) {
                 let sealed = self.ports.vault.seal(OPTION_PURPOSE, plain.as_bytes());

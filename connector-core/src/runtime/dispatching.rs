@@ -17,7 +17,8 @@ use super::{ActiveConnection, DispatchOf, Shared};
 use crate::context::{Dispatch, Mode};
 use crate::dispatch::{EncodedStep, HookCall, HookReply, Input, Returned, ToolHook};
 use crate::engine::{
-    After, ChannelRow, Completion, ConnectionStatus, DeadTask, FeedEntry, FeedKind, SyncState, TaskError, TaskRow, Write, WriteSet,
+    After, ChannelRow, Completion, ConnectionStatus, DeadTask, FeedEntry, FeedKind, SyncState, TaskError, TaskRow,
+    Write, WriteSet,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, LinkId, NoteId, TaskId, ThreadId};
@@ -132,7 +133,12 @@ impl Shared {
     }
 
     /// Runs the code, until it has had the store for itself.
-    async fn attempt(self: &Arc<Self>, row: &Arc<TaskRow>, payload: &TaskPayload, mut connection: Arc<ActiveConnection>) -> Ran {
+    async fn attempt(
+        self: &Arc<Self>,
+        row: &Arc<TaskRow>,
+        payload: &TaskPayload,
+        mut connection: Arc<ActiveConnection>,
+    ) -> Ran {
         let started = self.ports.clock.now();
         for conflict in 0.. {
             let dispatch = DispatchOf {
@@ -146,7 +152,10 @@ impl Shared {
                 task: Some(row.id),
                 attempt: row.attempt + 1,
                 name: payload.title(),
-                may_call_out: !matches!(payload, TaskPayload::Hook(HookTask::Activate { .. } | HookTask::ChannelEnabled { .. })),
+                may_call_out: !matches!(
+                    payload,
+                    TaskPayload::Hook(HookTask::Activate { .. } | HookTask::ChannelEnabled { .. })
+                ),
                 connection: Arc::clone(&connection),
             }
             .begin(self);
@@ -247,7 +256,11 @@ impl Shared {
         };
         Ok(match row.channel.as_ref().and_then(|channel| connection.channels.get(channel)) {
             Some(row) if row.walking.iter().any(|walking| walking == walk) => {
-                if row.recovering { Mode::Recovery } else { Mode::Backfill }
+                if row.recovering {
+                    Mode::Recovery
+                } else {
+                    Mode::Backfill
+                }
             }
             _ => Mode::Live,
         })
@@ -283,7 +296,12 @@ impl Shared {
     }
 
     /// Takes one step of a declared sync; its cursor is stored with what the step saved (R11.1).
-    async fn sync_step(self: &Arc<Self>, dispatch: &Arc<Dispatch>, name: &str, channel: Option<&ChannelId>) -> Result<End> {
+    async fn sync_step(
+        self: &Arc<Self>,
+        dispatch: &Arc<Dispatch>,
+        name: &str,
+        channel: Option<&ChannelId>,
+    ) -> Result<End> {
         let work = dispatch.connection.connector.callback("", name).and_then(|found| found.entry.work);
         let Some(Work::Sync { every }) = work else {
             return Err(Error::bug(format!("the sync `{name}` is not declared any more")));
@@ -342,7 +360,12 @@ impl Shared {
     }
 
     /// Changes a channel's row at once, apart from what the dispatch stores.
-    pub(super) async fn change_channel(&self, dispatch: &Dispatch, channel: &ChannelId, change: impl Fn(&mut ChannelRow)) -> Result<()> {
+    pub(super) async fn change_channel(
+        &self,
+        dispatch: &Dispatch,
+        channel: &ChannelId,
+        change: impl Fn(&mut ChannelRow),
+    ) -> Result<()> {
         let connection = dispatch.connection_id();
         for _ in 0..super::MAX_RESOLUTIONS {
             let Some(before) = self.ports.engine.channel(connection, channel.clone()).await? else { return Ok(()) };
@@ -363,13 +386,20 @@ impl Shared {
     }
 
     /// A walk has come to its end: the channel is synced when all of them have (L1).
-    async fn end_sync(&self, dispatch: &Dispatch, name: &str, channel: Option<&ChannelId>, now: Timestamp) -> Result<()> {
+    async fn end_sync(
+        &self,
+        dispatch: &Dispatch,
+        name: &str,
+        channel: Option<&ChannelId>,
+        now: Timestamp,
+    ) -> Result<()> {
         let connection = dispatch.connection_id();
         let last = value::to_bytes(&crate::engine::LastSync { at: now, outcome: "succeeded".to_owned() })
             .map_err(|error| Error::bug("the time of a sync cannot be stored").with_source(error))?;
         dispatch.unit().put(LAST_SYNC_KEY.to_owned(), Some(last.into()));
         if channel.is_none() && dispatch.mode != Mode::Live {
-            let walked = value::to_bytes(&true).map_err(|error| Error::bug("the end of a walk cannot be stored").with_source(error))?;
+            let walked = value::to_bytes(&true)
+                .map_err(|error| Error::bug("the end of a walk cannot be stored").with_source(error))?;
             dispatch.unit().put(walked_key(name), Some(walked.into()));
         }
         if let Some(channel) = channel
@@ -390,7 +420,8 @@ impl Shared {
     async fn drain_pass(self: &Arc<Self>, dispatch: &Arc<Dispatch>, drain: &DrainTask) -> Result<End> {
         let connection = dispatch.connection_id();
         if let Some(id) = &drain.only {
-            return match dispatch.call(&drain.namespace, &drain.name, &drain.args, Input::Ids(vec![id.clone()])).await? {
+            return match dispatch.call(&drain.namespace, &drain.name, &drain.args, Input::Ids(vec![id.clone()])).await?
+            {
                 Returned::Drained(again) if again.is_empty() => Ok(End::Done),
                 _ => Err(Error::transient(format!("`{}` wants the id again", drain.name))),
             };
@@ -423,8 +454,15 @@ impl Shared {
         let outcome = handler.catch_unwind().await.unwrap_or_else(|panic| Err(panicked(dispatch, &*panic)));
         let (again, error) = match outcome {
             Ok(Returned::Drained(again)) => (again, None),
-            Ok(Returned::Value(_) | Returned::Step(_)) => return Err(Error::bug(format!("`{}` returned no ids", drain.name))),
-            Err(error) if matches!(error.kind(), ErrorKind::Transient | ErrorKind::Bug | ErrorKind::Rejected | ErrorKind::Gone) && !error.is_conflict() => {
+            Ok(Returned::Value(_) | Returned::Step(_)) => {
+                return Err(Error::bug(format!("`{}` returned no ids", drain.name)));
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Transient | ErrorKind::Bug | ErrorKind::Rejected | ErrorKind::Gone
+                ) && !error.is_conflict() =>
+            {
                 // Nothing that a failed handler wrote is kept.
                 *dispatch.unit() = crate::unit_of_work::UnitOfWork::default();
                 (handed.iter().map(|(_, _, id, _)| id.clone()).collect(), Some(error))
@@ -441,7 +479,8 @@ impl Shared {
             }
             let attempts = attempts + 1;
             if attempts < drain.max_attempts {
-                let mark = value::to_bytes(&attempts).map_err(|error| Error::bug("a mark cannot be stored").with_source(error))?;
+                let mark = value::to_bytes(&attempts)
+                    .map_err(|error| Error::bug("a mark cannot be stored").with_source(error))?;
                 unit.put(key, Some(mark.into()));
                 continue;
             }
@@ -471,7 +510,10 @@ impl Shared {
     }
 
     /// The channels that the service has now (R3.3).
-    pub(super) async fn list_channels(self: &Arc<Self>, dispatch: &Arc<Dispatch>) -> Result<Vec<crate::model::Channel>> {
+    pub(super) async fn list_channels(
+        self: &Arc<Self>,
+        dispatch: &Arc<Dispatch>,
+    ) -> Result<Vec<crate::model::Channel>> {
         let account = dispatch.connection.row.account.clone();
         match self.call_hook(dispatch, HookCall::GetChannels { account }).await? {
             HookReply::Channels(channels) => {
@@ -503,7 +545,11 @@ impl Shared {
                 (tool.hooks.run)(dispatch, before).await?;
             }
         }
-        let reply = if connector.hooks.has(hook) { (connector.registration.run_hook)(dispatch, call).await? } else { HookReply::Done };
+        let reply = if connector.hooks.has(hook) {
+            (connector.registration.run_hook)(dispatch, call).await?
+        } else {
+            HookReply::Done
+        };
         if let Some((_, after)) = around {
             for tool in connector.tools.iter().rev() {
                 (tool.hooks.run)(dispatch, after).await?;
@@ -544,7 +590,8 @@ impl Shared {
             }
             HookTask::CreateLink { link, draft } => {
                 let reply = self.call_hook(dispatch, HookCall::CreateLink { draft }).await?;
-                let created = if let HookReply::Created(created) = reply { created.map(|created| *created) } else { None };
+                let created =
+                    if let HookReply::Created(created) = reply { created.map(|created| *created) } else { None };
                 dispatch.unit().records.extend(RecordIntent::composed(link, created));
                 return Ok(());
             }
@@ -576,7 +623,9 @@ impl Shared {
             }
             HookTask::ScheduleContactUpdated { link, schedule, contact, attendance } => {
                 let Some(link) = self.own_link(dispatch, link).await? else { return Ok(()) };
-                let Some(schedule) = link.schedules.iter().find(|known| known.key == schedule).cloned() else { return Ok(()) };
+                let Some(schedule) = link.schedules.iter().find(|known| known.key == schedule).cloned() else {
+                    return Ok(());
+                };
                 let thread = Thread::new(link.thread, vec![link]);
                 HookCall::ScheduleContactUpdated { thread, schedule, contact, attendance, actor: actor() }
             }
@@ -609,7 +658,8 @@ impl Shared {
     }
 
     async fn own_note(&self, dispatch: &Dispatch, note: NoteId) -> Result<Option<(Note, Thread)>> {
-        let Some(row) = self.ports.engine.note(note).await?.filter(|row| row.connection == dispatch.connection_id()) else {
+        let Some(row) = self.ports.engine.note(note).await?.filter(|row| row.connection == dispatch.connection_id())
+        else {
             return Ok(None);
         };
         let thread = self.own_thread(dispatch, row.note.thread).await?;
@@ -623,20 +673,26 @@ impl Shared {
             TaskPayload::Hook(HookTask::NoteCreated { note }) => {
                 let Some(found) = self.ports.engine.note(*note).await? else { return Ok(true) };
                 let expect = Some(found.version);
-                (found.note.delivery.clone(), Box::new(move |delivery| {
-                    let mut row = found.clone();
-                    row.note.delivery = Some(delivery);
-                    Write::PutNote { row: Box::new(row), expect }
-                }))
+                (
+                    found.note.delivery.clone(),
+                    Box::new(move |delivery| {
+                        let mut row = found.clone();
+                        row.note.delivery = Some(delivery);
+                        Write::PutNote { row: Box::new(row), expect }
+                    }),
+                )
             }
             TaskPayload::Hook(HookTask::CreateLink { link, .. }) => {
                 let Some(found) = self.ports.engine.link(*link).await? else { return Ok(true) };
                 let expect = Some(found.version);
-                (found.link.delivery.clone(), Box::new(move |delivery| {
-                    let mut row = found.clone();
-                    row.link.delivery = Some(delivery);
-                    Write::PutLink { row: Box::new(row), expect }
-                }))
+                (
+                    found.link.delivery.clone(),
+                    Box::new(move |delivery| {
+                        let mut row = found.clone();
+                        row.link.delivery = Some(delivery);
+                        Write::PutLink { row: Box::new(row), expect }
+                    }),
+                )
             }
             _ => return Ok(true),
         };
@@ -674,7 +730,10 @@ impl Shared {
     async fn count_attempt(&self, row: &Arc<TaskRow>) -> Result<Arc<TaskRow>, Ran> {
         let attempt = row.attempt + 1;
         if attempt > self.config.max_attempts {
-            let error = Error::bug(format!("the host stopped without notice {} times while this was about to run", row.attempt));
+            let error = Error::bug(format!(
+                "the host stopped without notice {} times while this was about to run",
+                row.attempt
+            ));
             return Err(self.die(row, &error).await);
         }
         let then = After::Retry { run_at: None, attempt, errors: row.errors.clone() };
@@ -686,10 +745,12 @@ impl Shared {
                     crate::engine::TaskChange::Waits(counted) if counted.id == row.id => Some(counted),
                     _ => None,
                 });
-                counted.map(|mut counted| {
-                    counted.attempt = row.attempt;
-                    Arc::new(counted)
-                }).ok_or(Ran::Finished)
+                counted
+                    .map(|mut counted| {
+                        counted.attempt = row.attempt;
+                        Arc::new(counted)
+                    })
+                    .ok_or(Ran::Finished)
             }
             Err(crate::engine::CommitError::TaskGone) => Err(Ran::Finished),
             Err(error) => {
@@ -729,7 +790,9 @@ impl Shared {
         let set = WriteSet { connection: Some(row.connection), completes, expects: Vec::new(), writes };
         match self.store(set).await {
             Ok(_) | Err(crate::engine::CommitError::TaskGone) => Ran::Finished,
-            Err(crate::engine::CommitError::RecordConflict | crate::engine::CommitError::StateConflict(_)) => Ran::PutBack(None),
+            Err(crate::engine::CommitError::RecordConflict | crate::engine::CommitError::StateConflict(_)) => {
+                Ran::PutBack(None)
+            }
             Err(error) => {
                 tracing::error!(task = %row.id, "the store failed: {error}");
                 Ran::PutBack(self.store_pause())
@@ -758,7 +821,8 @@ fn scope_args(channel: Option<&ChannelId>) -> Result<Vec<u8>> {
 
 /// The error of code that panicked.
 fn panicked(dispatch: &Dispatch, panic: &(dyn std::any::Any + Send)) -> Error {
-    let said = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    let said =
+        panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
     Error::bug(format!("`{}` panicked: {}", dispatch.name, said.unwrap_or_default()))
 }
 

@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 pub use actions::{
-    ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, ConnectorError, LinkUpdate, Looking, NewUserNote, Retrying, TaskView,
+    ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, ConnectorError, LinkUpdate, Looking,
+    NewUserNote, Retrying, TaskView,
 };
 pub(crate) use connections::ActiveConnection;
 pub use worker::Workers;

@@ -80,11 +80,14 @@ pub(crate) enum HookTask {
 impl TaskPayload {
     /// A task that does it at once.
     pub(crate) fn task(&self, id: TaskId, connection: ConnectionId) -> Result<TaskRow> {
-        let payload = value::to_bytes(self).map_err(|error| Error::bug("a task cannot be stored").with_source(error))?;
+        let payload =
+            value::to_bytes(self).map_err(|error| Error::bug("a task cannot be stored").with_source(error))?;
         let priority = match self {
             Self::Hook(_) => TaskPriority::User,
             Self::Drain(_) => TaskPriority::Webhook,
-            Self::Callback { .. } | Self::Sync { .. } | Self::Every { .. } | Self::RefreshChannels => TaskPriority::Incremental,
+            Self::Callback { .. } | Self::Sync { .. } | Self::Every { .. } | Self::RefreshChannels => {
+                TaskPriority::Incremental
+            }
         };
         Ok(TaskRow {
             id,

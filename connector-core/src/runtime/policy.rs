@@ -5,7 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::Shared;
 use super::payload::{HookTask, TaskPayload, channel_key_prefix, cursor_key, walked_key};
 use crate::context::Dispatch;
-use crate::engine::{After, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SyncState, TaskError, TaskRow, Write};
+use crate::engine::{
+    After, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SyncState, TaskError, TaskRow, Write,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::model::Delivery;
@@ -96,7 +98,10 @@ impl Shared {
             ErrorKind::Rejected => self.dead(row, error),
             ErrorKind::CursorExpired => match payload {
                 TaskPayload::Sync { name, channel } => {
-                    writes.push(Write::DeleteState { connection: row.connection, key: cursor_key(name, channel.as_ref()) });
+                    writes.push(Write::DeleteState {
+                        connection: row.connection,
+                        key: cursor_key(name, channel.as_ref()),
+                    });
                     if let Some(channel) = channel {
                         self.change_channel(dispatch, channel, |row| {
                             row.recovering = true;
@@ -107,8 +112,13 @@ impl Shared {
                         })
                         .await?;
                     } else {
-                        let value = value::to_bytes(&false).map_err(|error| Error::bug("the walk cannot be stored").with_source(error))?;
-                        writes.push(Write::PutState { connection: row.connection, key: walked_key(name), value: value.into() });
+                        let value = value::to_bytes(&false)
+                            .map_err(|error| Error::bug("the walk cannot be stored").with_source(error))?;
+                        writes.push(Write::PutState {
+                            connection: row.connection,
+                            key: walked_key(name),
+                            value: value.into(),
+                        });
                     }
                     After::Again { run_at: None }
                 }
@@ -126,7 +136,9 @@ impl Shared {
     /// A request that creates something got no answer: whether it did, only the service knows.
     fn may_have_arrived(&self, payload: &TaskPayload, dispatch: &Dispatch, error: &Error) -> bool {
         let creates = matches!(payload, TaskPayload::Hook(HookTask::NoteCreated { .. } | HookTask::CreateLink { .. }));
-        creates && matches!(error.kind(), ErrorKind::Transient) && dispatch.unanswered.load(std::sync::atomic::Ordering::Relaxed)
+        creates
+            && matches!(error.kind(), ErrorKind::Transient)
+            && dispatch.unanswered.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Lets the declared syncs of the task's channel look now whether what is unknown has arrived.
@@ -153,7 +165,14 @@ impl Shared {
     }
 
     /// Shows a failure where its user sees it: on the note or link, or on the channel (R9.4, L1).
-    async fn show_failure(&self, payload: &TaskPayload, dispatch: &Dispatch, error: &Error, lost: bool, ended: bool) -> Result<Vec<Write>> {
+    async fn show_failure(
+        &self,
+        payload: &TaskPayload,
+        dispatch: &Dispatch,
+        error: &Error,
+        lost: bool,
+        ended: bool,
+    ) -> Result<Vec<Write>> {
         let connection = dispatch.connection_id();
         let delivery = if lost {
             Delivery::Unknown
@@ -177,7 +196,8 @@ impl Shared {
                 let feed = Write::Feed(FeedEntry::new(FeedKind::Link, connection, link));
                 Ok(vec![Write::PutLink { row: Box::new(row), expect }, feed])
             }
-            TaskPayload::Sync { channel: Some(channel), .. } | TaskPayload::Hook(HookTask::ChannelEnabled { channel, .. }) => {
+            TaskPayload::Sync { channel: Some(channel), .. }
+            | TaskPayload::Hook(HookTask::ChannelEnabled { channel, .. }) => {
                 let name = if let TaskPayload::Sync { name, .. } = payload { name.as_ref() } else { OWN_WALK };
                 let state = match error.kind() {
                     ErrorKind::RateLimited { .. } => Some(SyncState::Throttled),
@@ -208,7 +228,9 @@ impl Shared {
             TaskPayload::Hook(HookTask::NoteCreated { note } | HookTask::NoteUpdated { note }) => {
                 FeedEntry::new(FeedKind::Note, row.connection, note)
             }
-            TaskPayload::Hook(HookTask::CreateLink { link, .. }) => FeedEntry::new(FeedKind::Link, row.connection, link),
+            TaskPayload::Hook(HookTask::CreateLink { link, .. }) => {
+                FeedEntry::new(FeedKind::Link, row.connection, link)
+            }
             _ => return None,
         };
         Some(Write::Feed(entry))

@@ -14,6 +14,12 @@ use crate::id::{ChannelId, ConnectionId, TaskId};
 /// Rows are kept in memory beside their ids up to this many, so that they need not be read again.
 const MAX_ROWS: usize = 20_000;
 
+/// Rows are read ahead when fewer than this many are in memory, for tasks that are ready.
+const FEW_ROWS: usize = 1_000;
+
+/// And so many at once.
+const READ_AHEAD: usize = 4_000;
+
 /// A task that the scheduler knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -31,10 +37,17 @@ type Place = (TaskPriority, TaskId);
 /// Where a task is.
 #[derive(Debug)]
 enum Position {
-    Ready { connection: ConnectionId, channel: Option<ChannelId>, priority: TaskPriority },
+    Ready {
+        connection: ConnectionId,
+        channel: Option<ChannelId>,
+        priority: TaskPriority,
+    },
     Timer(Timestamp),
     /// Runs; and what it becomes when it has ended.
-    Running { next: Option<Arc<TaskRow>>, entry: Entry },
+    Running {
+        next: Option<Arc<TaskRow>>,
+        entry: Entry,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +75,8 @@ pub(crate) struct Scheduler {
     timers: BTreeMap<(Timestamp, TaskId), Entry>,
     tasks: HashMap<TaskId, Position>,
     rows: usize,
+    /// Rows are being read ahead.
+    reading: bool,
     /// Timers up to here are in memory; those beyond are in the store. None: all are.
     horizon: Option<(Timestamp, TaskId)>,
     per_connection: usize,
@@ -79,7 +94,9 @@ impl Scheduler {
             match change {
                 TaskChange::Waits(row) => self.waits(row, now),
                 TaskChange::Gone(id) => self.remove(id),
-                TaskChange::AllGone { connection, channel, except } => self.remove_all(connection, channel.as_ref(), except),
+                TaskChange::AllGone { connection, channel, except } => {
+                    self.remove_all(connection, channel.as_ref(), except)
+                }
             }
         }
     }
@@ -133,7 +150,11 @@ impl Scheduler {
         if runnable && !queue.in_turn {
             queue.in_turn = true;
             self.turn.push_back(connection);
-        } else if !runnable && queue.running == 0 && !queue.parked && queue.lanes.values().all(|lane| lane.ready.is_empty()) {
+        } else if !runnable
+            && queue.running == 0
+            && !queue.parked
+            && queue.lanes.values().all(|lane| lane.ready.is_empty())
+        {
             self.queues.remove(&connection);
         }
     }
@@ -158,6 +179,43 @@ impl Scheduler {
             return Some(entry);
         }
         None
+    }
+
+    /// Tasks that run soon and whose rows should be read now, all at once; empty if there are enough, or
+    /// others are being read. Whoever gets some gives the rows to [`keep`](Self::keep).
+    pub(crate) fn read_ahead(&mut self) -> Vec<TaskId> {
+        if self.reading || self.rows >= FEW_ROWS || self.turn.is_empty() {
+            return Vec::new();
+        }
+        let each = (READ_AHEAD / self.turn.len()).max(1);
+        let lanes = self
+            .turn
+            .iter()
+            .take(READ_AHEAD)
+            .filter_map(|connection| self.queues.get(connection))
+            .flat_map(|queue| queue.lanes.values());
+        let soon = lanes.flat_map(|lane| lane.ready.values().take(each));
+        let ids: Vec<_> = soon.filter(|entry| entry.row.is_none()).map(|entry| entry.id).take(READ_AHEAD).collect();
+        // One that is about to run reads its own row.
+        if ids.len() < 2 {
+            return Vec::new();
+        }
+        self.reading = true;
+        ids
+    }
+
+    /// Rows that were read ahead, for the tasks that are still ready.
+    pub(crate) fn keep(&mut self, rows: Vec<TaskRow>) {
+        self.reading = false;
+        for row in rows {
+            let Some(Position::Ready { connection, channel, priority }) = self.tasks.get(&row.id) else { continue };
+            let lane = self.queues.get_mut(connection).and_then(|queue| queue.lanes.get_mut(channel));
+            let Some(entry) = lane.and_then(|lane| lane.ready.get_mut(&(*priority, row.id))) else { continue };
+            if entry.row.is_none() {
+                entry.row = Some(Arc::new(row));
+                self.rows += 1;
+            }
+        }
     }
 
     /// There is something to run.
@@ -265,11 +323,21 @@ impl Scheduler {
 
     fn remove_all(&mut self, connection: ConnectionId, channel: Option<&ChannelId>, except: Option<TaskId>) {
         let wanted = |entry: &Entry| {
-            entry.connection == connection && Some(entry.id) != except && (channel.is_none() || entry.channel.as_ref() == channel)
+            entry.connection == connection
+                && Some(entry.id) != except
+                && (channel.is_none() || entry.channel.as_ref() == channel)
         };
-        let mut gone: HashSet<TaskId> = self.timers.values().filter(|entry| wanted(entry)).map(|entry| entry.id).collect();
+        let mut gone: HashSet<TaskId> =
+            self.timers.values().filter(|entry| wanted(entry)).map(|entry| entry.id).collect();
         if let Some(queue) = self.queues.get(&connection) {
-            gone.extend(queue.lanes.values().flat_map(|lane| lane.ready.values()).filter(|entry| wanted(entry)).map(|entry| entry.id));
+            gone.extend(
+                queue
+                    .lanes
+                    .values()
+                    .flat_map(|lane| lane.ready.values())
+                    .filter(|entry| wanted(entry))
+                    .map(|entry| entry.id),
+            );
         }
         gone.extend(self.tasks.iter().filter_map(|(id, position)| match position {
             Position::Running { entry, .. } if wanted(entry) => Some(*id),

@@ -113,13 +113,16 @@ async fn run(shared: Arc<Shared>, stop: Arc<Stop>) {
             shared.ready.notify_one();
             return;
         }
-        let (entry, more) = {
+        let (entry, more, ahead) = {
             let mut scheduler = shared.scheduler();
             let entry = scheduler.next();
-            (entry, scheduler.has_runnable())
+            (entry, scheduler.has_runnable(), scheduler.read_ahead())
         };
         if more {
             shared.ready.notify_one();
+        }
+        if !ahead.is_empty() {
+            shared.read_ahead(ahead).await;
         }
         match entry {
             Some(entry) => {
@@ -160,6 +163,18 @@ async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
 }
 
 impl Shared {
+    /// Reads the rows of tasks that run soon.
+    async fn read_ahead(&self, ids: Vec<TaskId>) {
+        let rows = match self.ports.engine.tasks_by_id(ids).await {
+            Ok(rows) => rows.into_iter().flatten().collect(),
+            Err(error) => {
+                tracing::error!("tasks cannot be read: {error}");
+                Vec::new()
+            }
+        };
+        self.scheduler().keep(rows);
+    }
+
     /// Reads timers after this position, as many as stay in memory.
     async fn load_timers(&self, after: (Timestamp, TaskId)) -> EngineResult<()> {
         let mut position = after;

@@ -35,13 +35,7 @@ struct Face {
 impl VirtualClock {
     /// A clock that shows this time.
     pub fn new(start: Timestamp) -> Self {
-        Self {
-            face: Arc::new(Mutex::new(Face {
-                now: start,
-                sleepers: BTreeMap::new(),
-                next: 0,
-            })),
-        }
+        Self { face: Arc::new(Mutex::new(Face { now: start, sleepers: BTreeMap::new(), next: 0 })) }
     }
 
     /// What it shows.
@@ -51,11 +45,7 @@ impl VirtualClock {
 
     /// Moves it on by this much, or back where that is negative. Stops at the ends of the calendar.
     pub fn advance(&self, by: SignedDuration) {
-        let limit = if by.is_negative() {
-            Timestamp::MIN
-        } else {
-            Timestamp::MAX
-        };
+        let limit = if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
         let to = self.now().checked_add(by).unwrap_or(limit);
         self.set(to);
     }
@@ -79,10 +69,7 @@ impl VirtualClock {
 
     /// The earliest time that someone sleeps until; none if nobody sleeps.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.face()
-            .sleepers
-            .first_key_value()
-            .map(|((at, _), _)| *at)
+        self.face().sleepers.first_key_value().map(|((at, _), _)| *at)
     }
 
     fn face(&self) -> MutexGuard<'_, Face> {
@@ -103,20 +90,14 @@ impl Clock for VirtualClock {
             face.sleepers.insert(bed, None);
             bed
         });
-        Box::pin(Sleep {
-            clock: self.clone(),
-            bed,
-        })
+        Box::pin(Sleep { clock: self.clone(), bed })
     }
 }
 
 impl fmt::Debug for VirtualClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let face = self.face();
-        f.debug_struct("VirtualClock")
-            .field("now", &face.now)
-            .field("sleepers", &face.sleepers.len())
-            .finish()
+        f.debug_struct("VirtualClock").field("now", &face.now).field("sleepers", &face.sleepers.len()).finish()
     }
 }
 

@@ -76,11 +76,7 @@ type Reopen = Box<dyn FnOnce() -> BoxFuture<'static, Arc<dyn Engine>> + Send + S
 impl TestStore {
     /// The store of this engine, which holds nothing yet.
     pub fn new(engine: impl Engine) -> Self {
-        Self {
-            engine: Arc::new(engine),
-            reopen: None,
-            kept: Vec::new(),
-        }
+        Self { engine: Arc::new(engine), reopen: None, kept: Vec::new() }
     }
 
     /// With how it is opened again after it was closed. Without it, the checks of what lasts are passed over.
@@ -104,9 +100,7 @@ impl TestStore {
 
 impl std::fmt::Debug for TestStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TestStore")
-            .field("reopens", &self.reopen.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("TestStore").field("reopens", &self.reopen.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -116,10 +110,8 @@ pub async fn engine_conformance<F: Future<Output = TestStore>>(open: impl Fn() -
     for check in checks() {
         let store = open().await;
         if let Err(panic) = AssertUnwindSafe(check.run(store)).catch_unwind().await {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied());
+            let text =
+                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
             broken.push(format!("{}: {}", check.name, text.unwrap_or("it panicked")));
         }
     }
@@ -142,10 +134,7 @@ pub fn checks() -> &'static [Check] {
 #[doc(hidden)]
 pub async fn run_check(name: &str, store: TestStore) {
     let check = checks().iter().find(|check| check.name == name);
-    check
-        .unwrap_or_else(|| panic!("there is no rule `{name}`"))
-        .run(store)
-        .await;
+    check.unwrap_or_else(|| panic!("there is no rule `{name}`")).run(store).await;
 }
 
 /// Makes one test of each [rule of the engine port](crate::testing::engine_conformance). Its argument

@@ -51,10 +51,22 @@ impl TestHost {
     pub fn with_network(registry: Registry, network: impl NetworkPort) -> Self {
         let config = Config { strict: true, ..Config::default() };
         let clock = VirtualClock::new(Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH));
-        Self::assemble(registry, Arc::new(MemoryEngine::new()), Arc::new(clock), Arc::new(Watched::new(network)), config)
+        Self::assemble(
+            registry,
+            Arc::new(MemoryEngine::new()),
+            Arc::new(clock),
+            Arc::new(Watched::new(network)),
+            config,
+        )
     }
 
-    fn assemble(registry: Registry, engine: Arc<MemoryEngine>, clock: Arc<VirtualClock>, network: Arc<Watched>, config: Config) -> Self {
+    fn assemble(
+        registry: Registry,
+        engine: Arc<MemoryEngine>,
+        clock: Arc<VirtualClock>,
+        network: Arc<Watched>,
+        config: Config,
+    ) -> Self {
         let vault = Arc::new(TestVault::default());
         let ports = Ports {
             engine: Arc::clone(&engine) as _,
@@ -141,7 +153,11 @@ impl TestHost {
             let done = poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(value) => Poll::Ready(Some(value)),
                 // Nothing but time can go on: the dispatch pauses before it tries again.
-                Poll::Pending if self.network.waiting.load(Ordering::Relaxed) == 0 && self.clock.next_wake().is_some() => Poll::Ready(None),
+                Poll::Pending
+                    if self.network.waiting.load(Ordering::Relaxed) == 0 && self.clock.next_wake().is_some() =>
+                {
+                    Poll::Ready(None)
+                }
                 Poll::Pending => Poll::Pending,
             })
             .await;
@@ -156,8 +172,13 @@ impl TestHost {
     /// The host as it comes up after it was killed: everything that was committed is there, and nothing else.
     pub async fn crash(&self) -> Self {
         let engine = Arc::new(self.engine.crash());
-        let host =
-            Self::assemble(self.registry.clone(), engine, Arc::clone(&self.clock), Arc::clone(&self.network), self.config.clone());
+        let host = Self::assemble(
+            self.registry.clone(),
+            engine,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.network),
+            self.config.clone(),
+        );
         host.load().await;
         host
     }
@@ -165,7 +186,8 @@ impl TestHost {
     /// The same store under other connectors: a host after an upgrade.
     pub async fn upgrade(&self, registry: Registry) -> Self {
         let engine = Arc::new(self.engine.reopen());
-        let host = Self::assemble(registry, engine, Arc::clone(&self.clock), Arc::clone(&self.network), self.config.clone());
+        let host =
+            Self::assemble(registry, engine, Arc::clone(&self.clock), Arc::clone(&self.network), self.config.clone());
         host.load().await;
         host
     }
@@ -303,6 +325,8 @@ impl Vault for TestVault {
 
     fn random(&self) -> [u8; 16] {
         // The same in every run of a test.
-        u128::from(self.drawn.fetch_add(1, Ordering::Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835).to_be_bytes()
+        u128::from(self.drawn.fetch_add(1, Ordering::Relaxed))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
+            .to_be_bytes()
     }
 }

@@ -12,13 +12,10 @@ use jiff::Timestamp;
 use self::tables::Tables;
 use crate::clock::BoxFuture;
 use crate::engine::{
-    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, Engine,
-    EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery,
-    TaskRow, UserThreadRow, WriteSet,
+    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, Engine, EngineError,
+    EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery, TaskRow, UserThreadRow, WriteSet,
 };
-use crate::id::{
-    ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
-};
+use crate::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::Source;
 
 /// An engine that keeps everything in memory, for tests. A clone is the same store.
@@ -108,9 +105,7 @@ impl MemoryEngine {
             return Err(EngineError::Closed.into());
         }
         // Asked without the tables locked, so that it can look at the store.
-        let fault = lock(&self.shared.faults)
-            .as_mut()
-            .and_then(|faults| faults(&set));
+        let fault = lock(&self.shared.faults).as_mut().and_then(|faults| faults(&set));
         match fault {
             None => lock(&self.shared.tables).commit(set),
             Some(Fault::Fail(error)) => Err(error),
@@ -146,18 +141,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl fmt::Debug for MemoryEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryEngine")
-            .field("stopped", &self.is_stopped())
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryEngine").field("stopped", &self.is_stopped()).finish_non_exhaustive()
     }
 }
 
 impl Engine for MemoryEngine {
     fn take_ids(&self, count: u32) -> i64 {
-        self.shared
-            .last_id
-            .fetch_add(i64::from(count), Ordering::SeqCst)
-            + 1
+        self.shared.last_id.fetch_add(i64::from(count), Ordering::SeqCst) + 1
     }
 
     fn commit(&self, set: WriteSet) -> BoxFuture<'static, Result<Committed, CommitError>> {
@@ -182,11 +172,7 @@ impl Engine for MemoryEngine {
         connection: ConnectionId,
         keys: Vec<String>,
     ) -> BoxFuture<'static, EngineResult<Vec<Option<StateValue>>>> {
-        self.read(move |tables| {
-            keys.into_iter()
-                .map(|key| tables.state.get(&(connection, key)).cloned())
-                .collect()
-        })
+        self.read(move |tables| keys.into_iter().map(|key| tables.state.get(&(connection, key)).cloned()).collect())
     }
 
     fn state_entries(
@@ -204,26 +190,15 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn callback(
-        &self,
-        connection: ConnectionId,
-        id: i64,
-    ) -> BoxFuture<'static, EngineResult<Option<CallbackRow>>> {
+    fn callback(&self, connection: ConnectionId, id: i64) -> BoxFuture<'static, EngineResult<Option<CallbackRow>>> {
         self.read(move |tables| tables.callbacks.get(&(connection, id)).cloned())
     }
 
-    fn callback_revoked(
-        &self,
-        connection: ConnectionId,
-        nonce: String,
-    ) -> BoxFuture<'static, EngineResult<bool>> {
+    fn callback_revoked(&self, connection: ConnectionId, nonce: String) -> BoxFuture<'static, EngineResult<bool>> {
         self.read(move |tables| tables.revoked.get(&(connection, nonce)).is_some())
     }
 
-    fn connection(
-        &self,
-        id: ConnectionId,
-    ) -> BoxFuture<'static, EngineResult<Option<Arc<ConnectionRow>>>> {
+    fn connection(&self, id: ConnectionId) -> BoxFuture<'static, EngineResult<Option<Arc<ConnectionRow>>>> {
         self.read(move |tables| tables.connections.get(&id).cloned())
     }
 
@@ -241,28 +216,17 @@ impl Engine for MemoryEngine {
                 .range((from, Bound::Unbounded))
                 .map(|(_, row)| row)
                 .filter(|row| user.as_ref().is_none_or(|wanted| *wanted == row.owner))
-                .filter(|row| {
-                    connector
-                        .as_ref()
-                        .is_none_or(|wanted| *wanted == row.connector)
-                })
+                .filter(|row| connector.as_ref().is_none_or(|wanted| *wanted == row.connector))
                 .take(limit)
                 .cloned()
                 .collect()
         })
     }
 
-    fn channels(
-        &self,
-        connection: ConnectionId,
-    ) -> BoxFuture<'static, EngineResult<Vec<ChannelRow>>> {
+    fn channels(&self, connection: ConnectionId) -> BoxFuture<'static, EngineResult<Vec<ChannelRow>>> {
         self.read(move |tables| {
-            let all = tables
-                .channels
-                .range((connection, ChannelId::from_static(""))..);
-            all.take_while(|((owner, _), _)| *owner == connection)
-                .map(|(_, row)| row.clone())
-                .collect()
+            let all = tables.channels.range((connection, ChannelId::from_static(""))..);
+            all.take_while(|((owner, _), _)| *owner == connection).map(|(_, row)| row.clone()).collect()
         })
     }
 
@@ -280,24 +244,13 @@ impl Engine for MemoryEngine {
         sources: Vec<Source>,
     ) -> BoxFuture<'static, EngineResult<Vec<Option<LinkRow>>>> {
         self.read(move |tables| {
-            let ids = sources
-                .into_iter()
-                .map(|source| tables.links_by_source.get(&(source, connection)));
-            ids.map(|id| id.and_then(|id| tables.links.get(id)).cloned())
-                .collect()
+            let ids = sources.into_iter().map(|source| tables.links_by_source.get(&(source, connection)));
+            ids.map(|id| id.and_then(|id| tables.links.get(id)).cloned()).collect()
         })
     }
 
-    fn threads_of_sources(
-        &self,
-        sources: Vec<Source>,
-    ) -> BoxFuture<'static, EngineResult<Vec<Option<ThreadId>>>> {
-        self.read(move |tables| {
-            sources
-                .iter()
-                .map(|source| tables.thread_of_source(source))
-                .collect()
-        })
+    fn threads_of_sources(&self, sources: Vec<Source>) -> BoxFuture<'static, EngineResult<Vec<Option<ThreadId>>>> {
+        self.read(move |tables| sources.iter().map(|source| tables.thread_of_source(source)).collect())
     }
 
     fn current_thread(&self, thread: ThreadId) -> BoxFuture<'static, EngineResult<ThreadId>> {
@@ -318,15 +271,9 @@ impl Engine for MemoryEngine {
         keys: Vec<(LinkId, NoteKey)>,
     ) -> BoxFuture<'static, EngineResult<Vec<Option<NoteRow>>>> {
         self.read(move |tables| {
-            let ids = keys
-                .into_iter()
-                .map(|place| tables.notes_by_key.get(&place));
-            ids.map(|id| {
-                id.and_then(|id| tables.notes.get(id))
-                    .filter(|row| row.connection == connection)
-                    .cloned()
-            })
-            .collect()
+            let ids = keys.into_iter().map(|place| tables.notes_by_key.get(&place));
+            ids.map(|id| id.and_then(|id| tables.notes.get(id)).filter(|row| row.connection == connection).cloned())
+                .collect()
         })
     }
 
@@ -344,18 +291,13 @@ impl Engine for MemoryEngine {
         threads: Vec<ThreadId>,
     ) -> BoxFuture<'static, EngineResult<Vec<Option<UserThreadRow>>>> {
         self.read(move |tables| {
-            threads
-                .into_iter()
-                .map(|thread| tables.user_threads.get(&(thread, user.clone())).cloned())
-                .collect()
+            threads.into_iter().map(|thread| tables.user_threads.get(&(thread, user.clone())).cloned()).collect()
         })
     }
 
     fn feed(&self, after: u64, limit: usize) -> BoxFuture<'static, EngineResult<Vec<FeedEntry>>> {
         self.read(move |tables| {
-            let newer = tables
-                .feed
-                .range((Bound::Excluded(after), Bound::Unbounded));
+            let newer = tables.feed.range((Bound::Excluded(after), Bound::Unbounded));
             newer.take(limit).map(|(_, entry)| entry.clone()).collect()
         })
     }
@@ -364,18 +306,9 @@ impl Engine for MemoryEngine {
         self.read(Tables::feed_end)
     }
 
-    fn immediate_tasks(
-        &self,
-        after: TaskId,
-        limit: usize,
-    ) -> BoxFuture<'static, EngineResult<Vec<TaskRow>>> {
+    fn immediate_tasks(&self, after: TaskId, limit: usize) -> BoxFuture<'static, EngineResult<Vec<TaskRow>>> {
         self.read(move |tables| {
-            tables
-                .tasks_in_order((None, after))
-                .take_while(|row| row.run_at.is_none())
-                .take(limit)
-                .cloned()
-                .collect()
+            tables.tasks_in_order((None, after)).take_while(|row| row.run_at.is_none()).take(limit).cloned().collect()
         })
     }
 
@@ -384,27 +317,14 @@ impl Engine for MemoryEngine {
         after: (Timestamp, TaskId),
         limit: usize,
     ) -> BoxFuture<'static, EngineResult<Vec<TaskRow>>> {
-        self.read(move |tables| {
-            tables
-                .tasks_in_order((Some(after.0), after.1))
-                .take(limit)
-                .cloned()
-                .collect()
-        })
+        self.read(move |tables| tables.tasks_in_order((Some(after.0), after.1)).take(limit).cloned().collect())
     }
 
-    fn tasks_by_id(
-        &self,
-        ids: Vec<TaskId>,
-    ) -> BoxFuture<'static, EngineResult<Vec<Option<TaskRow>>>> {
+    fn tasks_by_id(&self, ids: Vec<TaskId>) -> BoxFuture<'static, EngineResult<Vec<Option<TaskRow>>>> {
         self.read(move |tables| ids.iter().map(|id| tables.tasks.get(id).cloned()).collect())
     }
 
-    fn task_by_key(
-        &self,
-        connection: ConnectionId,
-        key: String,
-    ) -> BoxFuture<'static, EngineResult<Option<TaskRow>>> {
+    fn task_by_key(&self, connection: ConnectionId, key: String) -> BoxFuture<'static, EngineResult<Option<TaskRow>>> {
         self.read(move |tables| {
             let id = tables.tasks_by_key.get(&(connection, key));
             id.and_then(|id| tables.tasks.get(id)).cloned()
@@ -454,22 +374,12 @@ mod tests {
 
     fn put(key: &str) -> WriteSet {
         let connection = ConnectionId::from_number(1);
-        let value = Write::PutState {
-            connection,
-            key: key.to_owned(),
-            value: Bytes::from_static(b"1"),
-        };
-        WriteSet::of([
-            value,
-            Write::Feed(FeedEntry::new(FeedKind::Connection, connection, key)),
-        ])
+        let value = Write::PutState { connection, key: key.to_owned(), value: Bytes::from_static(b"1") };
+        WriteSet::of([value, Write::Feed(FeedEntry::new(FeedKind::Connection, connection, key))])
     }
 
     async fn keys(engine: &MemoryEngine) -> Vec<String> {
-        let entries = engine
-            .state_entries(ConnectionId::from_number(1), String::new(), 10)
-            .await
-            .expect("it is read");
+        let entries = engine.state_entries(ConnectionId::from_number(1), String::new(), 10).await.expect("it is read");
         entries.into_iter().map(|(key, _)| key).collect()
     }
 
@@ -484,16 +394,10 @@ mod tests {
         let waiting = engine.commit(put("never asked for"));
         let after = engine.crash();
         drop(waiting);
-        engine
-            .commit(put("b"))
-            .await
-            .expect("the first store goes on");
+        engine.commit(put("b")).await.expect("the first store goes on");
         assert_eq!(keys(&after).await, ["a"]);
         assert!(after.unclean_start() && !engine.unclean_start());
-        assert!(
-            after.take_ids(1) == engine.take_ids(1),
-            "ids go on from where they were"
-        );
+        assert!(after.take_ids(1) == engine.take_ids(1), "ids go on from where they were");
         engine.close().await.expect("it is closed");
         assert!(!engine.reopen().unclean_start(), "it was closed");
         assert_eq!(keys(&engine.reopen()).await, ["a", "b"]);
@@ -509,10 +413,7 @@ mod tests {
             (count == 2).then_some(CommitError::RecordConflict.into())
         });
         engine.commit(put("a")).await.expect("the first is stored");
-        assert!(matches!(
-            engine.commit(put("b")).await,
-            Err(CommitError::RecordConflict)
-        ));
+        assert!(matches!(engine.commit(put("b")).await, Err(CommitError::RecordConflict)));
         engine.commit(put("c")).await.expect("the third is stored");
         assert_eq!(keys(&engine).await, ["a", "c"]);
         engine.fail_commits(|_| Some(CommitError::TaskGone.into()));
@@ -523,28 +424,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_dies_before_or_after_a_commit() {
-        for (fault, left) in [
-            (Fault::CrashBefore, vec!["a"]),
-            (Fault::CrashAfter, vec!["a", "b"]),
-        ] {
+        for (fault, left) in [(Fault::CrashBefore, vec!["a"]), (Fault::CrashAfter, vec!["a", "b"])] {
             let engine = MemoryEngine::new();
             engine.commit(put("a")).await.expect("it is stored");
             engine.fail_commits(move |_| Some(fault.clone()));
-            assert!(
-                is_closed(engine.commit(put("b")).await),
-                "nobody hears of it"
-            );
-            assert!(
-                is_closed(engine.commit(put("c")).await),
-                "the process is dead"
-            );
+            assert!(is_closed(engine.commit(put("b")).await), "nobody hears of it");
+            assert!(is_closed(engine.commit(put("c")).await), "the process is dead");
             assert!(matches!(engine.feed_end().await, Err(EngineError::Closed)));
             let next = engine.crash();
             assert!(next.unclean_start());
             assert_eq!(keys(&next).await, left);
-            next.commit(put("d"))
-                .await
-                .expect("the next process commits");
+            next.commit(put("d")).await.expect("the next process commits");
         }
     }
 }

@@ -88,12 +88,7 @@ pub(super) struct Decoder<'de> {
 impl<'de> Decoder<'de> {
     pub(super) fn new(bytes: &'de [u8]) -> Result<Self> {
         match bytes.split_first() {
-            Some((&FORMAT_VERSION, input)) => Ok(Self {
-                input,
-                total: bytes.len(),
-                depth: 0,
-                reserved: 0,
-            }),
+            Some((&FORMAT_VERSION, input)) => Ok(Self { input, total: bytes.len(), depth: 0, reserved: 0 }),
             Some((&version, _)) => Err(Failure::new(DecodeReason::Version(version))),
             None => Err(truncated()),
         }
@@ -101,12 +96,7 @@ impl<'de> Decoder<'de> {
 
     /// For an encoded value within others, which has no version byte.
     pub(super) fn within(input: &'de [u8]) -> Self {
-        Self {
-            input,
-            total: input.len(),
-            depth: 0,
-            reserved: 0,
-        }
+        Self { input, total: input.len(), depth: 0, reserved: 0 }
     }
 
     pub(super) fn finish(&self) -> Result {
@@ -296,11 +286,7 @@ impl<'de> Decoder<'de> {
 
     fn visit_seq<V: Visitor<'de>>(&mut self, count: usize, visitor: V) -> Result<V::Value> {
         self.open(count)?;
-        let mut elements = Elements {
-            decoder: self,
-            left: count,
-            count,
-        };
+        let mut elements = Elements { decoder: self, left: count, count };
         let value = visitor.visit_seq(&mut elements)?;
         if elements.left > 0 {
             let expected = format!("{} elements", count - elements.left);
@@ -312,12 +298,7 @@ impl<'de> Decoder<'de> {
 
     fn visit_map<V: Visitor<'de>>(&mut self, count: usize, visitor: V) -> Result<V::Value> {
         self.open(count.saturating_mul(2))?;
-        let mut entries = Entries {
-            decoder: self,
-            left: count,
-            key_at: &[],
-            key_length: 0,
-        };
+        let mut entries = Entries { decoder: self, left: count, key_at: &[], key_length: 0 };
         let value = visitor.visit_map(&mut entries)?;
         if entries.left > 0 {
             let expected = format!("{} entries", count - entries.left);
@@ -327,28 +308,16 @@ impl<'de> Decoder<'de> {
         Ok(value)
     }
 
-    fn visit_byte_elements<V: Visitor<'de>>(
-        &mut self,
-        bytes: &'de [u8],
-        visitor: V,
-    ) -> Result<V::Value> {
+    fn visit_byte_elements<V: Visitor<'de>>(&mut self, bytes: &'de [u8], visitor: V) -> Result<V::Value> {
         let mut elements = SeqDeserializer::new(bytes.iter().copied());
         let value = visitor.visit_seq(&mut elements)?;
         elements.end()?;
         Ok(value)
     }
 
-    fn visit_variant_as_map<V: Visitor<'de>>(
-        &mut self,
-        name: &'de str,
-        visitor: V,
-    ) -> Result<V::Value> {
+    fn visit_variant_as_map<V: Visitor<'de>>(&mut self, name: &'de str, visitor: V) -> Result<V::Value> {
         self.enter()?;
-        let mut entry = VariantEntry {
-            decoder: self,
-            name,
-            stage: Stage::Name,
-        };
+        let mut entry = VariantEntry { decoder: self, name, stage: Stage::Name };
         let value = visitor.visit_map(&mut entry)?;
         if !matches!(entry.stage, Stage::Done) {
             return Err(Failure::invalid_length(1, &"0 entries"));
@@ -546,11 +515,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
         }
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value> {
         match self.head_in_option()? {
             Head::Unit => visitor.visit_unit(),
             // The struct had fields when this was stored.
@@ -562,11 +527,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         if name == RAW_JSON {
             return self.deserialize_any(visitor);
         }
@@ -623,10 +584,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
             Head::UnitVariant(name) | Head::Text(name) => visitor.visit_enum(BareVariant(name)),
             Head::Variant(name) => {
                 self.enter()?;
-                let value = visitor.visit_enum(FullVariant {
-                    decoder: self,
-                    name,
-                })?;
+                let value = visitor.visit_enum(FullVariant { decoder: self, name })?;
                 self.leave();
                 Ok(value)
             }
@@ -639,10 +597,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
                     other => return Err(other.mismatch(&"the name of a variant")),
                 };
                 self.begin_value();
-                let value = visitor.visit_enum(FullVariant {
-                    decoder: self,
-                    name,
-                })?;
+                let value = visitor.visit_enum(FullVariant { decoder: self, name })?;
                 self.leave();
                 Ok(value)
             }
@@ -750,8 +705,7 @@ impl<'de> de::MapAccess<'de> for VariantEntry<'_, 'de> {
         match self.stage {
             Stage::Name => {
                 self.stage = Stage::Content;
-                seed.deserialize(BorrowedStrDeserializer::new(self.name))
-                    .map(Some)
+                seed.deserialize(BorrowedStrDeserializer::new(self.name)).map(Some)
             }
             Stage::Content | Stage::Done => Ok(None),
         }
@@ -759,8 +713,7 @@ impl<'de> de::MapAccess<'de> for VariantEntry<'_, 'de> {
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value> {
         self.stage = Stage::Done;
-        seed.deserialize(&mut *self.decoder)
-            .map_err(|failure| failure.within(Segment::Name(self.name.to_owned())))
+        seed.deserialize(&mut *self.decoder).map_err(|failure| failure.within(Segment::Name(self.name.to_owned())))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -784,8 +737,7 @@ impl<'de> de::EnumAccess<'de> for BareVariant<'de> {
 impl BareVariant<'_> {
     #[cold]
     fn mismatch<T>(self, expected: &'static str) -> Result<T> {
-        Err(Failure::invalid_type(Unexpected::UnitVariant, &expected)
-            .within(Segment::Name(self.0.to_owned())))
+        Err(Failure::invalid_type(Unexpected::UnitVariant, &expected).within(Segment::Name(self.0.to_owned())))
     }
 }
 
@@ -804,11 +756,7 @@ impl<'de> de::VariantAccess<'de> for BareVariant<'de> {
         self.mismatch("tuple variant")
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _fields: &'static [&'static str],
-        _visitor: V,
-    ) -> Result<V::Value> {
+    fn struct_variant<V: Visitor<'de>>(self, _fields: &'static [&'static str], _visitor: V) -> Result<V::Value> {
         self.mismatch("struct variant")
     }
 }
@@ -850,11 +798,7 @@ impl<'de> de::VariantAccess<'de> for FullVariant<'_, 'de> {
         self.content(|decoder| decoder.visit_elements(visitor))
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value> {
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value> {
         self.content(|decoder| de::Deserializer::deserialize_struct(decoder, "", fields, visitor))
     }
 }

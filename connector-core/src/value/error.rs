@@ -82,11 +82,7 @@ pub(super) fn shorten(text: &str, characters: usize) -> String {
 }
 
 fn place(path: &str) -> String {
-    if path.is_empty() {
-        "the value".to_owned()
-    } else {
-        format!("`{path}`")
-    }
+    if path.is_empty() { "the value".to_owned() } else { format!("`{path}`") }
 }
 
 /// One step from a value to a part of it.
@@ -117,10 +113,7 @@ struct Inner<R> {
 impl<R> Failure<R> {
     #[cold]
     pub(super) fn new(reason: R) -> Self {
-        Self(Box::new(Inner {
-            reason,
-            path: Vec::new(),
-        }))
+        Self(Box::new(Inner { reason, path: Vec::new() }))
     }
 
     #[cold]
@@ -165,11 +158,7 @@ fn push(path: &mut String, text: fmt::Arguments<'_>) {
 impl<R: fmt::Display> fmt::Display for Failure<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path();
-        if path.is_empty() {
-            self.0.reason.fmt(f)
-        } else {
-            write!(f, "{path}: {}", self.0.reason)
-        }
+        if path.is_empty() { self.0.reason.fmt(f) } else { write!(f, "{path}: {}", self.0.reason) }
     }
 }
 
@@ -191,18 +180,12 @@ impl serde::de::Error for Failure<DecodeReason> {
 
 impl From<Failure<EncodeReason>> for EncodeError {
     fn from(failure: Failure<EncodeReason>) -> Self {
-        Self {
-            path: failure.path(),
-            reason: failure.0.reason,
-        }
+        Self { path: failure.path(), reason: failure.0.reason }
     }
 }
 
 impl From<Failure<DecodeReason>> for DecodeError {
     fn from(failure: Failure<DecodeReason>) -> Self {
-        Self {
-            path: failure.path(),
-            reason: failure.0.reason,
-        }
+        Self { path: failure.path(), reason: failure.0.reason }
     }
 }

@@ -21,13 +21,9 @@ pub(super) fn render(bytes: &[u8]) -> Result<Value> {
 /// without the version byte.
 pub(super) fn key_segment(bytes: &[u8]) -> Segment {
     match Decoder::within(bytes).head() {
-        Ok(Head::Text(text) | Head::UnitVariant(text)) => {
-            Segment::Name(shorten(text, SHOWN_KEY_CHARS))
-        }
+        Ok(Head::Text(text) | Head::UnitVariant(text)) => Segment::Name(shorten(text, SHOWN_KEY_CHARS)),
         // A large key is not rendered: keys within keys would make that expensive.
-        _ => match value(&mut Decoder::within(
-            bytes.get(..SHOWN_KEY_BYTES).unwrap_or(bytes),
-        )) {
+        _ => match value(&mut Decoder::within(bytes.get(..SHOWN_KEY_BYTES).unwrap_or(bytes))) {
             Ok(Value::String(text)) => Segment::Name(shorten(&text, SHOWN_KEY_CHARS)),
             Ok(other) => Segment::Key(shorten(&other.to_string(), SHOWN_KEY_CHARS)),
             Err(_) => Segment::Key("…".to_owned()),

@@ -114,21 +114,9 @@ mod tag {
         pub(super) long: u8,
     }
 
-    pub(super) const SIZED_TEXT: Sized = Sized {
-        short: 0x40,
-        short_max: 0x3f,
-        long: TEXT,
-    };
-    pub(super) const SIZED_MAP: Sized = Sized {
-        short: 0x80,
-        short_max: 0x1f,
-        long: MAP,
-    };
-    pub(super) const SIZED_SEQ: Sized = Sized {
-        short: 0xa0,
-        short_max: 0x1f,
-        long: SEQ,
-    };
+    pub(super) const SIZED_TEXT: Sized = Sized { short: 0x40, short_max: 0x3f, long: TEXT };
+    pub(super) const SIZED_MAP: Sized = Sized { short: 0x80, short_max: 0x1f, long: MAP };
+    pub(super) const SIZED_SEQ: Sized = Sized { short: 0xa0, short_max: 0x1f, long: SEQ };
 }
 
 /// Encodes a value for storage.

@@ -15,18 +15,11 @@ type Result<T = ()> = std::result::Result<T, Failure<EncodeReason>>;
 const FEW_KEYS: usize = 8;
 
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    let mut encoder = Encoder {
-        bytes: Vec::with_capacity(64),
-        depth: 0,
-        keys: Vec::new(),
-        failed: false,
-    };
+    let mut encoder = Encoder { bytes: Vec::with_capacity(64), depth: 0, keys: Vec::new(), failed: false };
     encoder.bytes.push(FORMAT_VERSION);
     value.serialize(&mut encoder)?;
     if encoder.failed {
-        return Err(refused(
-            "a part failed, and the Serialize implementation around it went on",
-        ));
+        return Err(refused("a part failed, and the Serialize implementation around it went on"));
     }
     if encoder.bytes.len() > MAX_BYTES {
         return Err(Failure::new(EncodeReason::TooLarge));
@@ -172,9 +165,7 @@ impl Encoder {
             return None;
         }
         let mut seen = HashSet::with_capacity(keys.len());
-        keys.iter()
-            .map(|key| self.key_bytes(key))
-            .find(|key| !seen.insert(*key))
+        keys.iter().map(|key| self.key_bytes(key)).find(|key| !seen.insert(*key))
     }
 }
 
@@ -321,21 +312,12 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         self.tag(tag::UNIT)
     }
 
-    fn serialize_unit_variant(
-        self,
-        _name: &'static str,
-        _index: u32,
-        variant: &'static str,
-    ) -> Result {
+    fn serialize_unit_variant(self, _name: &'static str, _index: u32, variant: &'static str) -> Result {
         self.tag(tag::UNIT_VARIANT)?;
         self.text(variant)
     }
 
-    fn serialize_newtype_struct<T: ?Sized + Serialize>(
-        self,
-        _name: &'static str,
-        value: &T,
-    ) -> Result {
+    fn serialize_newtype_struct<T: ?Sized + Serialize>(self, _name: &'static str, value: &T) -> Result {
         value.serialize(self)
     }
 
@@ -347,9 +329,7 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         value: &T,
     ) -> Result {
         self.variant(variant)?;
-        value
-            .serialize(&mut *self)
-            .map_err(|failure| self.fail(failure).within(Segment::Field(variant)))?;
+        value.serialize(&mut *self).map_err(|failure| self.fail(failure).within(Segment::Field(variant)))?;
         self.depth -= 1;
         Ok(())
     }
@@ -381,13 +361,7 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         let announced = len.unwrap_or(0);
         let start = self.begin(tag::SIZED_MAP, announced)?;
         let first_key = self.keys.len();
-        Ok(Entries {
-            encoder: self,
-            start,
-            announced,
-            count: 0,
-            first_key,
-        })
+        Ok(Entries { encoder: self, start, announced, count: 0, first_key })
     }
 
     fn serialize_struct(self, _name: &'static str, len: usize) -> Result<Fields<'a>> {
@@ -409,10 +383,7 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         let start = self.bytes.len();
         self.fits(1)?;
         push_sized(&mut self.bytes, tag::SIZED_TEXT, 0);
-        let mut writer = TextWriter {
-            encoder: self,
-            full: false,
-        };
+        let mut writer = TextWriter { encoder: self, full: false };
         if write!(writer, "{value}").is_err() {
             return Err(if writer.full {
                 Failure::new(EncodeReason::TooLarge)
@@ -453,21 +424,9 @@ struct Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    fn begin(
-        encoder: &'a mut Encoder,
-        announced: usize,
-        variant: Option<&'static str>,
-    ) -> Result<Self> {
-        let start = encoder
-            .begin(tag::SIZED_SEQ, announced)
-            .map_err(|failure| in_variant(failure, variant))?;
-        Ok(Self {
-            encoder,
-            start,
-            announced,
-            count: 0,
-            variant,
-        })
+    fn begin(encoder: &'a mut Encoder, announced: usize, variant: Option<&'static str>) -> Result<Self> {
+        let start = encoder.begin(tag::SIZED_SEQ, announced).map_err(|failure| in_variant(failure, variant))?;
+        Ok(Self { encoder, start, announced, count: 0, variant })
     }
 
     fn element<T: ?Sized + Serialize>(&mut self, value: &T) -> Result {
@@ -482,16 +441,12 @@ impl<'a> Elements<'a> {
 
     #[cold]
     fn fail(&mut self, failure: Failure<EncodeReason>) -> Failure<EncodeReason> {
-        let failure = self
-            .encoder
-            .fail(failure)
-            .within(Segment::Index(self.count));
+        let failure = self.encoder.fail(failure).within(Segment::Index(self.count));
         in_variant(failure, self.variant)
     }
 
     fn end(self) -> Result {
-        self.encoder
-            .end(self.start, tag::SIZED_SEQ, self.announced, self.count);
+        self.encoder.end(self.start, tag::SIZED_SEQ, self.announced, self.count);
         if self.variant.is_some() {
             self.encoder.depth -= 1;
         }
@@ -500,10 +455,7 @@ impl<'a> Elements<'a> {
 }
 
 #[cold]
-fn in_variant(
-    failure: Failure<EncodeReason>,
-    variant: Option<&'static str>,
-) -> Failure<EncodeReason> {
+fn in_variant(failure: Failure<EncodeReason>, variant: Option<&'static str>) -> Failure<EncodeReason> {
     match variant {
         Some(name) => failure.within(Segment::Field(name)),
         None => failure,
@@ -576,22 +528,9 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn begin(
-        encoder: &'a mut Encoder,
-        announced: usize,
-        variant: Option<&'static str>,
-    ) -> Result<Self> {
-        let start = encoder
-            .begin(tag::SIZED_MAP, announced)
-            .map_err(|failure| in_variant(failure, variant))?;
-        Ok(Self {
-            encoder,
-            start,
-            announced,
-            count: 0,
-            first: "",
-            variant,
-        })
+    fn begin(encoder: &'a mut Encoder, announced: usize, variant: Option<&'static str>) -> Result<Self> {
+        let start = encoder.begin(tag::SIZED_MAP, announced).map_err(|failure| in_variant(failure, variant))?;
+        Ok(Self { encoder, start, announced, count: 0, first: "", variant })
     }
 
     fn field<T: ?Sized + Serialize>(&mut self, name: &'static str, value: &T) -> Result {
@@ -618,8 +557,7 @@ impl<'a> Fields<'a> {
     }
 
     fn end(self) -> Result {
-        self.encoder
-            .end(self.start, tag::SIZED_MAP, self.announced, self.count);
+        self.encoder.end(self.start, tag::SIZED_MAP, self.announced, self.count);
         if self.variant.is_some() {
             self.encoder.depth -= 1;
         }
@@ -690,10 +628,7 @@ impl ser::SerializeMap for Entries<'_> {
         }
         let start = self.encoder.bytes.len();
         if let Err(failure) = key.serialize(&mut *self.encoder) {
-            return Err(self
-                .encoder
-                .fail(failure)
-                .within(Segment::NthKey(self.count)));
+            return Err(self.encoder.fail(failure).within(Segment::NthKey(self.count)));
         }
         let end = self.encoder.bytes.len();
         self.encoder.keys.push(start..end);
@@ -721,13 +656,10 @@ impl ser::SerializeMap for Entries<'_> {
             return Err(failure.within(self.segment()));
         }
         if let Some(key) = self.encoder.duplicate_key(self.first_key) {
-            return Err(Failure::new(EncodeReason::DuplicateKey(json::key_text(
-                key,
-            ))));
+            return Err(Failure::new(EncodeReason::DuplicateKey(json::key_text(key))));
         }
         self.encoder.keys.truncate(self.first_key);
-        self.encoder
-            .end(self.start, tag::SIZED_MAP, self.announced, self.count);
+        self.encoder.end(self.start, tag::SIZED_MAP, self.announced, self.count);
         Ok(())
     }
 }

@@ -19,11 +19,7 @@ fn stored<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 #[track_caller]
 fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {
     let bytes = stored(&value);
-    assert_eq!(
-        from_bytes::<T>(&bytes).expect("can be read"),
-        value,
-        "{bytes:02x?}"
-    );
+    assert_eq!(from_bytes::<T>(&bytes).expect("can be read"), value, "{bytes:02x?}");
     to_json(&bytes).expect("can be shown");
 }
 
@@ -134,10 +130,7 @@ fn text_and_bytes_come_back() {
         reads_as(owned.clone(), owned.to_vec());
         reads_as(owned.to_vec(), owned.clone());
         assert_eq!(from_bytes_borrowed::<&str>(&stored(&text)).unwrap(), text);
-        assert_eq!(
-            from_bytes_borrowed::<&[u8]>(&stored(&owned)).unwrap(),
-            &owned[..]
-        );
+        assert_eq!(from_bytes_borrowed::<&[u8]>(&stored(&owned)).unwrap(), &owned[..]);
         // The length of what is formatted is not known before.
         assert_eq!(stored(&format_args!("{text}")), stored(&text));
     }
@@ -158,11 +151,7 @@ fn options_keep_their_depth() {
     }
     comes_back([None, Some(())]);
     comes_back([None, Some(None), Some(Some(()))]);
-    comes_back([
-        None,
-        Some(json!(null)),
-        Some(json!({"a": [1, -2, 0.5, "x", true]})),
-    ]);
+    comes_back([None, Some(json!(null)), Some(json!({"a": [1, -2, 0.5, "x", true]}))]);
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -229,31 +218,11 @@ fn shapes_come_back() {
     comes_back(std::time::Duration::new(1, 999_999_999));
     comes_back(BTreeSet::from(["b".to_owned(), "a".to_owned()]));
     comes_back(HashSet::from([u128::MAX, 0]));
-    comes_back(
-        (0..100)
-            .map(|n| (n, n.to_string()))
-            .collect::<HashMap<i64, String>>(),
-    );
-    comes_back(BTreeMap::from([
-        ((1_u8, "x".to_owned()), vec![1]),
-        ((2, String::new()), vec![]),
-    ]));
-    comes_back(
-        kinds()
-            .into_iter()
-            .map(|kind| (kind, 1))
-            .collect::<HashMap<Kind, u8>>(),
-    );
-    comes_back(
-        kinds()
-            .into_iter()
-            .map(|kind| (Key { kind, id: 1 }, ()))
-            .collect::<BTreeMap<Key, ()>>(),
-    );
-    comes_back(BTreeMap::from([(
-        BTreeMap::from([(vec![1], true)]),
-        BTreeMap::from([((), 'c')]),
-    )]));
+    comes_back((0..100).map(|n| (n, n.to_string())).collect::<HashMap<i64, String>>());
+    comes_back(BTreeMap::from([((1_u8, "x".to_owned()), vec![1]), ((2, String::new()), vec![])]));
+    comes_back(kinds().into_iter().map(|kind| (kind, 1)).collect::<HashMap<Kind, u8>>());
+    comes_back(kinds().into_iter().map(|kind| (Key { kind, id: 1 }, ())).collect::<BTreeMap<Key, ()>>());
+    comes_back(BTreeMap::from([(BTreeMap::from([(vec![1], true)]), BTreeMap::from([((), 'c')]))]));
     comes_back(BTreeMap::from([(Newtype(None), 1), (Newtype(Some(3)), 2)]));
     comes_back(HashMap::from([(true, 1), (false, 0)]));
 }
@@ -301,11 +270,7 @@ fn types_with_a_text_form_use_it() {
     comes_back(time);
     assert_eq!(stored(&time), stored("2026-03-01T12:00:00.123456789Z"));
     comes_back("2026-03-01".parse::<jiff::civil::Date>().unwrap());
-    comes_back(
-        "2026-03-01T12:00:00"
-            .parse::<jiff::civil::DateTime>()
-            .unwrap(),
-    );
+    comes_back("2026-03-01T12:00:00".parse::<jiff::civil::DateTime>().unwrap());
     comes_back("PT36H".parse::<jiff::SignedDuration>().unwrap());
     comes_back(HashMap::from([("::1".parse::<IpAddr>().unwrap(), time)]));
     assert_eq!(stored(&IpAddr::from([127, 0, 0, 1])), stored("127.0.0.1"));
@@ -319,13 +284,8 @@ enum Untagged {
     Flag(bool),
     Text(String),
     Pair(u8, Option<Option<u8>>),
-    Kind {
-        kind: Kind,
-    },
-    Nested {
-        inner: Option<Box<Untagged>>,
-        deep: Option<Option<u8>>,
-    },
+    Kind { kind: Kind },
+    Nested { inner: Option<Box<Untagged>>, deep: Option<Option<u8>> },
     Map(BTreeMap<i32, Option<u8>>),
     Nothing,
 }
@@ -333,10 +293,7 @@ enum Untagged {
 #[serde(tag = "type")]
 enum Internal {
     Unit,
-    Struct {
-        when: Option<Option<u8>>,
-        kind: Kind,
-    },
+    Struct { when: Option<Option<u8>>, kind: Kind },
     Newtype(Outer),
 }
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -376,29 +333,17 @@ struct ById {
 }
 
 fn outers() -> Vec<Outer> {
-    let flattened = kinds()
-        .into_iter()
-        .filter(|kind| !matches!(kind, Kind::Unit));
+    let flattened = kinds().into_iter().filter(|kind| !matches!(kind, Kind::Unit));
     flattened
         .flat_map(|kind| {
             let full = Outer {
                 a: Some(None),
-                inner: Inner {
-                    b: Some(Kind::Unit),
-                    c: -0.5,
-                },
+                inner: Inner { b: Some(Kind::Unit), c: -0.5 },
                 kind,
-                optional: Some(Inner2 {
-                    d: vec![None, Some(-1)],
-                }),
+                optional: Some(Inner2 { d: vec![None, Some(-1)] }),
                 rest: HashMap::from([("x".into(), None), ("y".into(), Some(1))]),
             };
-            let bare = Outer {
-                a: None,
-                optional: None,
-                rest: HashMap::new(),
-                ..full.clone()
-            };
+            let bare = Outer { a: None, optional: None, rest: HashMap::new(), ..full.clone() };
             [full, bare]
         })
         .collect()
@@ -409,10 +354,7 @@ fn outers() -> Vec<Outer> {
 fn buffered_types_come_back() {
     for kind in kinds() {
         comes_back(Untagged::Kind { kind: kind.clone() });
-        comes_back(Internal::Struct {
-            when: Some(None),
-            kind: kind.clone(),
-        });
+        comes_back(Internal::Struct { when: Some(None), kind: kind.clone() });
         comes_back(Adjacent::Newtype(Some(Some(kind))));
     }
     comes_back(Untagged::Number(i64::MIN));
@@ -423,14 +365,8 @@ fn buffered_types_come_back() {
     comes_back(Untagged::Map(BTreeMap::from([(-1, None), (1, Some(2))])));
     for deep in [None, Some(None), Some(Some(1))] {
         comes_back(Untagged::Pair(1, deep));
-        comes_back(Untagged::Nested {
-            inner: Some(Box::new(Untagged::Flag(false))),
-            deep,
-        });
-        comes_back(Internal::Struct {
-            when: deep,
-            kind: Kind::Unit,
-        });
+        comes_back(Untagged::Nested { inner: Some(Box::new(Untagged::Flag(false))), deep });
+        comes_back(Internal::Struct { when: deep, kind: Kind::Unit });
     }
     comes_back(Internal::Unit);
     comes_back(Adjacent::Unit);
@@ -442,15 +378,9 @@ fn buffered_types_come_back() {
         comes_back(outer.clone());
         comes_back(Internal::Newtype(outer));
     }
-    comes_back(ById {
-        name: "n".into(),
-        by_id: HashMap::from([(7, None), (8, Some("x".into()))]),
-    });
+    comes_back(ById { name: "n".into(), by_id: HashMap::from([(7, None), (8, Some("x".into()))]) });
     // The content before the tag.
-    reads_as(
-        BTreeMap::from([("c", json!([1, null])), ("t", json!("Tuple"))]),
-        Adjacent::Tuple(1, None),
-    );
+    reads_as(BTreeMap::from([("c", json!([1, null])), ("t", json!("Tuple"))]), Adjacent::Tuple(1, None));
 }
 
 /// R5.2: raw JSON asks for its content in its own way.
@@ -475,18 +405,13 @@ fn raw_json_comes_back() {
                 }
                 fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
                     let entry = map.next_entry::<String, String>()?;
-                    entry
-                        .map(|(_, text)| Raw(text))
-                        .ok_or_else(|| de::Error::custom("empty"))
+                    entry.map(|(_, text)| Raw(text)).ok_or_else(|| de::Error::custom("empty"))
                 }
             }
             deserializer.deserialize_newtype_struct(NAME, Read)
         }
     }
-    assert_eq!(
-        from_bytes::<Raw>(&stored(&Raw("[1]".into()))).unwrap().0,
-        "[1]"
-    );
+    assert_eq!(from_bytes::<Raw>(&stored(&Raw("[1]".into()))).unwrap().0, "[1]");
 }
 
 /// R5.2: a sequence or map whose length is not known, or not as announced.
@@ -505,19 +430,9 @@ fn lengths_are_counted() {
             seq.end()
         }
     }
-    for announced in [
-        None,
-        Some(0),
-        Some(1),
-        Some(31),
-        Some(32),
-        Some(40_000),
-        Some(usize::MAX),
-    ] {
+    for announced in [None, Some(0), Some(1), Some(31), Some(32), Some(40_000), Some(usize::MAX)] {
         for actual in [0, 1, 31, 32, 127, 128, 200] {
-            let expected: Vec<_> = (0..actual)
-                .map(|number| BTreeMap::from([(number, "é".repeat(50))]))
-                .collect();
+            let expected: Vec<_> = (0..actual).map(|number| BTreeMap::from([(number, "é".repeat(50))])).collect();
             let bytes = stored(&(Lie { announced, actual }, 7));
             assert_eq!(bytes, stored(&(&expected, 7)));
             assert_eq!(from_bytes::<(Vec<_>, u8)>(&bytes).unwrap(), (expected, 7));
@@ -565,20 +480,9 @@ fn structs_may_change() {
         page: u32,
     }
     for gone in kinds() {
-        let old = Old {
-            gone,
-            name: "n",
-            count: 3,
-            was: Some(4),
-        };
+        let old = Old { gone, name: "n", count: 3, was: Some(4) };
         let bytes = stored(&old);
-        let new = New {
-            count: Some(3),
-            added: vec![],
-            later: None,
-            title: "n".into(),
-            was: 4,
-        };
+        let new = New { count: Some(3), added: vec![], later: None, title: "n".into(), was: 4 };
         assert_eq!(from_bytes::<New>(&bytes).unwrap(), new);
         from_bytes::<de::IgnoredAny>(&bytes).unwrap();
         reads_as(old, Unit);
@@ -601,13 +505,7 @@ fn json_values_are_read_as_types() {
     for outer in outers().into_iter().filter(|outer| outer.a.is_none()) {
         reads_as(serde_json::to_value(&outer).unwrap(), outer);
     }
-    reads_as(
-        json!({"kind": "Unit", "id": 3}),
-        Key {
-            kind: Kind::Unit,
-            id: 3,
-        },
-    );
+    reads_as(json!({"kind": "Unit", "id": 3}), Key { kind: Kind::Unit, id: 3 });
     reads_as(json!([null, 1]), vec![None, Some(1)]);
     reads_as(kinds(), serde_json::to_value(kinds()).unwrap());
 }
@@ -623,17 +521,8 @@ fn small_values_take_few_bytes() {
     assert_eq!(stored(&300), [FORMAT_VERSION, 0xd5, 0xac, 0x02]);
     assert_eq!(stored("ab"), [FORMAT_VERSION, 0x42, b'a', b'b']);
     assert_eq!(stored(&Some(1)), [FORMAT_VERSION, 0xd4, 1]);
-    assert_eq!(
-        stored(&Kind::Tuple(1, 2))[1..],
-        *b"\xe1\x45Tuple\xa2\x01\x02"
-    );
-    assert_eq!(
-        stored(&Key {
-            kind: Kind::Unit,
-            id: 1
-        })[1..],
-        *b"\x82\x44kind\xe0\x44Unit\x42id\x01"
-    );
+    assert_eq!(stored(&Kind::Tuple(1, 2))[1..], *b"\xe1\x45Tuple\xa2\x01\x02");
+    assert_eq!(stored(&Key { kind: Kind::Unit, id: 1 })[1..], *b"\x82\x44kind\xe0\x44Unit\x42id\x01");
 }
 
 struct Fails;
@@ -668,70 +557,32 @@ fn a_failing_part_is_named() {
         inner: Item<T>,
     }
 
-    let ok = || Item {
-        name: "x",
-        owner: Ok(1),
-    };
-    let bad = || Item {
-        name: "x",
-        owner: Err(Fails),
-    };
+    let ok = || Item { name: "x", owner: Ok(1) };
+    let bad = || Item { name: "x", owner: Err(Fails) };
     let list = BTreeMap::from([("items", [ok(), ok(), ok(), bad()])]);
     let error = refused(&list);
     assert_eq!(error.path, "items[3].owner.Err");
     assert_eq!(error.reason, EncodeReason::Refused("not today".into()));
-    assert_eq!(
-        error.to_string(),
-        "cannot store `items[3].owner.Err`: not today"
-    );
+    assert_eq!(error.to_string(), "cannot store `items[3].owner.Err`: not today");
 
     let path = |value: &dyn Fn() -> EncodeError| value().path;
-    assert_eq!(
-        refused(&Fails).to_string(),
-        "cannot store the value: not today"
-    );
+    assert_eq!(refused(&Fails).to_string(), "cannot store the value: not today");
     assert_eq!(path(&|| refused(&Some(Some(Fails)))), "");
     assert_eq!(path(&|| refused(&(1, (2, Fails)))), "[1][1]");
     assert_eq!(path(&|| refused(&Choice::Newtype(Fails))), "Newtype");
     assert_eq!(path(&|| refused(&Choice::Tuple(1, Fails))), "Tuple[1]");
-    assert_eq!(
-        path(&|| refused(&Choice::Struct { part: [Fails] })),
-        "Struct.part[0]"
-    );
+    assert_eq!(path(&|| refused(&Choice::Struct { part: [Fails] })), "Struct.part[0]");
     assert_eq!(path(&|| refused(&BTreeMap::from([(7, Fails)]))), "[7]");
-    assert_eq!(
-        path(&|| refused(&BTreeMap::from([((1, 'x'), Fails)]))),
-        "[[1,\"x\"]]"
-    );
-    assert_eq!(
-        path(&|| refused(&BTreeMap::from([("a b", [Fails])]))),
-        "[\"a b\"][0]"
-    );
-    assert_eq!(
-        path(&|| refused(&BTreeMap::from([(BadKey(1), 1)]))),
-        "[key 0]"
-    );
-    assert_eq!(
-        path(&|| refused(&Flat {
-            inner: Item {
-                name: "x",
-                owner: Fails
-            }
-        })),
-        "owner"
-    );
+    assert_eq!(path(&|| refused(&BTreeMap::from([((1, 'x'), Fails)]))), "[[1,\"x\"]]");
+    assert_eq!(path(&|| refused(&BTreeMap::from([("a b", [Fails])]))), "[\"a b\"][0]");
+    assert_eq!(path(&|| refused(&BTreeMap::from([(BadKey(1), 1)]))), "[key 0]");
+    assert_eq!(path(&|| refused(&Flat { inner: Item { name: "x", owner: Fails } })), "owner");
     let nested = BTreeMap::from([(1, BTreeMap::from([(2, Err(Fails)), (1, Ok(1))]))]);
     assert_eq!(path(&|| refused(&nested)), "[1][2].Err");
 
     let locked = RefCell::new(1);
     let _held = locked.borrow_mut();
-    assert_eq!(
-        path(&|| refused(&Item {
-            name: "x",
-            owner: &locked
-        })),
-        "owner"
-    );
+    assert_eq!(path(&|| refused(&Item { name: "x", owner: &locked })), "owner");
 }
 
 /// R5.2: a Serialize implementation that ignores the failure of a part stores nothing.
@@ -746,10 +597,7 @@ fn half_a_value_is_not_stored() {
             seq.end()
         }
     }
-    assert!(matches!(
-        refused(&Careless).reason,
-        EncodeReason::Refused(_)
-    ));
+    assert!(matches!(refused(&Careless).reason, EncodeReason::Refused(_)));
 }
 
 /// R5.2: a map that would lose an entry is refused.
@@ -781,18 +629,9 @@ fn a_key_twice_is_refused() {
     let twice = |key: &str| EncodeReason::DuplicateKey(key.to_owned());
     assert_eq!(refused(&Pairs(vec!["a", "b", "a"])).reason, twice("\"a\""));
     assert_eq!(refused(&Pairs(vec![1, 1])).reason, twice("1"));
-    assert_eq!(
-        refused(&[Pairs((0..1000).chain([500]).collect())]).path,
-        "[0]"
-    );
-    assert_eq!(
-        refused(&Pairs(vec![vec![1], vec![2], vec![1]])).reason,
-        twice("[1]")
-    );
-    let flat = Flat {
-        id: 1,
-        rest: HashMap::from([("id", 2)]),
-    };
+    assert_eq!(refused(&[Pairs((0..1000).chain([500]).collect())]).path, "[0]");
+    assert_eq!(refused(&Pairs(vec![vec![1], vec![2], vec![1]])).reason, twice("[1]"));
+    let flat = Flat { id: 1, rest: HashMap::from([("id", 2)]) };
     assert_eq!(refused(&flat).reason, twice("\"id\""));
     assert_eq!(
         refused(&(1, Tagged::A(Named { id: 1, name: "n" }))).to_string(),
@@ -819,10 +658,7 @@ fn a_key_without_a_value_is_refused() {
         }
     }
     for wrong in ["k", "v", "kk", "kvk", "kvv", "kvkvvk"] {
-        assert!(
-            matches!(refused(&Calls(wrong)).reason, EncodeReason::Refused(_)),
-            "{wrong}"
-        );
+        assert!(matches!(refused(&Calls(wrong)).reason, EncodeReason::Refused(_)), "{wrong}");
     }
     reads_as(Calls("kvkv"), BTreeMap::from([(0, 1), (2, 3)]));
 }
@@ -846,19 +682,14 @@ fn nesting_is_limited() {
     let wraps: [fn(Tree) -> Tree; 4] = [
         |tree| Tree::Some(Some(Box::new(tree))),
         |tree| Tree::Many(vec![tree]),
-        |next| Tree::Field {
-            next: Box::new(next),
-        },
+        |next| Tree::Field { next: Box::new(next) },
         |tree| Tree::Map(BTreeMap::from([(1, tree)])),
     ];
     for wrap in wraps {
         comes_back(tree(MAX_DEPTH / 2, wrap));
         let error = refused(&tree(MAX_DEPTH / 2 + 1, wrap));
         assert_eq!(error.reason, EncodeReason::TooDeep);
-        assert!(
-            !error.path.is_empty() || matches!(wrap(Tree::Leaf), Tree::Some(_)),
-            "{error}"
-        );
+        assert!(!error.path.is_empty() || matches!(wrap(Tree::Leaf), Tree::Some(_)), "{error}");
         refused(&tree(1_000, wrap));
     }
     let flat = |depth: usize| (0..depth).fold(json!(1), |value, _| json!([value]));
@@ -869,10 +700,7 @@ fn nesting_is_limited() {
         let mut bytes = vec![FORMAT_VERSION];
         bytes.resize(100_000, tag);
         bytes.push(1);
-        assert_eq!(
-            unreadable::<serde_json::Value>(&bytes).reason,
-            DecodeReason::TooDeep
-        );
+        assert_eq!(unreadable::<serde_json::Value>(&bytes).reason, DecodeReason::TooDeep);
         assert_eq!(to_json(&bytes).unwrap_err().reason, DecodeReason::TooDeep);
         from_bytes::<de::IgnoredAny>(&bytes).expect("passing over needs no stack");
     }
@@ -883,24 +711,12 @@ fn nesting_is_limited() {
 fn size_is_limited() {
     let largest = MAX_BYTES - 6;
     assert_eq!(stored(&"x".repeat(largest)).len(), MAX_BYTES);
-    assert_eq!(
-        refused(&"x".repeat(largest + 1)).reason,
-        EncodeReason::TooLarge
-    );
-    assert_eq!(
-        refused(&bytes::Bytes::from(vec![0; MAX_BYTES])).reason,
-        EncodeReason::TooLarge
-    );
-    let parts = [
-        (1, "x".repeat(MAX_BYTES / 2)),
-        (2, "x".repeat(MAX_BYTES / 2)),
-    ];
+    assert_eq!(refused(&"x".repeat(largest + 1)).reason, EncodeReason::TooLarge);
+    assert_eq!(refused(&bytes::Bytes::from(vec![0; MAX_BYTES])).reason, EncodeReason::TooLarge);
+    let parts = [(1, "x".repeat(MAX_BYTES / 2)), (2, "x".repeat(MAX_BYTES / 2))];
     let error = refused(&parts);
     assert_eq!(error.path, "[1][1]");
-    assert_eq!(
-        error.reason.to_string(),
-        "the whole value takes more than 16 MiB"
-    );
+    assert_eq!(error.reason.to_string(), "the whole value takes more than 16 MiB");
 
     struct Endless;
     impl fmt::Display for Endless {
@@ -940,22 +756,12 @@ fn unreadable_parts_are_named() {
         #[serde(rename = "items")]
         _items: Vec<BTreeMap<i32, u8>>,
     }
-    let bytes = stored(&Page {
-        items: vec![BTreeMap::new(), BTreeMap::from([(-7, "x")])],
-    });
+    let bytes = stored(&Page { items: vec![BTreeMap::new(), BTreeMap::from([(-7, "x")])] });
     let error = unreadable::<Numbers>(&bytes);
     assert_eq!(error.path, "items[1][-7]");
-    assert_eq!(
-        error.to_string(),
-        "cannot read `items[1][-7]`: invalid type: string \"x\", expected u8"
-    );
+    assert_eq!(error.to_string(), "cannot read `items[1][-7]`: invalid type: string \"x\", expected u8");
     let unknown = unreadable::<Vec<Kind>>(&stored(&[Ok::<u8, ()>(1)]));
-    assert!(
-        unknown
-            .to_string()
-            .starts_with("cannot read `[0]`: unknown variant `Ok`"),
-        "{unknown}"
-    );
+    assert!(unknown.to_string().starts_with("cannot read `[0]`: unknown variant `Ok`"), "{unknown}");
     #[derive(Serialize)]
     enum Changed {
         Unit(u8),
@@ -964,15 +770,9 @@ fn unreadable_parts_are_named() {
     }
     assert_eq!(unreadable::<Kind>(&stored(&Changed::Unit(1))).path, "Unit");
     assert_eq!(unreadable::<Kind>(&stored(&Changed::Tuple)).path, "Tuple");
-    assert_eq!(
-        unreadable::<Kind>(&stored(&Changed::Struct { a: "" })).path,
-        "Struct.a"
-    );
+    assert_eq!(unreadable::<Kind>(&stored(&Changed::Struct { a: "" })).path, "Struct.a");
     let longer = unreadable::<([u8; 2], u8)>(&stored(&([1, 2, 3], 4)));
-    assert_eq!(
-        longer.to_string(),
-        "cannot read `[0]`: invalid length 3, expected 2 elements"
-    );
+    assert_eq!(longer.to_string(), "cannot read `[0]`: invalid length 3, expected 2 elements");
     unreadable::<[u8; 4]>(&stored(&[1, 2, 3]));
     let long = unreadable::<u8>(&stored(&"x".repeat(10_000)));
     assert!(long.to_string().len() < 1_000);
@@ -993,20 +793,11 @@ fn damaged_bytes_are_refused() {
     assert_eq!(reason(&[1, 1, 1]), DecodeReason::TrailingBytes(1));
     assert_eq!(reason(&[1, 0xff]), DecodeReason::Damaged(1));
     assert_eq!(reason(&[1, 0x41, 0xff]), DecodeReason::Damaged(2));
-    assert_eq!(
-        reason(&[1, 0xdb, 0x80, 0xb0, 0x03]),
-        DecodeReason::Damaged(4),
-        "a surrogate"
-    );
-    let overlong = [
-        1, 0xd5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02,
-    ];
+    assert_eq!(reason(&[1, 0xdb, 0x80, 0xb0, 0x03]), DecodeReason::Damaged(4), "a surrogate");
+    let overlong = [1, 0xd5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
     assert_eq!(reason(&overlong), DecodeReason::Damaged(11));
     for tag in [0xdc, 0xdd, 0xde, 0xdf] {
-        assert_eq!(
-            reason(&[1, tag, 0xff, 0xff, 0xff, 0xff, 0x0f]),
-            DecodeReason::Truncated
-        );
+        assert_eq!(reason(&[1, tag, 0xff, 0xff, 0xff, 0xff, 0x0f]), DecodeReason::Truncated);
     }
     for value in outers() {
         let bytes = stored(&value);
@@ -1056,10 +847,7 @@ fn announced_lengths_stay_below_the_input() {
         greedy.extend([0xde, 0xc8, 0x01]);
     }
     greedy.resize(1 + 300 + 200, 1);
-    assert_eq!(
-        unreadable::<Nested>(&greedy).reason,
-        DecodeReason::Truncated
-    );
+    assert_eq!(unreadable::<Nested>(&greedy).reason, DecodeReason::Truncated);
     assert!((200..=greedy.len()).contains(&MOST.get()), "{}", MOST.get());
 
     ANNOUNCED.set(0);
@@ -1091,40 +879,17 @@ fn random_bytes_never_panic() {
         if let Ok(value) = from_bytes::<T>(bytes)
             && let Ok(again) = to_bytes(&value)
         {
-            assert!(
-                from_bytes::<T>(&again).is_ok(),
-                "{bytes:02x?} -> {again:02x?}"
-            );
+            assert!(from_bytes::<T>(&again).is_ok(), "{bytes:02x?} -> {again:02x?}");
         }
     }
     let mut corpus: Vec<Vec<u8>> = outers().iter().map(stored).collect();
-    corpus.extend(
-        outers()
-            .into_iter()
-            .map(|outer| stored(&Internal::Newtype(outer))),
-    );
-    corpus.extend(
-        kinds()
-            .into_iter()
-            .map(|kind| stored(&Untagged::Kind { kind })),
-    );
+    corpus.extend(outers().into_iter().map(|outer| stored(&Internal::Newtype(outer))));
+    corpus.extend(kinds().into_iter().map(|kind| stored(&Untagged::Kind { kind })));
     corpus.push(stored(&tree(20, |tree| Tree::Many(vec![tree, Tree::Leaf]))));
-    corpus.push(stored(&(
-        i128::MIN,
-        u128::MAX,
-        0.5_f32,
-        0.5_f64,
-        'ß',
-        bytes::Bytes::from("abc"),
-    )));
-    corpus.push(stored(&BTreeMap::from([(
-        (1, -300_i64),
-        vec![Some("x".repeat(80))],
-    )])));
+    corpus.push(stored(&(i128::MIN, u128::MAX, 0.5_f32, 0.5_f64, 'ß', bytes::Bytes::from("abc"))));
+    corpus.push(stored(&BTreeMap::from([((1, -300_i64), vec![Some("x".repeat(80))])])));
     corpus.push(stored(&(0..100).collect::<Vec<u32>>()));
-    let tags = [
-        0xd0, 0xd1, 0xd4, 0xd5, 0xd7, 0xdb, 0xdc, 0xdd, 0xde, 0xdf, 0xe0, 0xe1, 0x80, 0xa1,
-    ];
+    let tags = [0xd0, 0xd1, 0xd4, 0xd5, 0xd7, 0xdb, 0xdc, 0xdd, 0xde, 0xdf, 0xe0, 0xe1, 0x80, 0xa1];
 
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..20_000 {
@@ -1174,38 +939,20 @@ fn values_are_shown_as_json() {
     shows((u64::MAX, i64::MIN), json!([u64::MAX, i64::MIN]));
     shows(u128::MAX, json!("340282366920938463463374607431768211455"));
     shows(i128::MIN, json!("-170141183460469231731687303715884105728"));
-    shows(
-        [f64::NAN, f64::INFINITY, f64::NEG_INFINITY],
-        json!(["NaN", "Infinity", "-Infinity"]),
-    );
+    shows([f64::NAN, f64::INFINITY, f64::NEG_INFINITY], json!(["NaN", "Infinity", "-Infinity"]));
     shows(0.1_f32, json!(0.1));
     shows(f32::NAN, json!("NaN"));
     shows('x', json!("x"));
     shows(bytes::Bytes::from_static(&[0, 0xab]), json!("0x00ab"));
-    shows(
-        (Some(Some(1)), Some(None::<u8>), ()),
-        json!([1, null, null]),
-    );
-    shows(
-        BTreeMap::from([((1, 2), 'a'), ((3, 4), 'b')]),
-        json!({"[1,2]": "a", "[3,4]": "b"}),
-    );
-    shows(
-        BTreeMap::from([(Kind::Unit, -5), (Kind::Nothing(()), 5)]),
-        json!({"Unit": -5, "{\"Nothing\":null}": 5}),
-    );
-    shows(
-        BTreeMap::from([(Some(5), 1), (None, 2)]),
-        json!({"5": 1, "null": 2}),
-    );
+    shows((Some(Some(1)), Some(None::<u8>), ()), json!([1, null, null]));
+    shows(BTreeMap::from([((1, 2), 'a'), ((3, 4), 'b')]), json!({"[1,2]": "a", "[3,4]": "b"}));
+    shows(BTreeMap::from([(Kind::Unit, -5), (Kind::Nothing(()), 5)]), json!({"Unit": -5, "{\"Nothing\":null}": 5}));
+    shows(BTreeMap::from([(Some(5), 1), (None, 2)]), json!({"5": 1, "null": 2}));
     #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
     #[serde(untagged)]
     enum Either {
         Number(u8),
         Text(&'static str),
     }
-    shows(
-        BTreeMap::from([(Either::Number(5), 1), (Either::Text("5"), 2)]),
-        json!({"5": 1, "5#2": 2}),
-    );
+    shows(BTreeMap::from([(Either::Number(5), 1), (Either::Text("5"), 2)]), json!({"5": 1, "5#2": 2}));
 }

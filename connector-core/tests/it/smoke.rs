@@ -88,7 +88,8 @@ async fn a_declared_connector_lives() {
     let update = LinkUpdate { status: Some("closed".into()), ..LinkUpdate::default() };
     runtime.update_link(link.id, &"ada".into(), update).await.unwrap();
     host.settle().await;
-    let sent: Vec<_> = service.requests().iter().map(|request| format!("{} {}", request.method, request.url.path())).collect();
+    let sent: Vec<_> =
+        service.requests().iter().map(|request| format!("{} {}", request.method, request.url.path())).collect();
     assert_eq!(sent, ["POST /notes", &format!("PATCH /tickets/{}", link.meta::<Ticket>().unwrap().number)]);
 
     host.advance(SignedDuration::from_hours(1)).await;

@@ -30,16 +30,10 @@ async fn download(
     Query(by): Query<By>,
 ) -> Answer<Response> {
     let note: NoteId = note.parse()?;
-    let index = index
-        .parse()
-        .map_err(|_| Problem::not_found(format!("{note} has no attachment `{index}`")))?;
+    let index = index.parse().map_err(|_| Problem::not_found(format!("{note} has no attachment `{index}`")))?;
     match host.runtime().download(note, index, &by.user).await? {
         Download::Redirect(url) => redirect(&url),
-        Download::Body {
-            name,
-            media_type,
-            body,
-        } => {
+        Download::Body { name, media_type, body } => {
             let unknown = HeaderValue::from_static("application/octet-stream");
             let media_type = HeaderValue::from_str(&media_type).unwrap_or(unknown);
             let mut response = Body::from_stream(body_errors(body)).into_response();
@@ -47,10 +41,7 @@ async fn download(
             headers.insert(header::CONTENT_TYPE, media_type);
             // What a service holds is not trusted to be shown where the API is.
             headers.insert(header::CONTENT_DISPOSITION, disposition(&name));
-            headers.insert(
-                header::X_CONTENT_TYPE_OPTIONS,
-                HeaderValue::from_static("nosniff"),
-            );
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             Ok(response)
         }
         _ => Err(Problem::new(
@@ -65,15 +56,11 @@ async fn download(
 fn body_errors(
     body: futures_util::stream::BoxStream<'static, connector_core::Result<bytes::Bytes>>,
 ) -> impl futures_util::Stream<Item = Result<bytes::Bytes, std::io::Error>> {
-    futures_util::StreamExt::map(body, |chunk| {
-        chunk.map_err(|error| std::io::Error::other(error.to_string()))
-    })
+    futures_util::StreamExt::map(body, |chunk| chunk.map_err(|error| std::io::Error::other(error.to_string())))
 }
 
 fn redirect(url: &str) -> Answer<Response> {
-    let target = Url::parse(url)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https"));
+    let target = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let target = target.and_then(|url| HeaderValue::from_str(url.as_str()).ok());
     match target {
         Some(target) => Ok((StatusCode::FOUND, [(header::LOCATION, target)]).into_response()),
@@ -90,9 +77,7 @@ fn disposition(name: &str) -> HeaderValue {
     let encoded: String = name
         .bytes()
         .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
-                char::from(byte).to_string()
-            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => char::from(byte).to_string(),
             other => format!("%{other:02X}"),
         })
         .collect();

@@ -53,28 +53,16 @@ struct Changes {
 }
 
 /// The change feed in the order of commits: as JSON at once or when there is something, or as server-sent events.
-async fn changes(
-    State(host): State<Host>,
-    headers: HeaderMap,
-    Query(query): Query<ChangesQuery>,
-) -> Answer<Response> {
-    let accepts = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+async fn changes(State(host): State<Host>, headers: HeaderMap, Query(query): Query<ChangesQuery>) -> Answer<Response> {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accepts.contains("text/event-stream") {
-        let last = headers
-            .get("last-event-id")
-            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
         return Ok(events(host, last.or(query.after).unwrap_or_default()));
     }
     let limit = limit(query.limit)?;
     let wait = query.wait.unwrap_or_default();
     if wait > MAX_WAIT {
-        return Err(Problem::field(
-            "wait",
-            format!("a request waits for {MAX_WAIT} s at most"),
-        ));
+        return Err(Problem::field("wait", format!("a request waits for {MAX_WAIT} s at most")));
     }
     let after = query.after.unwrap_or_default();
     let waiting = next(&host, after, limit);
@@ -119,23 +107,15 @@ async fn data(host: &Host, entry: &FeedEntry) -> Answer<Value> {
     let engine = host.engine();
     let shown = match entry.kind {
         FeedKind::Thread => Some(json!({"id": engine.current_thread(entry.id.parse()?).await?})),
-        FeedKind::Link => engine
-            .link(entry.id.parse()?)
-            .await?
-            .map(|row| super::links::view(&row, &[])),
-        FeedKind::Note => engine
-            .note(entry.id.parse()?)
-            .await?
-            .map(|row| super::notes::view(&row)),
+        FeedKind::Link => engine.link(entry.id.parse()?).await?.map(|row| super::links::view(&row, &[])),
+        FeedKind::Note => engine.note(entry.id.parse()?).await?.map(|row| super::notes::view(&row)),
         FeedKind::Connection => {
             let row = engine.connection(entry.id.parse()?).await?;
             row.map(|row| super::connections::view(host, &row))
         }
         FeedKind::Channel => match entry.connection {
             Some(connection) => {
-                let row = engine
-                    .channel(connection, ChannelId::new(entry.id.clone()))
-                    .await?;
+                let row = engine.channel(connection, ChannelId::new(entry.id.clone())).await?;
                 row.map(|row| super::channels::view(&row))
             }
             None => None,
@@ -156,12 +136,8 @@ fn events(host: Host, after: u64) -> Response {
     });
     let events = futures_util::StreamExt::flatten(batches);
     let events = futures_util::StreamExt::filter_map(events, |change| async move {
-        let event = Event::default()
-            .id(change.entry.position.to_string())
-            .event(change.entry.kind.as_str());
+        let event = Event::default().id(change.entry.position.to_string()).event(change.entry.kind.as_str());
         event.json_data(&change).ok().map(Ok::<_, Infallible>)
     });
-    Sse::new(events)
-        .keep_alive(KeepAlive::default())
-        .into_response()
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }

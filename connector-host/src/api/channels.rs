@@ -14,10 +14,7 @@ use crate::host::Host;
 pub(super) fn routes() -> Router<Host> {
     Router::new()
         .route("/connections/{id}/channels", get(list))
-        .route(
-            "/connections/{id}/channels/{channel}",
-            put(enable).delete(disable),
-        )
+        .route("/connections/{id}/channels/{channel}", put(enable).delete(disable))
 }
 
 pub(super) fn view(row: &ChannelRow) -> Value {
@@ -67,23 +64,12 @@ async fn enable(
     Body(body): Body<Enable>,
 ) -> Answer<Json<Value>> {
     let id: ConnectionId = id.parse()?;
-    let update = ChannelUpdate {
-        observe_only: body.observe_only,
-    };
-    let row = host
-        .runtime()
-        .enable_channel(id, &ChannelId::new(channel), update)
-        .await?;
+    let update = ChannelUpdate { observe_only: body.observe_only };
+    let row = host.runtime().enable_channel(id, &ChannelId::new(channel), update).await?;
     Ok(Json(view(&row)))
 }
 
-async fn disable(
-    State(host): State<Host>,
-    Path((id, channel)): Path<(String, String)>,
-) -> Answer<Json<Value>> {
-    let row = host
-        .runtime()
-        .disable_channel(id.parse()?, &ChannelId::new(channel))
-        .await?;
+async fn disable(State(host): State<Host>, Path((id, channel)): Path<(String, String)>) -> Answer<Json<Value>> {
+    let row = host.runtime().disable_channel(id.parse()?, &ChannelId::new(channel)).await?;
     Ok(Json(view(&row)))
 }

@@ -17,10 +17,7 @@ use crate::host::Host;
 pub(super) fn routes() -> Router<Host> {
     Router::new()
         .route("/connections", get(list).post(create))
-        .route(
-            "/connections/{id}",
-            get(show).patch(update).delete(disconnect),
-        )
+        .route("/connections/{id}", get(show).patch(update).delete(disconnect))
         .route("/connections/{id}/authorize", post(authorize))
         .route("/connections/{id}/sync", post(sync))
         .route("/connections/{id}/state", get(state))
@@ -31,19 +28,11 @@ pub(super) fn view(host: &Host, row: &ConnectionRow) -> Value {
     let connector = host.runtime().registry().get(row.connector.as_str());
     let secure: Vec<_> = connector.map_or_else(Vec::new, |connector| {
         let fields = connector.declaration.options.fields.iter();
-        fields
-            .filter(|field| field.secure())
-            .map(|field| field.name)
-            .collect()
+        fields.filter(|field| field.secure()).map(|field| field.name).collect()
     });
     // Without the connector, nobody knows which of them are secret.
-    let shown = row
-        .options
-        .iter()
-        .filter(|(name, _)| connector.is_some() && !secure.contains(&name.as_str()));
-    let options: Map<_, _> = shown
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let shown = row.options.iter().filter(|(name, _)| connector.is_some() && !secure.contains(&name.as_str()));
+    let options: Map<_, _> = shown.map(|(name, value)| (name.clone(), value.clone())).collect();
     json!({
         "id": row.id,
         "connector": row.connector,
@@ -75,15 +64,9 @@ struct ListQuery {
     limit: Option<usize>,
 }
 
-async fn list(
-    State(host): State<Host>,
-    Query(query): Query<ListQuery>,
-) -> Answer<Json<Page<Value>>> {
+async fn list(State(host): State<Host>, Query(query): Query<ListQuery>) -> Answer<Json<Page<Value>>> {
     let limit = limit(query.limit)?;
-    let rows = host
-        .engine()
-        .connections(query.user, query.connector, query.after, limit + 1)
-        .await?;
+    let rows = host.engine().connections(query.user, query.connector, query.after, limit + 1).await?;
     let Page { items, next } = Page::of(rows, limit, |row| row.id.to_string());
     let items = items.iter().map(|row| view(&host, row)).collect();
     Ok(Json(Page { items, next }))
@@ -102,10 +85,7 @@ struct NewConnection {
     history_days: Option<u32>,
 }
 
-async fn create(
-    State(host): State<Host>,
-    Body(new): Body<NewConnection>,
-) -> Answer<(StatusCode, Json<Value>)> {
+async fn create(State(host): State<Host>, Body(new): Body<NewConnection>) -> Answer<(StatusCode, Json<Value>)> {
     let mut request = ConnectRequest::new(new.connector, new.user);
     request.workspace = new.workspace;
     request.name = new.name;
@@ -120,10 +100,7 @@ async fn create(
 fn token(text: String) -> Answer<Secret> {
     let text = text.trim();
     if text.is_empty() || text.chars().any(|letter| !letter.is_ascii_graphic()) {
-        return Err(Problem::field(
-            "token",
-            "a token is one word of printable ASCII characters",
-        ));
+        return Err(Problem::field("token", "a token is one word of printable ASCII characters"));
     }
     Ok(Secret::new(text))
 }
@@ -136,28 +113,15 @@ async fn show(State(host): State<Host>, Path(id): Path<String>) -> Answer<Json<V
     let channels = host.engine().channels(id).await?;
     let enabled: Vec<_> = channels.iter().filter(|row| row.enabled).collect();
     let linked = runtime.registry().get(row.connector.as_str()).is_some();
-    let looking = if linked {
-        runtime.looking(id).await?
-    } else {
-        Default::default()
-    };
-    let walking = |state| {
-        matches!(
-            state,
-            SyncState::Queued | SyncState::Syncing | SyncState::Throttled
-        )
-    };
+    let looking = if linked { runtime.looking(id).await? } else { Default::default() };
+    let walking = |state| matches!(state, SyncState::Queued | SyncState::Syncing | SyncState::Throttled);
     let works = linked && row.status == ConnectionStatus::Active;
-    let syncing =
-        works && (looking.pending > 0 || enabled.iter().any(|row| walking(row.sync.state)));
+    let syncing = works && (looking.pending > 0 || enabled.iter().any(|row| walking(row.sync.state)));
     if let Some(shown) = shown.as_object_mut() {
         shown.insert("syncing".to_owned(), json!(syncing));
         shown.insert("retrying".to_owned(), json!(looking.retrying));
         shown.insert("last_sync".to_owned(), json!(runtime.last_sync(id).await?));
-        shown.insert(
-            "channels".to_owned(),
-            enabled.into_iter().map(channel_view).collect(),
-        );
+        shown.insert("channels".to_owned(), enabled.into_iter().map(channel_view).collect());
     }
     Ok(Json(shown))
 }
@@ -175,11 +139,7 @@ async fn update(
     Path(id): Path<String>,
     Body(patch): Body<ConnectionPatch>,
 ) -> Answer<Json<Value>> {
-    if patch
-        .name
-        .as_ref()
-        .is_some_and(|name| name.trim().is_empty())
-    {
+    if patch.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
         return Err(Problem::field("name", "a connection needs a name"));
     }
     let update = ConnectionUpdate {
@@ -187,10 +147,7 @@ async fn update(
         options: patch.options,
         auto_enable_new_channels: patch.auto_enable_new_channels,
     };
-    let row = host
-        .runtime()
-        .update_connection(id.parse()?, update)
-        .await?;
+    let row = host.runtime().update_connection(id.parse()?, update).await?;
     Ok(Json(view(&host, &row)))
 }
 
@@ -210,10 +167,7 @@ async fn authorize(
     Path(id): Path<String>,
     Body(body): Body<Authorization>,
 ) -> Answer<Json<Value>> {
-    let row = host
-        .runtime()
-        .reauthorize(id.parse()?, token(body.token)?)
-        .await?;
+    let row = host.runtime().reauthorize(id.parse()?, token(body.token)?).await?;
     Ok(Json(view(&host, &row)))
 }
 
@@ -221,10 +175,7 @@ async fn sync(State(host): State<Host>, Path(id): Path<String>) -> Answer<Status
     let id: ConnectionId = id.parse()?;
     let row = host.runtime().connection(id).await?;
     if row.status != ConnectionStatus::Active {
-        let why = row
-            .status_reason
-            .as_deref()
-            .unwrap_or("for no known reason");
+        let why = row.status_reason.as_deref().unwrap_or("for no known reason");
         let status = row.status.as_str();
         let detail = format!("{id} is {status} ({why}): authorize it again first");
         return Err(Problem::new(StatusCode::CONFLICT, "not-active", detail));

@@ -9,18 +9,14 @@ use super::problem::{Answer, Problem};
 use crate::host::Host;
 
 pub(super) fn routes() -> Router<Host> {
-    Router::new()
-        .route("/connectors", get(list))
-        .route("/connectors/{id}", get(show))
+    Router::new().route("/connectors", get(list)).route("/connectors/{id}", get(show))
 }
 
 /// A connector with all that a user chooses by.
 pub(crate) fn summary(connector: &RegisteredConnector) -> Value {
     let declaration = connector.declaration;
-    let link_types = declaration
-        .link_types
-        .iter()
-        .map(|link_type| json!({"id": link_type.id, "label": link_type.label}));
+    let link_types =
+        declaration.link_types.iter().map(|link_type| json!({"id": link_type.id, "label": link_type.label}));
     json!({
         "id": declaration.id,
         "name": declaration.name,
@@ -34,18 +30,11 @@ pub(crate) fn summary(connector: &RegisteredConnector) -> Value {
 }
 
 async fn list(State(host): State<Host>) -> Json<Page<Value>> {
-    Json(Page::whole(
-        host.runtime()
-            .registry()
-            .iter()
-            .map(|connector| summary(connector))
-            .collect(),
-    ))
+    Json(Page::whole(host.runtime().registry().iter().map(|connector| summary(connector)).collect()))
 }
 
 async fn show(State(host): State<Host>, Path(id): Path<String>) -> Answer<Json<Value>> {
     let connector = host.runtime().registry().get(&id);
-    let connector =
-        connector.ok_or_else(|| Problem::not_found(format!("there is no connector `{id}`")))?;
+    let connector = connector.ok_or_else(|| Problem::not_found(format!("there is no connector `{id}`")))?;
     Ok(Json(json!(connector.manifest())))
 }

@@ -22,21 +22,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection| match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => {
-                        let detail = format!("a request has at most {} bytes", super::MAX_BODY);
-                        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
-                    }
-                    status => Problem::new(status, "malformed", rejection.body_text()),
-                })?;
-        let bytes = if bytes.is_empty() {
-            Bytes::from_static(b"{}")
-        } else {
-            bytes
-        };
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let detail = format!("a request has at most {} bytes", super::MAX_BODY);
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+            }
+            status => Problem::new(status, "malformed", rejection.body_text()),
+        })?;
+        let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let field = error.path().to_string();
@@ -44,23 +37,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             if mistake.is_data() && field != "." {
                 return Problem::field(field, plain(&mistake));
             }
-            let status = if mistake.is_data() {
-                StatusCode::UNPROCESSABLE_ENTITY
-            } else {
-                StatusCode::BAD_REQUEST
-            };
-            Problem::new(
-                status,
-                "malformed",
-                format!("the body is not what is expected: {mistake}"),
-            )
+            let status = if mistake.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+            Problem::new(status, "malformed", format!("the body is not what is expected: {mistake}"))
         })?;
         json.end().map_err(|error| {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                "malformed",
-                format!("the body is not JSON: {error}"),
-            )
+            Problem::new(StatusCode::BAD_REQUEST, "malformed", format!("the body is not JSON: {error}"))
         })?;
         Ok(Self(parsed))
     }
@@ -69,8 +50,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 /// The mistake without its position, which says nothing to someone who gave no text.
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ")
-        .map_or_else(|| text.clone(), |(mistake, _)| mistake.to_owned())
+    text.rsplit_once(" at line ").map_or_else(|| text.clone(), |(mistake, _)| mistake.to_owned())
 }
 
 /// The parameters after the `?`.
@@ -82,11 +62,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match axum::extract::Query::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(parsed)) => Ok(Self(parsed)),
-            Err(rejection) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "malformed",
-                rejection.body_text(),
-            )),
+            Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", rejection.body_text())),
         }
     }
 }
@@ -118,9 +94,6 @@ pub(crate) fn limit(wanted: Option<usize>) -> Result<usize, Problem> {
     match wanted {
         None => Ok(DEFAULT_LIMIT),
         Some(wanted @ 1..=MAX_LIMIT) => Ok(wanted),
-        Some(_) => Err(Problem::field(
-            "limit",
-            format!("a page has 1 to {MAX_LIMIT}"),
-        )),
+        Some(_) => Err(Problem::field("limit", format!("a page has 1 to {MAX_LIMIT}"))),
     }
 }

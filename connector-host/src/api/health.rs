@@ -8,9 +8,7 @@ use super::problem::Problem;
 use crate::host::Host;
 
 pub(super) fn routes() -> Router<Host> {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
 }
 
 /// The process runs.
@@ -21,12 +19,7 @@ async fn healthz() -> &'static str {
 /// The store answers, and the host is not about to stop.
 async fn readyz(State(host): State<Host>) -> Response {
     if *host.stopping().borrow() {
-        return Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "stopping",
-            "the host is about to stop",
-        )
-        .into_response();
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the host is about to stop").into_response();
     }
     match host.engine().feed_end().await {
         Ok(_) => "ready\n".into_response(),

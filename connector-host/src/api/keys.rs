@@ -11,9 +11,7 @@ use crate::host::Host;
 use crate::keys::KeyInfo;
 
 pub(super) fn routes() -> Router<Host> {
-    Router::new()
-        .route("/keys", get(list).post(create))
-        .route("/keys/{name}", delete(revoke))
+    Router::new().route("/keys", get(list).post(create)).route("/keys/{name}", delete(revoke))
 }
 
 #[derive(Deserialize)]
@@ -27,16 +25,10 @@ async fn list(State(host): State<Host>) -> Answer<Json<Page<KeyInfo>>> {
 }
 
 /// Makes a key; the answer is the one time that it is shown.
-async fn create(
-    State(host): State<Host>,
-    Body(new): Body<NewKey>,
-) -> Answer<(StatusCode, Json<Value>)> {
+async fn create(State(host): State<Host>, Body(new): Body<NewKey>) -> Answer<(StatusCode, Json<Value>)> {
     let now = host.runtime().ports().clock.now();
     let key = host.keys().create(&new.name, now).await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(json!({"name": new.name, "key": key.expose()})),
-    ))
+    Ok((StatusCode::CREATED, Json(json!({"name": new.name, "key": key.expose()}))))
 }
 
 async fn revoke(State(host): State<Host>, Path(name): Path<String>) -> Answer<StatusCode> {

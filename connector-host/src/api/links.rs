@@ -50,25 +50,16 @@ struct LinkPatch {
 }
 
 /// A value that is there, though it may be null.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-async fn update(
-    State(host): State<Host>,
-    Path(id): Path<String>,
-    Body(patch): Body<LinkPatch>,
-) -> Answer<Json<Value>> {
+async fn update(State(host): State<Host>, Path(id): Path<String>, Body(patch): Body<LinkPatch>) -> Answer<Json<Value>> {
     let update = LinkUpdate {
         title: patch.title,
         status: patch.status,
         assignee: patch.assignee.map_or(Patch::Keep, Patch::from),
     };
-    let link = host
-        .runtime()
-        .update_link(id.parse()?, &patch.user, update)
-        .await?;
+    let link = host.runtime().update_link(id.parse()?, &patch.user, update).await?;
     Ok(Json(found(&host, link.id).await?))
 }

@@ -66,10 +66,7 @@ async fn no_such_method(method: Method, OriginalUri(uri): OriginalUri) -> Proble
 
 /// Lets requests with a valid API key through.
 async fn require_key(State(host): State<Host>, request: Request, next: Next) -> Response {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let key = given.and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())

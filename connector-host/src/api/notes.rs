@@ -45,15 +45,8 @@ struct Edit {
     content: String,
 }
 
-async fn edit(
-    State(host): State<Host>,
-    Path(id): Path<String>,
-    Body(edit): Body<Edit>,
-) -> Answer<Json<Value>> {
-    let note = host
-        .runtime()
-        .edit_note(id.parse()?, &edit.user, edit.content)
-        .await?;
+async fn edit(State(host): State<Host>, Path(id): Path<String>, Body(edit): Body<Edit>) -> Answer<Json<Value>> {
+    let note = host.runtime().edit_note(id.parse()?, &edit.user, edit.content).await?;
     Ok(Json(shown(&host, note.id).await?))
 }
 
@@ -64,20 +57,12 @@ struct Acting {
     user: UserId,
 }
 
-async fn retry(
-    State(host): State<Host>,
-    Path(id): Path<String>,
-    Body(by): Body<Acting>,
-) -> Answer<Json<Value>> {
+async fn retry(State(host): State<Host>, Path(id): Path<String>, Body(by): Body<Acting>) -> Answer<Json<Value>> {
     let note = host.runtime().retry_note(id.parse()?, &by.user).await?;
     Ok(Json(shown(&host, note.id).await?))
 }
 
-async fn discard(
-    State(host): State<Host>,
-    Path(id): Path<String>,
-    Query(by): Query<Acting>,
-) -> Answer<StatusCode> {
+async fn discard(State(host): State<Host>, Path(id): Path<String>, Query(by): Query<Acting>) -> Answer<StatusCode> {
     host.runtime().discard_note(id.parse()?, &by.user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -87,10 +72,7 @@ async fn react(
     Path((id, emoji)): Path<(String, String)>,
     Query(by): Query<Acting>,
 ) -> Answer<Json<Value>> {
-    let note = host
-        .runtime()
-        .react(id.parse()?, &by.user, read_emoji(&emoji), true)
-        .await?;
+    let note = host.runtime().react(id.parse()?, &by.user, read_emoji(&emoji), true).await?;
     Ok(Json(shown(&host, note.id).await?))
 }
 
@@ -99,18 +81,12 @@ async fn unreact(
     Path((id, emoji)): Path<(String, String)>,
     Query(by): Query<Acting>,
 ) -> Answer<Json<Value>> {
-    let note = host
-        .runtime()
-        .react(id.parse()?, &by.user, read_emoji(&emoji), false)
-        .await?;
+    let note = host.runtime().react(id.parse()?, &by.user, read_emoji(&emoji), false).await?;
     Ok(Json(shown(&host, note.id).await?))
 }
 
 /// `:name:` is a custom one.
 fn read_emoji(text: &str) -> Emoji {
-    let custom = text
-        .strip_prefix(':')
-        .and_then(|rest| rest.strip_suffix(':'))
-        .filter(|name| !name.is_empty());
+    let custom = text.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).filter(|name| !name.is_empty());
     custom.map_or_else(|| Emoji::unicode(text), Emoji::custom)
 }

@@ -32,13 +32,7 @@ pub(crate) type Answer<T> = Result<T, Problem>;
 impl Problem {
     /// `kind` is a word that programs can tell problems by.
     pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            kind,
-            detail: detail.into(),
-            errors: BTreeMap::new(),
-            retry_at: None,
-        }
+        Self { status, kind, detail: detail.into(), errors: BTreeMap::new(), retry_at: None }
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
@@ -68,11 +62,7 @@ impl From<ParseIdError> for Problem {
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         tracing::error!("the store failed: {error}");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "store-failed",
-            error.to_string(),
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", error.to_string())
     }
 }
 
@@ -83,21 +73,14 @@ impl From<ActionError> for Problem {
             ActionError::Invalid(detail) => Self::invalid(detail),
             ActionError::Options(errors) => {
                 let mut problem = Self::invalid(format!("the options are wrong: {errors}"));
-                problem.errors = errors
-                    .0
-                    .into_iter()
-                    .map(|(field, mistake)| (format!("options.{field}"), mistake))
-                    .collect();
+                problem.errors =
+                    errors.0.into_iter().map(|(field, mistake)| (format!("options.{field}"), mistake)).collect();
                 problem
             }
             ActionError::Conflict(detail) => Self::new(StatusCode::CONFLICT, "conflict", detail),
             ActionError::Connector(error) => error.0.into(),
             ActionError::Engine(error) => error.into(),
-            other => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "failed",
-                other.to_string(),
-            ),
+            other => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", other.to_string()),
         }
     }
 }
@@ -110,9 +93,7 @@ impl From<Error> for Problem {
             ErrorKind::Rejected => (StatusCode::UNPROCESSABLE_ENTITY, "rejected"),
             ErrorKind::Gone => (StatusCode::NOT_FOUND, "gone"),
             ErrorKind::RateLimited { .. } => (StatusCode::SERVICE_UNAVAILABLE, "rate-limited"),
-            ErrorKind::Transient | ErrorKind::CursorExpired => {
-                (StatusCode::BAD_GATEWAY, "service-failed")
-            }
+            ErrorKind::Transient | ErrorKind::CursorExpired => (StatusCode::BAD_GATEWAY, "service-failed"),
             ErrorKind::Bug => (StatusCode::INTERNAL_SERVER_ERROR, "connector-failed"),
         };
         let mut problem = Self::new(status, kind, error.to_string());
@@ -148,16 +129,10 @@ impl IntoResponse for Problem {
         }
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(at) = self.retry_at {
             let seconds = at.duration_since(Timestamp::now()).as_secs().max(1);
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from(seconds.unsigned_abs()),
-            );
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.unsigned_abs()));
         }
         response
     }

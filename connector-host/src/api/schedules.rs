@@ -37,19 +37,9 @@ async fn attend(
     Path((id, contact)): Path<(String, String)>,
     Body(body): Body<Answered>,
 ) -> Answer<Json<Value>> {
-    let (link, key) = id
-        .split_once(':')
-        .ok_or_else(|| Problem::not_found(format!("there is no schedule `{id}`")))?;
+    let (link, key) = id.split_once(':').ok_or_else(|| Problem::not_found(format!("there is no schedule `{id}`")))?;
     let (link, key): (LinkId, _) = (link.parse()?, ScheduleKey::new(key));
-    let changed = host
-        .runtime()
-        .set_attendance(link, &key, &contact, &body.user, body.status)
-        .await?;
-    let schedule = changed
-        .schedules
-        .iter()
-        .find(|schedule| schedule.key == key);
-    Ok(Json(schedule.map_or(Value::Null, |schedule| {
-        view(changed.id, schedule)
-    })))
+    let changed = host.runtime().set_attendance(link, &key, &contact, &body.user, body.status).await?;
+    let schedule = changed.schedules.iter().find(|schedule| schedule.key == key);
+    Ok(Json(schedule.map_or(Value::Null, |schedule| view(changed.id, schedule))))
 }

@@ -36,10 +36,7 @@ struct ListQuery {
 }
 
 /// Tasks that wait or run, or the dead letters.
-async fn list(
-    State(host): State<Host>,
-    Query(asked): Query<ListQuery>,
-) -> Answer<Json<Page<TaskView>>> {
+async fn list(State(host): State<Host>, Query(asked): Query<ListQuery>) -> Answer<Json<Page<TaskView>>> {
     let limit = limit(asked.limit)?;
     let mut query = TaskQuery::default();
     query.connection = asked.connection;
@@ -47,21 +44,16 @@ async fn list(
     query.limit = limit + 1;
     let wanted = match asked.state {
         Some(TaskState::Dead) => {
-            let page = Page::of(host.runtime().dead_tasks(query).await?, limit, |task| {
-                task.id.to_string()
-            });
+            let page = Page::of(host.runtime().dead_tasks(query).await?, limit, |task| task.id.to_string());
             return Ok(Json(page));
         }
         Some(TaskState::Ready) => Some("ready"),
         Some(TaskState::Waiting) => Some("waiting"),
         None => None,
     };
-    let mut page = Page::of(host.runtime().tasks(query).await?, limit, |task| {
-        task.id.to_string()
-    });
+    let mut page = Page::of(host.runtime().tasks(query).await?, limit, |task| task.id.to_string());
     // A page of what is left has fewer; `next` still leads on.
-    page.items
-        .retain(|task| wanted.is_none_or(|wanted| task.state == wanted));
+    page.items.retain(|task| wanted.is_none_or(|wanted| task.state == wanted));
     Ok(Json(page))
 }
 

@@ -74,10 +74,7 @@ pub(super) async fn visible(
     let Some(user) = user else { return Ok(None) };
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let rows = host
-            .engine()
-            .connections(Some(user.clone()), None, after, CONNECTIONS)
-            .await?;
+        let rows = host.engine().connections(Some(user.clone()), None, after, CONNECTIONS).await?;
         all.extend(rows.iter().map(|row| row.id));
         after = rows.last().map(|row| row.id);
         if rows.len() < CONNECTIONS {
@@ -96,10 +93,7 @@ fn position(row: &LinkRow) -> String {
 }
 
 /// Threads by their newest link that fits, newest first.
-async fn list(
-    State(host): State<Host>,
-    Query(asked): Query<ListQuery>,
-) -> Answer<Json<Page<Value>>> {
+async fn list(State(host): State<Host>, Query(asked): Query<ListQuery>) -> Answer<Json<Page<Value>>> {
     let limit = limit(asked.limit)?;
     let mut query = LinkQuery::default();
     query.connections = visible(&host, asked.user.as_ref(), asked.connection).await?;
@@ -109,9 +103,10 @@ async fn list(
     query.text = asked.q.filter(|text| !text.is_empty());
     query.archived = asked.archived;
     query.limit = BATCH.min(limit + 1);
-    let after = asked.after.as_deref().map(|text| {
-        read_position(text).ok_or_else(|| Problem::field("after", "take `next` of the page before"))
-    });
+    let after = asked
+        .after
+        .as_deref()
+        .map(|text| read_position(text).ok_or_else(|| Problem::field("after", "take `next` of the page before")));
     query.after = after.transpose()?;
     let begins_within = query.after.is_some();
     let (mut newest, mut seen) = (Vec::new(), HashSet::new());
@@ -136,10 +131,7 @@ async fn list(
             break;
         }
     }
-    let Page {
-        items: newest,
-        next,
-    } = Page::of(newest, limit, position);
+    let Page { items: newest, next } = Page::of(newest, limit, position);
     let threads: Vec<_> = newest.iter().map(|row| row.link.thread).collect();
     let marks = match &asked.user {
         Some(user) => host.engine().user_threads(user.clone(), threads).await?,
@@ -182,19 +174,10 @@ async fn is_newest(host: &Host, query: &LinkQuery, row: &LinkRow) -> Answer<bool
 fn once_each(rows: Vec<LinkRow>) -> Vec<(LinkRow, Vec<ConnectionId>)> {
     let mut once: Vec<(LinkRow, Vec<ConnectionId>)> = Vec::new();
     for row in rows {
-        match once
-            .iter_mut()
-            .find(|(first, _)| first.link.source == row.link.source)
-        {
+        match once.iter_mut().find(|(first, _)| first.link.source == row.link.source) {
             Some((first, seen_by)) => {
                 seen_by.push(row.connection);
-                let better = |row: &LinkRow| {
-                    (
-                        !row.link.archived,
-                        row.link.updated_at,
-                        std::cmp::Reverse(row.id()),
-                    )
-                };
+                let better = |row: &LinkRow| (!row.link.archived, row.link.updated_at, std::cmp::Reverse(row.id()));
                 if better(&row) > better(first) {
                     *first = row;
                 }
@@ -225,23 +208,12 @@ struct ShowQuery {
     archived: bool,
 }
 
-async fn show(
-    State(host): State<Host>,
-    Path(id): Path<String>,
-    Query(query): Query<ShowQuery>,
-) -> Answer<Json<Value>> {
-    Ok(Json(
-        view(&host, id.parse()?, query.user.as_ref(), query.archived).await?,
-    ))
+async fn show(State(host): State<Host>, Path(id): Path<String>, Query(query): Query<ShowQuery>) -> Answer<Json<Value>> {
+    Ok(Json(view(&host, id.parse()?, query.user.as_ref(), query.archived).await?))
 }
 
 /// A whole thread as a user sees it, or as all do together.
-async fn view(
-    host: &Host,
-    asked: ThreadId,
-    user: Option<&UserId>,
-    archived: bool,
-) -> Answer<Value> {
+async fn view(host: &Host, asked: ThreadId, user: Option<&UserId>, archived: bool) -> Answer<Value> {
     let engine = host.engine();
     let thread = engine.current_thread(asked).await?;
     let mut query = LinkQuery::default();
@@ -256,24 +228,14 @@ async fn view(
     rows.sort_by_key(|row| (row.link.occurred_at, row.id()));
     let mut notes: BTreeMap<_, NoteRow> = BTreeMap::new();
     for row in &rows {
-        for note in engine
-            .notes_of_link(row.id())
-            .await?
-            .into_iter()
-            .filter(|note| archived || !note.note.archived)
-        {
+        for note in engine.notes_of_link(row.id()).await?.into_iter().filter(|note| archived || !note.note.archived) {
             // A note that is not at the service yet is like no other.
             let identity = match &note.note.key {
                 Some(key) => (row.link.source.clone(), Some(key.clone()), None),
                 None => (row.link.source.clone(), None, Some(note.id())),
             };
-            let better = |note: &NoteRow| {
-                (
-                    !note.note.archived,
-                    note.note.written_by.is_some(),
-                    std::cmp::Reverse(note.id()),
-                )
-            };
+            let better =
+                |note: &NoteRow| (!note.note.archived, note.note.written_by.is_some(), std::cmp::Reverse(note.id()));
             match notes.get(&identity) {
                 Some(known) if better(known) >= better(&note) => {}
                 _ => {
@@ -291,12 +253,8 @@ async fn view(
             contacts.push(contact);
         }
     }
-    let schedules = links.iter().flat_map(|(row, _)| {
-        row.link
-            .schedules
-            .iter()
-            .map(|schedule| schedule_view(row.id(), schedule))
-    });
+    let schedules =
+        links.iter().flat_map(|(row, _)| row.link.schedules.iter().map(|schedule| schedule_view(row.id(), schedule)));
     let mut shown = json!({
         "id": thread,
         "title": links.iter().find_map(|(row, _)| row.link.title.as_ref()),
@@ -307,11 +265,7 @@ async fn view(
         "notes": notes.iter().map(note_view).collect::<Vec<_>>(),
     });
     if let (Some(user), Some(shown)) = (user, shown.as_object_mut()) {
-        let marks = engine
-            .user_threads(user.clone(), vec![thread])
-            .await?
-            .pop()
-            .flatten();
+        let marks = engine.user_threads(user.clone(), vec![thread]).await?.pop().flatten();
         shown.insert("marks".to_owned(), marks_view(user, marks.as_ref()));
     }
     Ok(shown)
@@ -334,30 +288,18 @@ struct NewThread {
     invite_emails: Vec<String>,
 }
 
-async fn compose(
-    State(host): State<Host>,
-    Body(new): Body<NewThread>,
-) -> Answer<(StatusCode, Json<Value>)> {
+async fn compose(State(host): State<Host>, Body(new): Body<NewThread>) -> Answer<(StatusCode, Json<Value>)> {
     let connection = host.runtime().connection(new.connection).await?;
     let connector = host.runtime().registry().get(connection.connector.as_str());
     let roles = connector
         .and_then(|connector| connector.declaration.link_type(new.link_type.as_str()))
         .map(|declared| declared.contact_roles);
-    let default_role = roles
-        .and_then(|roles| roles.iter().find(|role| role.default))
-        .map_or("", |role| role.id);
-    let invited = new
-        .invite_emails
-        .into_iter()
-        .map(|email| Contact::new(Actor::new(email.clone()).email(email)));
-    let recipients = new
-        .contacts
-        .into_iter()
-        .chain(invited)
-        .map(|contact| Recipient {
-            role: contact.role.unwrap_or_else(|| default_role.to_owned()),
-            actor: contact.actor,
-        });
+    let default_role = roles.and_then(|roles| roles.iter().find(|role| role.default)).map_or("", |role| role.id);
+    let invited = new.invite_emails.into_iter().map(|email| Contact::new(Actor::new(email.clone()).email(email)));
+    let recipients = new.contacts.into_iter().chain(invited).map(|contact| Recipient {
+        role: contact.role.unwrap_or_else(|| default_role.to_owned()),
+        actor: contact.actor,
+    });
     let compose = Compose {
         user: new.user.clone(),
         connection: new.connection,
@@ -388,17 +330,9 @@ async fn create_note(
     Path(id): Path<String>,
     Body(new): Body<NewNote>,
 ) -> Answer<(StatusCode, Json<Value>)> {
-    let new = NewUserNote {
-        user: new.user,
-        content: new.content,
-        link: new.link,
-        recipients: new.recipients,
-    };
+    let new = NewUserNote { user: new.user, content: new.content, link: new.link, recipients: new.recipients };
     let note = host.runtime().create_note(id.parse()?, new).await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(super::notes::shown(&host, note.id).await?),
-    ))
+    Ok((StatusCode::CREATED, Json(super::notes::shown(&host, note.id).await?)))
 }
 
 #[derive(Deserialize)]
@@ -409,15 +343,8 @@ struct Read {
     unread: bool,
 }
 
-async fn read(
-    State(host): State<Host>,
-    Path(id): Path<String>,
-    Body(body): Body<Read>,
-) -> Answer<Json<Value>> {
-    let marks = host
-        .runtime()
-        .set_read(id.parse()?, &body.user, body.unread)
-        .await?;
+async fn read(State(host): State<Host>, Path(id): Path<String>, Body(body): Body<Read>) -> Answer<Json<Value>> {
+    let marks = host.runtime().set_read(id.parse()?, &body.user, body.unread).await?;
     Ok(Json(marks_view(&body.user, Some(&marks))))
 }
 
@@ -429,15 +356,8 @@ struct ToDo {
     date: Option<Date>,
 }
 
-async fn todo(
-    State(host): State<Host>,
-    Path(id): Path<String>,
-    Body(body): Body<ToDo>,
-) -> Answer<Json<Value>> {
-    let marks = host
-        .runtime()
-        .set_to_do(id.parse()?, &body.user, body.todo, body.date)
-        .await?;
+async fn todo(State(host): State<Host>, Path(id): Path<String>, Body(body): Body<ToDo>) -> Answer<Json<Value>> {
+    let marks = host.runtime().set_to_do(id.parse()?, &body.user, body.todo, body.date).await?;
     Ok(Json(marks_view(&body.user, Some(&marks))))
 }
 
@@ -466,28 +386,13 @@ async fn contacts(
     query.limit = MAX_LINKS;
     let links = host.engine().links(query).await?;
     let known = |id: &str, field: &str| {
-        let contact = links
-            .iter()
-            .flat_map(|row| &row.link.contacts)
-            .find(|contact| contact.actor.id == id);
-        contact.cloned().ok_or_else(|| {
-            Problem::field(field, format!("`{id}` does not take part in the thread"))
-        })
+        let contact = links.iter().flat_map(|row| &row.link.contacts).find(|contact| contact.actor.id == id);
+        contact.cloned().ok_or_else(|| Problem::field(field, format!("`{id}` does not take part in the thread")))
     };
     let removed: Answer<Vec<_>> = body.remove.iter().map(|id| known(id, "remove")).collect();
-    let changed: Answer<Vec<_>> = body
-        .roles
-        .iter()
-        .map(|(id, role)| Ok(known(id, "roles")?.role(role.clone())))
-        .collect();
-    let changes = ContactChanges {
-        added: body.add,
-        removed: removed?,
-        changed: changed?,
-    };
-    let link = host
-        .runtime()
-        .change_contacts(id, &body.user, changes)
-        .await?;
+    let changed: Answer<Vec<_>> =
+        body.roles.iter().map(|(id, role)| Ok(known(id, "roles")?.role(role.clone()))).collect();
+    let changes = ContactChanges { added: body.add, removed: removed?, changed: changed? };
+    let link = host.runtime().change_contacts(id, &body.user, changes).await?;
     Ok(Json(json!({"contacts": link.contacts})))
 }

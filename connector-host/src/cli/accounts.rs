@@ -14,19 +14,11 @@ use super::{CliError, Done};
 /// Longest token that is read from the standard input, in bytes.
 const LONGEST_INPUT: u64 = 64 * 1024;
 
-pub(super) async fn connect(
-    client: &Client,
-    registry: &Registry,
-    args: Connect,
-    output: Output,
-) -> Done {
+pub(super) async fn connect(client: &Client, registry: &Registry, args: Connect, output: Output) -> Done {
     let token = token(registry, &args)?;
     let connection = if let Some(id) = &args.again {
-        let token =
-            token.ok_or_else(|| CliError::Usage("give the new token with --token".to_owned()))?;
-        client
-            .post(&["connections", id, "authorize"], json!({"token": token}))
-            .await?
+        let token = token.ok_or_else(|| CliError::Usage("give the new token with --token".to_owned()))?;
+        client.post(&["connections", id, "authorize"], json!({"token": token})).await?
     } else {
         let options = options(registry, &args.connector, &args.options)?;
         let mut body = json!({"connector": args.connector, "user": args.user, "options": options});
@@ -72,41 +64,25 @@ fn token(registry: &Registry, args: &Connect) -> Result<Option<String>, CliError
 /// All of the standard input.
 pub(super) fn read_input() -> Result<String, CliError> {
     let mut text = String::new();
-    let read = std::io::stdin()
-        .take(LONGEST_INPUT)
-        .read_to_string(&mut text);
+    let read = std::io::stdin().take(LONGEST_INPUT).read_to_string(&mut text);
     read.map_err(|error| CliError::Failed(format!("the standard input cannot be read: {error}")))?;
     Ok(text)
 }
 
 /// Options as the schema of the connector wants them: numbers and switches are not texts.
-fn options(
-    registry: &Registry,
-    connector: &str,
-    given: &[String],
-) -> Result<Map<String, Value>, CliError> {
-    let schema = registry
-        .get(connector)
-        .map(|connector| connector.declaration.options.json_schema());
+fn options(registry: &Registry, connector: &str, given: &[String]) -> Result<Map<String, Value>, CliError> {
+    let schema = registry.get(connector).map(|connector| connector.declaration.options.json_schema());
     let mut options = Map::new();
     for option in given {
-        let (name, text) = option.split_once('=').ok_or_else(|| {
-            CliError::Usage(format!(
-                "`{option}` is not an option: write `--option NAME=VALUE`"
-            ))
-        })?;
-        let kind = schema
-            .as_ref()
-            .and_then(|schema| schema.pointer(&format!("/properties/{name}/type")));
+        let (name, text) = option
+            .split_once('=')
+            .ok_or_else(|| CliError::Usage(format!("`{option}` is not an option: write `--option NAME=VALUE`")))?;
+        let kind = schema.as_ref().and_then(|schema| schema.pointer(&format!("/properties/{name}/type")));
         let is_text = kind.is_none_or(|kind| match kind {
             Value::Array(kinds) => kinds.contains(&json!("string")),
             kind => kind == "string",
         });
-        let parsed = if is_text {
-            None
-        } else {
-            serde_json::from_str(text).ok()
-        };
+        let parsed = if is_text { None } else { serde_json::from_str(text).ok() };
         options.insert(name.to_owned(), parsed.unwrap_or_else(|| json!(text)));
     }
     Ok(options)
@@ -132,10 +108,7 @@ pub(super) async fn connections(client: &Client, user: Option<&str>, output: Out
                 status,
             ]
         });
-        table(
-            &["ID", "CONNECTOR", "USER", "NAME", "STATUS"],
-            &rows.collect::<Vec<_>>(),
-        )
+        table(&["ID", "CONNECTOR", "USER", "NAME", "STATUS"], &rows.collect::<Vec<_>>())
     })
 }
 
@@ -145,48 +118,26 @@ fn channel_table(channels: &[Value]) -> String {
             (state, error) if error.is_empty() => state,
             (state, error) => format!("{state}: {error}"),
         };
-        let enabled = match (
-            at(channel, "/enabled").as_bool(),
-            at(channel, "/observe_only").as_bool(),
-        ) {
+        let enabled = match (at(channel, "/enabled").as_bool(), at(channel, "/observe_only").as_bool()) {
             (Some(true), Some(true)) => "to look",
             (Some(true), _) => "yes",
             _ => "no",
         };
-        vec![
-            field(channel, "/id"),
-            field(channel, "/name"),
-            enabled.to_owned(),
-            state,
-            field(channel, "/sync/saved"),
-        ]
+        vec![field(channel, "/id"), field(channel, "/name"), enabled.to_owned(), state, field(channel, "/sync/saved")]
     });
-    table(
-        &["ID", "NAME", "ENABLED", "SYNC", "SAVED"],
-        &rows.collect::<Vec<_>>(),
-    )
+    table(&["ID", "NAME", "ENABLED", "SYNC", "SAVED"], &rows.collect::<Vec<_>>())
 }
 
 pub(super) async fn channels(client: &Client, connection: &str, output: Output) -> Done {
-    let channels = client
-        .list_whole(&["connections", connection, "channels"], &[])
-        .await?;
+    let channels = client.list_whole(&["connections", connection, "channels"], &[]).await?;
     output.print(&json!(channels), |_| {
-        if channels.is_empty() {
-            "The account has no channels".to_owned()
-        } else {
-            channel_table(&channels)
-        }
+        if channels.is_empty() { "The account has no channels".to_owned() } else { channel_table(&channels) }
     })
 }
 
 /// The ids of channels that are given by id or name. The service is asked for those alone that are
 /// not known here yet, so that channels can be disabled while it does not answer.
-async fn channel_ids(
-    client: &Client,
-    connection: &str,
-    given: &[String],
-) -> Result<Vec<String>, CliError> {
+async fn channel_ids(client: &Client, connection: &str, given: &[String]) -> Result<Vec<String>, CliError> {
     let path = ["connections", connection, "channels"];
     let known = client.list_whole(&path, &[("stored", "true")]).await?;
     if let Ok(ids) = find_channels(&known, connection, given) {
@@ -195,24 +146,12 @@ async fn channel_ids(
     find_channels(&client.list_whole(&path, &[]).await?, connection, given)
 }
 
-fn find_channels(
-    channels: &[Value],
-    connection: &str,
-    given: &[String],
-) -> Result<Vec<String>, CliError> {
+fn find_channels(channels: &[Value], connection: &str, given: &[String]) -> Result<Vec<String>, CliError> {
     let mut ids = Vec::new();
     for wanted in given {
-        let by = |pointer| {
-            channels
-                .iter()
-                .filter(move |channel| *at(channel, pointer) == json!(wanted))
-        };
+        let by = |pointer| channels.iter().filter(move |channel| *at(channel, pointer) == json!(wanted));
         let by_id: Vec<_> = by("/id").collect();
-        let matching = if by_id.is_empty() {
-            by("/name").collect()
-        } else {
-            by_id
-        };
+        let matching = if by_id.is_empty() { by("/name").collect() } else { by_id };
         match matching.as_slice() {
             [channel] => ids.push(at(channel, "/id").as_str().unwrap_or_default().to_owned()),
             [] => {
@@ -221,10 +160,7 @@ fn find_channels(
                 )));
             }
             several => {
-                let ids: Vec<_> = several
-                    .iter()
-                    .map(|channel| field(channel, "/id"))
-                    .collect();
+                let ids: Vec<_> = several.iter().map(|channel| field(channel, "/id")).collect();
                 let ids = ids.join(", ");
                 return Err(CliError::Failed(format!(
                     "several channels are called `{wanted}`: give one of the ids {ids}"
@@ -242,23 +178,10 @@ pub(super) async fn enable(
     observe_only: bool,
     output: Output,
 ) -> Done {
-    change(
-        client,
-        connection,
-        channels,
-        Method::PUT,
-        Some(json!({"observe_only": observe_only})),
-        output,
-    )
-    .await
+    change(client, connection, channels, Method::PUT, Some(json!({"observe_only": observe_only})), output).await
 }
 
-pub(super) async fn disable(
-    client: &Client,
-    connection: &str,
-    channels: &[String],
-    output: Output,
-) -> Done {
+pub(super) async fn disable(client: &Client, connection: &str, channels: &[String], output: Output) -> Done {
     change(client, connection, channels, Method::DELETE, None, output).await
 }
 
@@ -273,31 +196,20 @@ async fn change(
     let mut changed = Vec::new();
     for channel in channel_ids(client, connection, channels).await? {
         let path = ["connections", connection, "channels", &channel];
-        changed.push(
-            client
-                .request(method.clone(), &path, &[], body.clone())
-                .await?,
-        );
+        changed.push(client.request(method.clone(), &path, &[], body.clone()).await?);
     }
     output.print(&json!(changed), |_| channel_table(&changed))
 }
 
 pub(super) async fn disconnect(client: &Client, connection: &str) -> Done {
-    client
-        .request(Method::DELETE, &["connections", connection], &[], None)
-        .await?;
+    client.request(Method::DELETE, &["connections", connection], &[], None).await?;
     Ok(())
 }
 
 /// State is JSON for people too.
 pub(super) async fn state(client: &Client, connection: &str, prefix: Option<&str>) -> Done {
-    let query: Vec<_> = prefix
-        .map(|prefix| ("prefix", prefix))
-        .into_iter()
-        .collect();
-    let state = client
-        .get(&["connections", connection, "state"], &query)
-        .await?;
+    let query: Vec<_> = prefix.map(|prefix| ("prefix", prefix)).into_iter().collect();
+    let state = client.get(&["connections", connection, "state"], &query).await?;
     output::json(&state)
 }
 
@@ -308,12 +220,7 @@ mod tests {
     /// Bars: an unknown channel is told with what to do.
     #[test]
     fn channels_are_found_by_id_or_by_a_name_that_only_one_has() {
-        let channels = [
-            ("1", "Inbox"),
-            ("2", "Twice"),
-            ("3", "Twice"),
-            ("Inbox", "Other"),
-        ];
+        let channels = [("1", "Inbox"), ("2", "Twice"), ("3", "Twice"), ("Inbox", "Other")];
         let channels = channels.map(|(id, name)| json!({"id": id, "name": name}));
         let find = |wanted: &str| find_channels(&channels, "con_1", &[wanted.to_owned()]);
         assert_eq!(find("1").expect("an id"), ["1"]);

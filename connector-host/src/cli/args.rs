@@ -283,8 +283,7 @@ mod tests {
     #[test]
     fn the_commands_go_together() {
         Cli::command().debug_assert();
-        let cli =
-            Cli::try_parse_from(["connectors", "--listen", "127.0.0.1:1"]).expect("arguments");
+        let cli = Cli::try_parse_from(["connectors", "--listen", "127.0.0.1:1"]).expect("arguments");
         assert!(cli.command.is_none());
         assert_eq!(cli.serve.listen.as_deref(), Some("127.0.0.1:1"));
         let cli = Cli::try_parse_from(["connectors", "threads", "--status", "open", "--json"]);

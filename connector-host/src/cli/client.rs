@@ -32,11 +32,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 /// Where requests go.
 pub(super) enum Client {
     /// The process that has the database open.
-    Remote {
-        http: reqwest::Client,
-        base: Url,
-        key: String,
-    },
+    Remote { http: reqwest::Client, base: Url, key: String },
     /// This one.
     Here { host: Host, router: Router },
 }
@@ -44,11 +40,7 @@ pub(super) enum Client {
 impl Client {
     /// Finds the process that serves the database, or opens it here; with workers if the command is
     /// for something that they do.
-    pub(super) async fn open(
-        config: Config,
-        registry: Registry,
-        workers: bool,
-    ) -> Result<Self, CliError> {
+    pub(super) async fn open(config: Config, registry: Registry, workers: bool) -> Result<Self, CliError> {
         let mut tries = TRIES;
         loop {
             if let Some(client) = Self::remote(&config)? {
@@ -87,20 +79,13 @@ impl Client {
             return Ok(None);
         };
         let base = Url::parse(&url).map_err(|error| {
-            CliError::Failed(format!(
-                "the lock file of the database says that the API is at `{url}`: {error}"
-            ))
+            CliError::Failed(format!("the lock file of the database says that the API is at `{url}`: {error}"))
         })?;
         // It is on this machine, and needs neither proxy nor certificates.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_only([])
-            .connect_timeout(CONNECT_TIMEOUT);
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).connect_timeout(CONNECT_TIMEOUT);
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // The error is that another thread was faster, which is as good.
-            rustls::crypto::ring::default_provider()
-                .install_default()
-                .ok();
+            rustls::crypto::ring::default_provider().install_default().ok();
         }
         let http = http.build().map_err(CliError::failed)?;
         Ok(Some(Self::Remote { http, base, key }))
@@ -114,11 +99,7 @@ impl Client {
         }
     }
 
-    pub(super) async fn get(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<Value, CliError> {
+    pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, CliError> {
         self.request(Method::GET, path, query, None).await
     }
 
@@ -127,11 +108,7 @@ impl Client {
     }
 
     /// A list that is one page.
-    pub(super) async fn list_whole(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<Vec<Value>, CliError> {
+    pub(super) async fn list_whole(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Vec<Value>, CliError> {
         let mut page = self.get(path, query).await?;
         match page.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => Ok(items),
@@ -195,13 +172,7 @@ impl Client {
                     .body(body);
                 let response = request.send().await.map_err(|error| unreachable(&error))?;
                 let status = response.status();
-                (
-                    status,
-                    response
-                        .bytes()
-                        .await
-                        .map_err(|error| unreachable(&error))?,
-                )
+                (status, response.bytes().await.map_err(|error| unreachable(&error))?)
             }
             Self::Here { host, router } => {
                 let target = match url.query() {
@@ -211,25 +182,13 @@ impl Client {
                 let request = http::Request::builder()
                     .method(method)
                     .uri(target)
-                    .header(
-                        header::AUTHORIZATION,
-                        format!("Bearer {}", host.local_key().expose()),
-                    )
+                    .header(header::AUTHORIZATION, format!("Bearer {}", host.local_key().expose()))
                     .header(header::CONTENT_TYPE, "application/json")
                     .body(Body::from(body))
                     .map_err(CliError::failed)?;
-                let response = router
-                    .clone()
-                    .oneshot(request)
-                    .await
-                    .map_err(CliError::failed)?;
+                let response = router.clone().oneshot(request).await.map_err(CliError::failed)?;
                 let status = response.status();
-                (
-                    status,
-                    axum::body::to_bytes(response.into_body(), MAX_ANSWER)
-                        .await
-                        .map_err(CliError::failed)?,
-                )
+                (status, axum::body::to_bytes(response.into_body(), MAX_ANSWER).await.map_err(CliError::failed)?)
             }
         };
         answer(status, &bytes)
@@ -255,33 +214,20 @@ fn unreachable(error: &reqwest::Error) -> CliError {
         reason = error.to_string();
         cause = error.source();
     }
-    CliError::Failed(format!(
-        "the process that has the database open does not answer: {reason}"
-    ))
+    CliError::Failed(format!("the process that has the database open does not answer: {reason}"))
 }
 
 /// The body of an answer, or what the problem is that it tells of.
 fn answer(status: StatusCode, bytes: &[u8]) -> Result<Value, CliError> {
-    let body = if bytes.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(bytes).unwrap_or_default()
-    };
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(bytes).unwrap_or_default() };
     if status.is_success() {
         return Ok(body);
     }
     let detail = body.get("detail").and_then(Value::as_str);
     let mut message = detail.map_or_else(|| format!("the API answered {status}"), str::to_owned);
-    if let Some(errors) = body
-        .get("errors")
-        .and_then(Value::as_object)
-        .filter(|errors| errors.len() > 1)
-    {
+    if let Some(errors) = body.get("errors").and_then(Value::as_object).filter(|errors| errors.len() > 1) {
         for (field, mistake) in errors {
-            message.push_str(&format!(
-                "\n  {field}: {}",
-                mistake.as_str().unwrap_or_default()
-            ));
+            message.push_str(&format!("\n  {field}: {}", mistake.as_str().unwrap_or_default()));
         }
     }
     Err(CliError::Failed(message))
@@ -299,10 +245,7 @@ mod tests {
         let name = format!("connectors-client-{}-{name}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).expect("a directory");
-        Config {
-            database: directory.join("test.db"),
-            ..Config::default()
-        }
+        Config { database: directory.join("test.db"), ..Config::default() }
     }
 
     fn clear(config: &Config) {
@@ -317,26 +260,14 @@ mod tests {
         let open = || Client::open(config.clone(), Registry::default(), false);
         let here = open().await.expect("nobody has it open");
         assert!(matches!(here, Client::Here { .. }));
-        let key = here
-            .post(&["keys"], json!({"name": "a.b"}))
-            .await
-            .expect("a key");
+        let key = here.post(&["keys"], json!({"name": "a.b"})).await.expect("a key");
         assert_eq!(key["name"], "a.b");
-        let error = open()
-            .await
-            .err()
-            .expect("one command at a time")
-            .to_string();
+        let error = open().await.err().expect("one command at a time").to_string();
         let pid = std::process::id();
-        assert!(
-            error.contains(&format!("in use by another command (pid {pid})")),
-            "{error}"
-        );
+        assert!(error.contains(&format!("in use by another command (pid {pid})")), "{error}");
         here.close().await.expect("an end in order");
 
-        let host = Host::open(config.clone(), Registry::default())
-            .await
-            .expect("a host");
+        let host = Host::open(config.clone(), Registry::default()).await.expect("a host");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn({
@@ -350,14 +281,9 @@ mod tests {
         assert!(matches!(there, Client::Remote { .. }));
         let keys = there.list_whole(&["keys"], &[]).await.expect("the keys");
         assert_eq!(keys[0]["name"], "a.b");
-        let refused = there
-            .get(&["threads", "x/../../keys"], &[("user", "a&b")])
-            .await;
+        let refused = there.get(&["threads", "x/../../keys"], &[("user", "a&b")]).await;
         let refused = refused.expect_err("one segment is one segment").to_string();
-        assert!(
-            refused.contains("`x/../../keys` is not a thread id"),
-            "{refused}"
-        );
+        assert!(refused.contains("`x/../../keys` is not a thread id"), "{refused}");
         there.close().await.expect("an end in order");
         stop.send(()).expect("it serves");
         serving.await.expect("no panic").expect("an end in order");

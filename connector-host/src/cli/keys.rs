@@ -17,16 +17,12 @@ pub(super) async fn run(client: &Client, command: KeyCommand, output: Output) ->
         KeyCommand::List => {
             let keys = client.list_whole(&["keys"], &[]).await?;
             output.print(&json!(keys), |_| {
-                let rows = keys
-                    .iter()
-                    .map(|key| vec![field(key, "/name"), field(key, "/created_at")]);
+                let rows = keys.iter().map(|key| vec![field(key, "/name"), field(key, "/created_at")]);
                 table(&["NAME", "CREATED"], &rows.collect::<Vec<_>>())
             })
         }
         KeyCommand::Revoke { name } => {
-            client
-                .request(Method::DELETE, &["keys", &name], &[], None)
-                .await?;
+            client.request(Method::DELETE, &["keys", &name], &[], None).await?;
             Ok(())
         }
     }

@@ -62,10 +62,7 @@ type Done = Result<(), CliError>;
 /// and gives back the exit code: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(CliError::failed(error)),
     };
@@ -112,11 +109,7 @@ async fn run(cli: Cli) -> Done {
         flags.extend(serve.listen.clone().map(|listen| ("listen", listen)));
         flags.extend(serve.public_url.clone().map(|url| ("public_url", url)));
     }
-    let sources = Sources {
-        file: global.config,
-        environment: std::env::vars_os().collect(),
-        flags,
-    };
+    let sources = Sources { file: global.config, environment: std::env::vars_os().collect(), flags };
     let config = Config::load(sources).map_err(|error| CliError::Usage(error.to_string()))?;
     if serves {
         return serve::serve(config, registry, output).await;
@@ -132,41 +125,24 @@ async fn run(cli: Cli) -> Done {
 
 async fn perform(client: &Client, registry: &Registry, command: Command, output: Output) -> Done {
     match command {
-        Command::Serve(_) | Command::List | Command::Show { .. } | Command::Manifest { .. } => {
-            Ok(())
-        }
+        Command::Serve(_) | Command::List | Command::Show { .. } | Command::Manifest { .. } => Ok(()),
         Command::Connect(args) => accounts::connect(client, registry, args, output).await,
-        Command::Connections { user } => {
-            accounts::connections(client, user.as_deref(), output).await
-        }
+        Command::Connections { user } => accounts::connections(client, user.as_deref(), output).await,
         Command::Channels { connection } => accounts::channels(client, &connection, output).await,
-        Command::Enable {
-            connection,
-            channels,
-            observe_only,
-        } => accounts::enable(client, &connection, &channels, observe_only, output).await,
-        Command::Disable {
-            connection,
-            channels,
-        } => accounts::disable(client, &connection, &channels, output).await,
-        Command::Disconnect { connection } => accounts::disconnect(client, &connection).await,
-        Command::State { connection, prefix } => {
-            accounts::state(client, &connection, prefix.as_deref()).await
+        Command::Enable { connection, channels, observe_only } => {
+            accounts::enable(client, &connection, &channels, observe_only, output).await
         }
+        Command::Disable { connection, channels } => accounts::disable(client, &connection, &channels, output).await,
+        Command::Disconnect { connection } => accounts::disconnect(client, &connection).await,
+        Command::State { connection, prefix } => accounts::state(client, &connection, prefix.as_deref()).await,
         Command::Sync { connection, wait } => sync::sync(client, &connection, wait, output).await,
         Command::Threads(filter) => threads::list(client, &filter, output).await,
         Command::Thread { id, user } => threads::show(client, &id, user.as_deref(), output).await,
         Command::Reply(reply) => threads::reply(client, reply, output).await,
         Command::SetStatus(change) => threads::set_status(client, change, output).await,
-        Command::Tasks { dead, connection } => {
-            tasks::list(client, dead, connection.as_deref(), output).await
-        }
-        Command::Task {
-            command: TaskCommand::Retry { id },
-        } => tasks::retry(client, &id, output).await,
-        Command::Task {
-            command: TaskCommand::Discard { id },
-        } => tasks::discard(client, &id).await,
+        Command::Tasks { dead, connection } => tasks::list(client, dead, connection.as_deref(), output).await,
+        Command::Task { command: TaskCommand::Retry { id } } => tasks::retry(client, &id, output).await,
+        Command::Task { command: TaskCommand::Discard { id } } => tasks::discard(client, &id).await,
         Command::Key { command } => keys::run(client, command, output).await,
     }
 }
@@ -174,12 +150,10 @@ async fn perform(client: &Client, registry: &Registry, command: Command, output:
 /// Sends the log to the standard error output: what is printed there is for programs to read.
 fn start_log(filter: Option<&str>, default: &str) -> Done {
     let wanted = filter.unwrap_or(default);
-    let filter = EnvFilter::builder().parse(wanted).map_err(|error| {
-        CliError::Usage(format!("`{wanted}` is no filter for the log: {error}"))
-    })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let filter = EnvFilter::builder()
+        .parse(wanted)
+        .map_err(|error| CliError::Usage(format!("`{wanted}` is no filter for the log: {error}")))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let colored = std::io::IsTerminal::is_terminal(&std::io::stderr());
     // One that the embedding program set stays.
     if let Err(error) = log.with_ansi(colored).try_init() {

@@ -19,11 +19,7 @@ pub(super) struct Output {
 impl Output {
     /// Prints a value as JSON, or in the form that it has for people.
     pub(super) fn print(self, value: &Value, people: impl FnOnce(&Value) -> String) -> Done {
-        if self.json {
-            json(value)
-        } else {
-            text(&people(value))
-        }
+        if self.json { json(value) } else { text(&people(value)) }
     }
 }
 
@@ -35,11 +31,7 @@ pub(super) fn json(value: &Value) -> Done {
 /// Prints lines.
 pub(super) fn text(text: &str) -> Done {
     let mut stdout = io::stdout().lock();
-    let end = if text.is_empty() || text.ends_with('\n') {
-        ""
-    } else {
-        "\n"
-    };
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let written = write!(stdout, "{text}{end}").and_then(|()| stdout.flush());
     written.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => CliError::Closed,
@@ -61,28 +53,14 @@ fn is_harmful(character: char) -> bool {
 
 /// A text of a service in one line, without characters that do something to a terminal.
 pub(super) fn clean(text: &str) -> String {
-    let spaced: String = text
-        .chars()
-        .map(|character| {
-            if character.is_whitespace() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .collect();
-    spaced
-        .chars()
-        .filter(|character| !is_harmful(*character))
-        .collect()
+    let spaced: String =
+        text.chars().map(|character| if character.is_whitespace() { ' ' } else { character }).collect();
+    spaced.chars().filter(|character| !is_harmful(*character)).collect()
 }
 
 /// The same in several lines.
 pub(super) fn clean_text(text: &str) -> String {
-    text.lines()
-        .map(|line| clean(line).trim_end().to_owned())
-        .collect::<Vec<_>>()
-        .join("\n")
+    text.lines().map(|line| clean(line).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 /// A part of a value; null if there is none.
@@ -119,10 +97,7 @@ pub(super) fn author(author: &Value) -> String {
 
 /// A table; columns are as wide as they have to be, the last is not filled up.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let cut: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| row.iter().map(|cell| shorten(cell)).collect())
-        .collect();
+    let cut: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| shorten(cell)).collect()).collect();
     let mut widths: Vec<_> = headings.iter().map(|heading| heading.width()).collect();
     for row in &cut {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -133,10 +108,7 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
         let mut line = String::new();
         for (cell, width) in cells.zip(&widths) {
             line.push_str(cell);
-            line.extend(std::iter::repeat_n(
-                ' ',
-                width.saturating_sub(cell.width()) + 2,
-            ));
+            line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + 2));
         }
         line.truncate(line.trim_end().len());
         line.push('\n');
@@ -177,18 +149,11 @@ mod tests {
 
     #[test]
     fn columns_stand_below_each_other_in_any_script() {
-        let rows = [
-            vec!["日本".to_owned(), "x".to_owned()],
-            vec!["abc".to_owned(), "y".repeat(100)],
-        ];
+        let rows = [vec!["日本".to_owned(), "x".to_owned()], vec!["abc".to_owned(), "y".repeat(100)]];
         let shown = table(&["A", "B"], &rows);
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(lines[0], "A     B");
         assert_eq!(lines[1], "日本  x");
-        assert!(
-            lines[2].starts_with("abc   yyy") && lines[2].ends_with("y…"),
-            "{}",
-            lines[2]
-        );
+        assert!(lines[2].starts_with("abc   yyy") && lines[2].ends_with("y…"), "{}", lines[2]);
     }
 }

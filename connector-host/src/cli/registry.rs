@@ -11,14 +11,12 @@ use super::{CliError, Done};
 use crate::api::summary;
 
 pub(super) fn list(registry: &Registry, output: Output) -> Done {
-    let connectors: Vec<_> = registry
-        .iter()
-        .map(|connector| summary(connector))
-        .collect();
+    let connectors: Vec<_> = registry.iter().map(|connector| summary(connector)).collect();
     let nothing = connectors.is_empty();
     output.print(&json!(connectors), |_| {
         if nothing {
-            return "No connector is linked into this program: name its crate with `use connector_github as _;`".to_owned();
+            return "No connector is linked into this program: name its crate with `use connector_github as _;`"
+                .to_owned();
         }
         let rows = connectors.iter().map(|connector| {
             let kinds = each(connector, "/link_types").map(|kind| field(kind, "/id"));
@@ -40,22 +38,13 @@ pub(super) fn list(registry: &Registry, output: Output) -> Done {
 }
 
 fn first_line(text: &Value) -> String {
-    text.as_str()
-        .and_then(|text| text.lines().next())
-        .unwrap_or_default()
-        .to_owned()
+    text.as_str().and_then(|text| text.lines().next()).unwrap_or_default().to_owned()
 }
 
 pub(super) fn show(registry: &Registry, id: &str, output: Output) -> Done {
     let connector = registry.get(id).ok_or_else(|| {
-        let known: Vec<_> = registry
-            .iter()
-            .map(|connector| connector.declaration.id)
-            .collect();
-        CliError::Failed(format!(
-            "there is no connector `{id}`: there are {}",
-            known.join(", ")
-        ))
+        let known: Vec<_> = registry.iter().map(|connector| connector.declaration.id).collect();
+        CliError::Failed(format!("there is no connector `{id}`: there are {}", known.join(", ")))
     })?;
     let manifest = connector.manifest();
     output.print(&json!(manifest), |_| {
@@ -69,44 +58,20 @@ pub(super) fn show(registry: &Registry, id: &str, output: Output) -> Done {
                 shown.push_str(&format!("\n{heading}: {text}"));
             }
         };
-        line(
-            "Authorized by",
-            declaration
-                .provider
-                .map_or(String::new(), |provider| provider.id().to_owned()),
-        );
+        line("Authorized by", declaration.provider.map_or(String::new(), |provider| provider.id().to_owned()));
         line("Key", declaration.key_option.unwrap_or_default().to_owned());
         line("Scopes", declaration.scopes.required.join(", "));
         for group in declaration.scopes.optional {
-            line(
-                "Optional scopes",
-                format!(
-                    "{} ({}): {}",
-                    group.label,
-                    group.id,
-                    group.scopes.join(", ")
-                ),
-            );
+            line("Optional scopes", format!("{} ({}): {}", group.label, group.id, group.scopes.join(", ")));
         }
         line("Reaches", connector.urls().collect::<Vec<_>>().join(", "));
         for link_type in declaration.link_types {
             let statuses: Vec<_> = link_type.statuses.iter().map(|status| status.id).collect();
-            line(
-                "Link type",
-                format!(
-                    "{} ({}): {}",
-                    link_type.label,
-                    link_type.id,
-                    statuses.join(", ")
-                ),
-            );
+            line("Link type", format!("{} ({}): {}", link_type.label, link_type.id, statuses.join(", ")));
         }
         for option in declaration.options.fields {
             let required = if option.required() { ", required" } else { "" };
-            line(
-                "Option",
-                format!("{}{required}: {}", option.name, option.label),
-            );
+            line("Option", format!("{}{required}: {}", option.name, option.label));
         }
         for (name, callback) in &manifest.callbacks {
             let description = callback.description.lines().next().unwrap_or_default();
@@ -126,22 +91,14 @@ pub(super) fn manifest(registry: &Registry, check: Option<&Path>) -> Done {
     };
     let text = std::fs::read_to_string(path)
         .map_err(|error| CliError::Failed(format!("{} cannot be read: {error}", path.display())))?;
-    let old: Manifest = serde_json::from_str(&text).map_err(|error| {
-        CliError::Failed(format!("{} is not a manifest: {error}", path.display()))
-    })?;
+    let old: Manifest = serde_json::from_str(&text)
+        .map_err(|error| CliError::Failed(format!("{} is not a manifest: {error}", path.display())))?;
     let breaks = manifest.breaks_since(&old);
     if breaks.is_empty() {
         return Ok(());
     }
     let lines: Vec<_> = breaks.iter().map(ToString::to_string).collect();
     output::text(&lines.join("\n"))?;
-    let count = if breaks.len() == 1 {
-        "1 thing breaks".to_owned()
-    } else {
-        format!("{} things break", breaks.len())
-    };
-    Err(CliError::Failed(format!(
-        "{count} since {}",
-        path.display()
-    )))
+    let count = if breaks.len() == 1 { "1 thing breaks".to_owned() } else { format!("{} things break", breaks.len()) };
+    Err(CliError::Failed(format!("{count} since {}", path.display())))
 }

@@ -16,9 +16,7 @@ pub(super) async fn serve(config: Config, registry: Registry, output: Output) ->
 }
 
 async fn run(host: &Host, address: String, output: Output) -> Done {
-    let listener = TcpListener::bind(&address)
-        .await
-        .map_err(|reason| HostError::Listen { address, reason })?;
+    let listener = TcpListener::bind(&address).await.map_err(|reason| HostError::Listen { address, reason })?;
     let address = listener.local_addr().map_err(CliError::failed)?;
     host.start().await?;
     let connectors = host.runtime().registry().len();
@@ -45,10 +43,7 @@ pub(super) async fn stop_signal() {
 #[cfg(unix)]
 async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    match (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) {
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -56,9 +51,7 @@ async fn wait_for_signal() {
             }
         }
         (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(
-                "signals cannot be received, so the process does not end in order: {error}"
-            );
+            tracing::error!("signals cannot be received, so the process does not end in order: {error}");
             std::future::pending::<()>().await;
         }
     }
@@ -67,9 +60,7 @@ async fn wait_for_signal() {
 #[cfg(not(unix))]
 async fn wait_for_signal() {
     if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(
-            "signals cannot be received, so the process does not end in order: {error}"
-        );
+        tracing::error!("signals cannot be received, so the process does not end in order: {error}");
         std::future::pending::<()>().await;
     }
 }

@@ -14,9 +14,7 @@ const INTERVAL: Duration = Duration::from_millis(150);
 
 /// Looks for changes now, and waits until all enabled channels are synced if that is wanted.
 pub(super) async fn sync(client: &Client, connection: &str, wait: bool, output: Output) -> Done {
-    client
-        .post(&["connections", connection, "sync"], Value::Null)
-        .await?;
+    client.post(&["connections", connection, "sync"], Value::Null).await?;
     if !wait {
         return Ok(());
     }
@@ -42,9 +40,7 @@ pub(super) async fn sync(client: &Client, connection: &str, wait: bool, output: 
         } else {
             String::new()
         };
-        return Err(CliError::Failed(format!(
-            "{connection} is {status} ({reason}){hint}"
-        )));
+        return Err(CliError::Failed(format!("{connection} is {status} ({reason}){hint}")));
     }
     if channels.is_empty() {
         return Err(CliError::Failed(format!(
@@ -54,19 +50,9 @@ pub(super) async fn sync(client: &Client, connection: &str, wait: bool, output: 
     let failed: Vec<_> = channels
         .iter()
         .filter(|channel| channel.pointer("/sync/state") == Some(&json!("failed")))
-        .map(|channel| {
-            format!(
-                "{}: {}",
-                field(channel, "/name"),
-                field(channel, "/sync/error")
-            )
-        })
+        .map(|channel| format!("{}: {}", field(channel, "/name"), field(channel, "/sync/error")))
         .collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(CliError::Failed(failed.join("\n")))
-    }
+    if failed.is_empty() { Ok(()) } else { Err(CliError::Failed(failed.join("\n"))) }
 }
 
 /// Shows how far the channels are: bars on a terminal, else a line for each change.
@@ -79,25 +65,15 @@ struct Progress {
 impl Progress {
     fn new() -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Self {
-            bars,
-            channels: HashMap::new(),
-            retrying: None,
-        }
+        Self { bars, channels: HashMap::new(), retrying: None }
     }
 
     fn show(&mut self, connection: &Value) {
         for channel in each(connection, "/channels") {
-            let (id, name, state) = (
-                field(channel, "/id"),
-                field(channel, "/name"),
-                field(channel, "/sync/state"),
-            );
+            let (id, name, state) = (field(channel, "/id"), field(channel, "/name"), field(channel, "/sync/state"));
             let (saved, error) = (field(channel, "/sync/saved"), field(channel, "/sync/error"));
-            let (bar, before) = self
-                .channels
-                .entry(id)
-                .or_insert_with(|| (new_bar(self.bars.as_ref(), &name), String::new()));
+            let (bar, before) =
+                self.channels.entry(id).or_insert_with(|| (new_bar(self.bars.as_ref(), &name), String::new()));
             let mut message = format!("{state}, {saved} saved");
             if !error.is_empty() {
                 message.push_str(&format!(": {error}"));
@@ -115,10 +91,7 @@ impl Progress {
             };
             format!("{}: {when}", field(connection, "/retrying/error/message"))
         });
-        if let Some(retrying) = retrying
-            .as_ref()
-            .filter(|retrying| self.retrying.as_ref() != Some(retrying))
-        {
+        if let Some(retrying) = retrying.as_ref().filter(|retrying| self.retrying.as_ref() != Some(retrying)) {
             match &self.bars {
                 // The line is for people, who see when it is missing.
                 Some(bars) => bars.println(retrying).unwrap_or_default(),

@@ -46,10 +46,7 @@ pub(super) async fn list(client: &Client, filter: &ThreadFilter, output: Output)
                 field(thread, "/title"),
             ]
         });
-        table(
-            &["ID", "TYPE", "STATUS", "CHANGED", "TITLE"],
-            &rows.collect::<Vec<_>>(),
-        )
+        table(&["ID", "TYPE", "STATUS", "CHANGED", "TITLE"], &rows.collect::<Vec<_>>())
     })
 }
 
@@ -67,10 +64,7 @@ fn thread_text(thread: &Value) -> String {
                 shown.push_str(&format!("  {heading}: {text}\n"));
             }
         };
-        line(
-            "Link",
-            format!("{} ({})", field(link, "/id"), field(link, "/type")),
-        );
+        line("Link", format!("{} ({})", field(link, "/id"), field(link, "/type")));
         line("Status", field(link, "/status"));
         line("Channel", field(link, "/channel"));
         line("Author", author(at(link, "/author")));
@@ -96,13 +90,7 @@ fn thread_text(thread: &Value) -> String {
         }
         let reactions = each(note, "/reactions");
         let reactions: Vec<_> = reactions
-            .map(|reaction| {
-                format!(
-                    "{} {}",
-                    emoji(at(reaction, "/emoji")),
-                    author(at(reaction, "/actor"))
-                )
-            })
+            .map(|reaction| format!("{} {}", emoji(at(reaction, "/emoji")), author(at(reaction, "/actor"))))
             .collect();
         if !reactions.is_empty() {
             shown.push_str(&format!("    ({})\n", reactions.join(", ")));
@@ -127,64 +115,39 @@ fn delivery(thing: &Value) -> String {
 }
 
 pub(super) async fn reply(client: &Client, reply: Reply, output: Output) -> Done {
-    let text = if reply.text == "-" {
-        read_input()?
-    } else {
-        reply.text
-    };
+    let text = if reply.text == "-" { read_input()? } else { reply.text };
     let mut body = json!({"user": reply.user, "content": text});
     if let (Some(link), Some(body)) = (reply.link, body.as_object_mut()) {
         body.insert("link".to_owned(), json!(link));
     }
-    let note = client
-        .post(&["threads", &reply.thread, "notes"], body)
-        .await?;
+    let note = client.post(&["threads", &reply.thread, "notes"], body).await?;
     arrive(client, "notes", note, !reply.no_wait, output, &reply.user).await
 }
 
 pub(super) async fn set_status(client: &Client, change: SetStatus, output: Output) -> Done {
     let body = json!({"user": change.user, "status": change.status});
-    let link = client
-        .request(Method::PATCH, &["links", &change.link], &[], Some(body))
-        .await?;
+    let link = client.request(Method::PATCH, &["links", &change.link], &[], Some(body)).await?;
     arrive(client, "links", link, !change.no_wait, output, &change.user).await
 }
 
 /// Waits until what a user did is at the service, or is not and why, and prints the thing as it is then.
-async fn arrive(
-    client: &Client,
-    kind: &str,
-    mut thing: Value,
-    wait: bool,
-    output: Output,
-    user: &str,
-) -> Done {
+async fn arrive(client: &Client, kind: &str, mut thing: Value, wait: bool, output: Output, user: &str) -> Done {
     let id = field(&thing, "/id");
-    let on_its_way = |thing: &Value| {
-        matches!(
-            field(thing, "/delivery/state").as_str(),
-            "pending" | "sending"
-        )
-    };
+    let on_its_way = |thing: &Value| matches!(field(thing, "/delivery/state").as_str(), "pending" | "sending");
     while wait && on_its_way(&thing) {
         tokio::time::sleep(INTERVAL).await;
         thing = client.get(&[kind, &id], &[]).await?;
     }
     let state = delivery(&thing);
-    output.print(&thing, |_| {
-        match field(&thing, "/delivery/state").as_str() {
-            "" => format!(
-                "{id} is stored here. {user} has no connection that carries it to the service"
-            ),
-            "delivered" => format!("{id} is at the service"),
-            _ => format!("{id} is {state}"),
-        }
+    output.print(&thing, |_| match field(&thing, "/delivery/state").as_str() {
+        "" => format!("{id} is stored here. {user} has no connection that carries it to the service"),
+        "delivered" => format!("{id} is at the service"),
+        _ => format!("{id} is {state}"),
     })?;
     match field(&thing, "/delivery/state").as_str() {
-        "failed" => Err(CliError::Failed(format!(
-            "{id} did not reach the service: {}",
-            field(&thing, "/delivery/reason")
-        ))),
+        "failed" => {
+            Err(CliError::Failed(format!("{id} did not reach the service: {}", field(&thing, "/delivery/reason"))))
+        }
         "unknown" => Err(CliError::Failed(format!(
             "whether {id} reached the service is unknown: look there, then retry or discard it"
         ))),

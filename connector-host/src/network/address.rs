@@ -37,34 +37,19 @@ impl Resolve for Resolver {
         let policy = Arc::clone(&self.policy);
         Box::pin(async move {
             let host = name.as_str();
-            let found = tokio::net::lookup_host((host, 0))
-                .await
-                .map(Iterator::collect::<Vec<_>>)
-                .unwrap_or_default();
+            let found = tokio::net::lookup_host((host, 0)).await.map(Iterator::collect::<Vec<_>>).unwrap_or_default();
             Ok(Box::new(filter(host, found, &policy)?.into_iter()) as Addrs)
         })
     }
 }
 
-fn filter(
-    host: &str,
-    found: Vec<SocketAddr>,
-    policy: &AddressPolicy,
-) -> Result<Vec<SocketAddr>, ResolveError> {
+fn filter(host: &str, found: Vec<SocketAddr>, policy: &AddressPolicy) -> Result<Vec<SocketAddr>, ResolveError> {
     let Some(first) = found.first().copied() else {
-        return Err(ResolveError::NoSuchHost {
-            host: host.to_owned(),
-        });
+        return Err(ResolveError::NoSuchHost { host: host.to_owned() });
     };
-    let allowed: Vec<_> = found
-        .into_iter()
-        .filter(|address| policy.allows(address.ip()))
-        .collect();
+    let allowed: Vec<_> = found.into_iter().filter(|address| policy.allows(address.ip())).collect();
     if allowed.is_empty() {
-        return Err(ResolveError::Private {
-            host: host.to_owned(),
-            address: first.ip(),
-        });
+        return Err(ResolveError::Private { host: host.to_owned(), address: first.ip() });
     }
     Ok(allowed)
 }
@@ -82,10 +67,7 @@ impl From<ResolveError> for TransportError {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::NoSuchHost { host } => Self::NoSuchHost { host },
-            ResolveError::Private { host, address } => Self::PrivateAddress {
-                host,
-                address: address.to_string(),
-            },
+            ResolveError::Private { host, address } => Self::PrivateAddress { host, address: address.to_string() },
         }
     }
 }
@@ -120,13 +102,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
     match address.segments() {
         // NAT64 (RFC 6052): how a network without IPv4 reaches it.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            is_public_v4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
-        }
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))),
         // Protocol assignments with Teredo, documentation, 6to4, documentation.
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => {
-            false
-        }
+        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => false,
         // The only block of global unicast. Outside it are loopback, unspecified, IPv4-compatible,
         // local NAT64, discard-only, unique local, link-local, site-local and multicast addresses.
         [0x2000..=0x3fff, ..] => true,
@@ -202,10 +180,7 @@ mod tests {
             "::ffff:0:127.0.0.1",
         ] {
             assert!(!public().allows(address.parse().unwrap()), "{address}");
-            assert!(
-                AddressPolicy::All.allows(address.parse().unwrap()),
-                "{address}"
-            );
+            assert!(AddressPolicy::All.allows(address.parse().unwrap()), "{address}");
         }
         for address in [
             "1.1.1.1",
@@ -239,32 +214,16 @@ mod tests {
     /// R10.1: of a name's addresses those alone are connected to that may be reached.
     #[test]
     fn a_names_addresses_are_filtered() {
-        let addresses = |list: &[&str]| {
-            list.iter()
-                .map(|address| SocketAddr::new(address.parse().unwrap(), 0))
-                .collect::<Vec<_>>()
-        };
+        let addresses =
+            |list: &[&str]| list.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect::<Vec<_>>();
         let private = addresses(&["10.0.0.1", "::1"]);
         let mixed = addresses(&["10.0.0.1", "8.8.8.8", "::1", "2606:4700:4700::1111"]);
-        assert_eq!(
-            filter("h", mixed.clone(), &public()),
-            Ok(addresses(&["8.8.8.8", "2606:4700:4700::1111"]))
-        );
+        assert_eq!(filter("h", mixed.clone(), &public()), Ok(addresses(&["8.8.8.8", "2606:4700:4700::1111"])));
         assert_eq!(filter("h", mixed.clone(), &AddressPolicy::All), Ok(mixed));
-        let one = AddressPolicy::Public {
-            except: vec!["::1".parse().unwrap()],
-        };
+        let one = AddressPolicy::Public { except: vec!["::1".parse().unwrap()] };
         assert_eq!(filter("h", private.clone(), &one), Ok(addresses(&["::1"])));
-        let error = ResolveError::Private {
-            host: "h".to_owned(),
-            address: "10.0.0.1".parse().unwrap(),
-        };
+        let error = ResolveError::Private { host: "h".to_owned(), address: "10.0.0.1".parse().unwrap() };
         assert_eq!(filter("h", private, &public()), Err(error));
-        assert_eq!(
-            filter("h", Vec::new(), &public()),
-            Err(ResolveError::NoSuchHost {
-                host: "h".to_owned()
-            })
-        );
+        assert_eq!(filter("h", Vec::new(), &public()), Err(ResolveError::NoSuchHost { host: "h".to_owned() }));
     }
 }

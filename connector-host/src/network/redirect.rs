@@ -12,13 +12,8 @@ pub(super) fn target(response: &reqwest::Response, from: &Url) -> Option<Result<
             | StatusCode::TEMPORARY_REDIRECT
             | StatusCode::PERMANENT_REDIRECT
     );
-    let location = response
-        .headers()
-        .get(header::LOCATION)
-        .filter(|_| redirects)?;
-    let target = std::str::from_utf8(location.as_bytes())
-        .ok()
-        .and_then(|location| from.join(location).ok());
+    let location = response.headers().get(header::LOCATION).filter(|_| redirects)?;
+    let target = std::str::from_utf8(location.as_bytes()).ok().and_then(|location| from.join(location).ok());
     Some(target.ok_or_else(|| "it redirects to what is no URL".to_owned()))
 }
 
@@ -32,28 +27,17 @@ pub(super) fn follow(request: &mut Request, status: StatusCode, target: Url) {
     if becomes_get {
         request.method = Method::GET;
         request.body.clear();
-        remove(request, |name, _| {
-            name.as_str().starts_with("content-") || name == header::TRANSFER_ENCODING
-        });
+        remove(request, |name, _| name.as_str().starts_with("content-") || name == header::TRANSFER_ENCODING);
     }
     if target.origin() != request.url.origin() {
         remove(request, |name, sensitive| {
-            sensitive
-                || matches!(
-                    *name,
-                    header::AUTHORIZATION | header::COOKIE | header::PROXY_AUTHORIZATION
-                )
+            sensitive || matches!(*name, header::AUTHORIZATION | header::COOKIE | header::PROXY_AUTHORIZATION)
         });
     }
     request.url = target;
 }
 
 fn remove(request: &mut Request, unwanted: impl Fn(&HeaderName, bool) -> bool) {
-    let kept = request
-        .headers
-        .iter()
-        .filter(|(name, value)| !unwanted(name, value.is_sensitive()));
-    request.headers = kept
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let kept = request.headers.iter().filter(|(name, value)| !unwanted(name, value.is_sensitive()));
+    request.headers = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
 }

@@ -100,10 +100,7 @@ pub(crate) fn expand(mut block: Impl, paths: &Paths, errors: Errors) -> TokenStr
     block.check_not_generic("connector or tool", &errors);
     let self_ty = ungroup(&block.self_ty).clone();
     if !matches!(self_ty, Type::Path(_)) {
-        errors.at(
-            &self_ty,
-            "callbacks are methods of a struct with `#[connector]` or `#[tool]`",
-        );
+        errors.at(&self_ty, "callbacks are methods of a struct with `#[connector]` or `#[tool]`");
     }
     let mut callbacks = Vec::new();
     for member in &mut block.members {
@@ -130,10 +127,7 @@ pub(crate) fn expand(mut block: Impl, paths: &Paths, errors: Errors) -> TokenStr
 /// Takes our attributes off a method; one that has some is a callback.
 fn read(method: &mut Method, self_ty: &Type, errors: &Errors) -> Option<Callback> {
     let found = ATTRIBUTES.iter().flat_map(|kind| {
-        attrs::take(&mut method.attrs, kind)
-            .into_iter()
-            .map(|attr| Attr { kind, attr })
-            .collect::<Vec<_>>()
+        attrs::take(&mut method.attrs, kind).into_iter().map(|attr| Attr { kind, attr }).collect::<Vec<_>>()
     });
     let found: Vec<_> = found.collect();
     let (attr, more) = found.split_first()?;
@@ -149,11 +143,7 @@ fn read(method: &mut Method, self_ty: &Type, errors: &Errors) -> Option<Callback
     }
     let taken = signature::take_attributes(&mut method.sig);
     let name = &method.sig.ident;
-    let Declared {
-        work,
-        name: stable,
-        aliases,
-    } = Declared::parse(attr, name, errors);
+    let Declared { work, name: stable, aliases } = Declared::parse(attr, name, errors);
     let parameters = signature::read(attr.kind, &method.sig, &taken, self_ty, errors);
     let message = message_name(name)?;
     check_reserved(name, &message, errors);
@@ -183,10 +173,8 @@ fn message_name(method: &Ident) -> Option<Ident> {
 fn check_reserved(method: &Ident, message: &Ident, errors: &Errors) {
     let name = method.unraw().to_string();
     if HOOKS.iter().any(|(hook, _)| *hook == name) {
-        errors.at(
-            method,
-            format!("`{name}` is a hook: write it in `impl Connector`, or give the callback another name"),
-        );
+        errors
+            .at(method, format!("`{name}` is a hook: write it in `impl Connector`, or give the callback another name"));
     } else if PRELUDE.iter().any(|reserved| message == reserved) {
         errors.at(
             method,
@@ -199,9 +187,7 @@ fn check_names(callbacks: &[Callback], self_ty: &Type, errors: &Errors) {
     // One that is there under a `#[cfg]` may have a twin under the opposite one.
     let always = || callbacks.iter().filter(|callback| callback.cfgs.is_empty());
     let names = always().flat_map(|callback| {
-        std::iter::once(&callback.name)
-            .chain(&callback.aliases)
-            .map(|name| (name.clone(), callback.method.span()))
+        std::iter::once(&callback.name).chain(&callback.aliases).map(|name| (name.clone(), callback.method.span()))
     });
     attrs::check_distinct(names, "callback name", errors);
     attrs::check_distinct(
@@ -210,13 +196,13 @@ fn check_names(callbacks: &[Callback], self_ty: &Type, errors: &Errors) {
         errors,
     );
     if let Some(component) = crate::item::last_word(self_ty) {
-        for callback in callbacks
-            .iter()
-            .filter(|callback| callback.message == component)
-        {
+        for callback in callbacks.iter().filter(|callback| callback.message == component) {
             errors.at(
                 &callback.method,
-                format!("the message of `{}` would be `{component}`, as the struct is: give the method another name", callback.method),
+                format!(
+                    "the message of `{}` would be `{component}`, as the struct is: give the method another name",
+                    callback.method
+                ),
             );
         }
     }

@@ -6,15 +6,11 @@ use crate::errors::Errors;
 
 /// Reads a duration in milliseconds.
 pub(crate) fn milliseconds(text: &LitStr, errors: &Errors) -> Option<u64> {
-    parse(&text.value())
-        .map_err(|reason| errors.at(text, reason))
-        .ok()
+    parse(&text.value()).map_err(|reason| errors.at(text, reason)).ok()
 }
 
 fn parse(text: &str) -> Result<u64, String> {
-    let digits = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor = match unit {
         "ms" => 1,
@@ -29,11 +25,7 @@ fn parse(text: &str) -> Result<u64, String> {
             "`{text}` is no duration: write a whole number and `ms`, `s`, `m`, `h` or `d`, as in `\"15m\"`"
         ));
     }
-    match number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-    {
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)) {
         None => Err(format!("`{text}` is too long")),
         Some(0) => Err("a duration may not be zero".to_owned()),
         Some(milliseconds) => Ok(milliseconds),

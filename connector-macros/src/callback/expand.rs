@@ -13,30 +13,14 @@ use crate::paths::Paths;
 
 /// The messages, each with what makes it a callback.
 pub(crate) fn messages(callbacks: &[Callback], self_ty: &Type, paths: &Paths) -> TokenStream {
-    callbacks
-        .iter()
-        .map(|callback| message(callback, self_ty, paths))
-        .collect()
+    callbacks.iter().map(|callback| message(callback, self_ty, paths)).collect()
 }
 
 fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
-    let Callback {
-        cfgs,
-        message,
-        name,
-        output,
-        ..
-    } = callback;
+    let Callback { cfgs, message, name, output, .. } = callback;
     let private = paths.private();
-    let definition = if callback.arguments.is_empty() {
-        unit(callback, paths)
-    } else {
-        fields(callback, paths)
-    };
-    let input = callback
-        .input
-        .as_ref()
-        .map_or_else(|| quote!(()), Type::to_token_stream);
+    let definition = if callback.arguments.is_empty() { unit(callback, paths) } else { fields(callback, paths) };
+    let input = callback.input.as_ref().map_or_else(|| quote!(()), Type::to_token_stream);
     let channel = callback.channel().map(|channel| {
         let body = if callback.is_work() {
             // The type is the author's word for it: if it is another one, that is where the mistake is.
@@ -52,10 +36,7 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
         }
     });
     // A type that cannot be returned is the mistake, so it is shown there.
-    let returned = respan(
-        quote!(<#output as #private::CallbackReturn>::Output),
-        output.span(),
-    );
+    let returned = respan(quote!(<#output as #private::CallbackReturn>::Output), output.span());
     let is_drain = matches!(callback.work, Work::Drain { .. }) && callback.input.is_some();
     let all_bounds = all_bounds([callback], self_ty, paths);
     let drain = is_drain.then(|| {
@@ -102,20 +83,12 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
 
 /// A message with fields.
 fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
-    let Callback {
-        docs,
-        vis,
-        message,
-        cfgs,
-        ..
-    } = callback;
+    let Callback { docs, vis, message, cfgs, .. } = callback;
     let private = paths.private();
     let serde = paths.path("serde");
     let schemars = paths.path("schemars");
     let fields = callback.arguments.iter().map(|argument| {
-        let Argument {
-            field, ty, docs, ..
-        } = argument;
+        let Argument { field, ty, docs, .. } = argument;
         let default = match &argument.default {
             ArgumentDefault::None => None,
             ArgumentDefault::OfType => Some(quote!(#[serde(default)])),
@@ -132,21 +105,17 @@ fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
         let check = respan(quote!(#private::callback_argument), ty.span());
         quote!(#check::<#ty>();)
     });
-    let defaults = callback
-        .arguments
-        .iter()
-        .filter_map(|argument| match &argument.default {
-            ArgumentDefault::Expression(expression) => {
-                let name = format_ident!("{}", default_name(argument));
-                let ty = &argument.ty;
-                Some(quote!(fn #name() -> #ty { #expression }))
-            }
-            _ => None,
-        });
+    let defaults = callback.arguments.iter().filter_map(|argument| match &argument.default {
+        ArgumentDefault::Expression(expression) => {
+            let name = format_ident!("{}", default_name(argument));
+            let ty = &argument.ty;
+            Some(quote!(fn #name() -> #ty { #expression }))
+        }
+        _ => None,
+    });
     let defaults: Vec<_> = defaults.collect();
     let bounds = bounds([callback], paths);
-    let defaults =
-        (!defaults.is_empty()).then(|| quote!(#(#cfgs)* impl #message #bounds { #(#defaults)* }));
+    let defaults = (!defaults.is_empty()).then(|| quote!(#(#cfgs)* impl #message #bounds { #(#defaults)* }));
     quote! {
         #(#docs)*
         #[derive(
@@ -171,19 +140,11 @@ fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
 /// A `where` with what the arguments are to be. The lifetime makes the compiler ask for it where the
 /// message is used and not where it is defined, which would be once more for each derived impl.
 fn bounds<'a>(callbacks: impl IntoIterator<Item = &'a Callback>, paths: &Paths) -> TokenStream {
-    where_clause(
-        callbacks
-            .into_iter()
-            .flat_map(|callback| argument_bounds(callback, paths)),
-    )
+    where_clause(callbacks.into_iter().flat_map(|callback| argument_bounds(callback, paths)))
 }
 
 /// A `where` with all that must hold for callbacks to run.
-fn all_bounds<'a>(
-    callbacks: impl IntoIterator<Item = &'a Callback>,
-    self_ty: &Type,
-    paths: &Paths,
-) -> TokenStream {
+fn all_bounds<'a>(callbacks: impl IntoIterator<Item = &'a Callback>, self_ty: &Type, paths: &Paths) -> TokenStream {
     let private = paths.private();
     let component = quote!(for<'__connector> #self_ty: #private::Component);
     let others = callbacks.into_iter().flat_map(|callback| {
@@ -197,18 +158,12 @@ fn all_bounds<'a>(
 fn argument_bounds(callback: &Callback, paths: &Paths) -> Vec<TokenStream> {
     let private = paths.private();
     let arguments = callback.arguments.iter();
-    arguments
-        .map(|Argument { ty, .. }| quote!(for<'__connector> #ty: #private::CallbackArgument))
-        .collect()
+    arguments.map(|Argument { ty, .. }| quote!(for<'__connector> #ty: #private::CallbackArgument)).collect()
 }
 
 fn where_clause(bounds: impl Iterator<Item = TokenStream>) -> TokenStream {
     let bounds: Vec<_> = bounds.collect();
-    if bounds.is_empty() {
-        TokenStream::new()
-    } else {
-        quote!(where #(#bounds),*)
-    }
+    if bounds.is_empty() { TokenStream::new() } else { quote!(where #(#bounds),*) }
 }
 
 fn default_name(argument: &Argument) -> String {
@@ -217,13 +172,7 @@ fn default_name(argument: &Argument) -> String {
 
 /// A message without arguments, whose name is its value.
 fn unit(callback: &Callback, paths: &Paths) -> TokenStream {
-    let Callback {
-        docs,
-        vis,
-        message,
-        cfgs,
-        ..
-    } = callback;
+    let Callback { docs, vis, message, cfgs, .. } = callback;
     let private = paths.private();
     let text = LitStr::new(&message.unraw().to_string(), Span::call_site());
     quote! {
@@ -267,14 +216,8 @@ fn unit(callback: &Callback, paths: &Paths) -> TokenStream {
 ///
 /// A callback with a `#[cfg]` has a block of its own, so that its absence moves no other.
 pub(crate) fn dispatch(callbacks: &[Callback], self_ty: &Type, paths: &Paths) -> TokenStream {
-    let (always, sometimes): (Vec<_>, Vec<_>) = callbacks
-        .iter()
-        .partition(|callback| callback.cfgs.is_empty());
-    let mut output = if always.is_empty() {
-        TokenStream::new()
-    } else {
-        dispatch_block(&always, self_ty, paths)
-    };
+    let (always, sometimes): (Vec<_>, Vec<_>) = callbacks.iter().partition(|callback| callback.cfgs.is_empty());
+    let mut output = if always.is_empty() { TokenStream::new() } else { dispatch_block(&always, self_ty, paths) };
     for callback in sometimes {
         let cfgs = &callback.cfgs;
         let block = dispatch_block(&[callback], self_ty, paths);
@@ -285,10 +228,7 @@ pub(crate) fn dispatch(callbacks: &[Callback], self_ty: &Type, paths: &Paths) ->
 
 fn dispatch_block(callbacks: &[&Callback], self_ty: &Type, paths: &Paths) -> TokenStream {
     let private = paths.private();
-    let arms = callbacks
-        .iter()
-        .enumerate()
-        .map(|(index, callback)| arm(index, callback, self_ty, paths));
+    let arms = callbacks.iter().enumerate().map(|(index, callback)| arm(index, callback, self_ty, paths));
     let entries = callbacks.iter().map(|callback| entry(callback, paths));
     let bounds = all_bounds(callbacks.iter().copied(), self_ty, paths);
     quote! {
@@ -316,17 +256,10 @@ fn dispatch_block(callbacks: &[&Callback], self_ty: &Type, paths: &Paths) -> Tok
 }
 
 fn arm(index: usize, callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
-    let Callback {
-        message,
-        method,
-        arguments,
-        ..
-    } = callback;
+    let Callback { message, method, arguments, .. } = callback;
     let private = paths.private();
     let read = (!arguments.is_empty()).then(|| quote!(let message = call.message::<#message>()?;));
-    let fields = arguments
-        .iter()
-        .map(|Argument { field, .. }| quote!(message.#field));
+    let fields = arguments.iter().map(|Argument { field, .. }| quote!(message.#field));
     let (take, input) = match (&callback.input, &callback.work) {
         (None, _) => (None, None),
         (Some(ty), Work::Sync { .. }) => {
@@ -341,22 +274,15 @@ fn arm(index: usize, callback: &Callback, self_ty: &Type, paths: &Paths) -> Toke
             let input = quote_spanned!(ty.span()=> let input: #private::Verified<#private::WebhookRequest> = call.input::<#ty>()?;);
             (Some(input), Some(quote!(input)))
         }
-        (Some(ty), _) => (
-            Some(quote!(let input = call.input::<#ty>()?;)),
-            Some(quote!(input)),
-        ),
+        (Some(ty), _) => (Some(quote!(let input = call.input::<#ty>()?;)), Some(quote!(input))),
     };
     let arguments = fields.chain(input);
     // What is wrong with the future is shown at the method's name, a wrong context at its type.
     let at = method.span().resolved_at(Span::call_site());
     let cx = quote_spanned!(callback.context.resolved_at(Span::call_site())=> &cx);
     let must_be_send = respan(quote!(#private::callback_future_must_be_send), at);
-    let future =
-        quote_spanned!(at=> #must_be_send(<#self_ty>::#method(this, #cx, #(#arguments),*)).await);
-    let item = callback
-        .input
-        .as_ref()
-        .map(|ty| quote!(<#ty as ::core::iter::IntoIterator>::Item));
+    let future = quote_spanned!(at=> #must_be_send(<#self_ty>::#method(this, #cx, #(#arguments),*)).await);
+    let item = callback.input.as_ref().map(|ty| quote!(<#ty as ::core::iter::IntoIterator>::Item));
     let returned = match callback.work {
         Work::Sync { .. } => quote!(#private::returned_step::<#item, _>(#future)),
         Work::Drain { .. } => quote!(#private::returned_drain::<#item, _>(#future)),
@@ -372,12 +298,7 @@ fn arm(index: usize, callback: &Callback, self_ty: &Type, paths: &Paths) -> Toke
 }
 
 fn entry(callback: &Callback, paths: &Paths) -> TokenStream {
-    let Callback {
-        message,
-        name,
-        aliases,
-        ..
-    } = callback;
+    let Callback { message, name, aliases, .. } = callback;
     let private = paths.private();
     let description = docs::description(&callback.docs);
     let work = callback.work.expand(paths);

@@ -62,11 +62,7 @@ pub(crate) enum Work {
     /// `#[sync]`
     Sync { every: u64 },
     /// `#[drain]`
-    Drain {
-        batch: u32,
-        delay: u64,
-        max_attempts: u32,
-    },
+    Drain { batch: u32, delay: u64, max_attempts: u32 },
     /// `#[every]`
     Every { interval: u64 },
     /// `#[webhook]`
@@ -76,9 +72,7 @@ pub(crate) enum Work {
 impl Callback {
     /// The argument that says which channel it concerns, if it may be one.
     pub(crate) fn channel(&self) -> Option<&Argument> {
-        self.arguments
-            .iter()
-            .find(|argument| argument.field == "channel")
+        self.arguments.iter().find(|argument| argument.field == "channel")
     }
 
     /// Whether it runs by itself, once for each scope.

@@ -4,9 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, Expr, FnArg, Meta, Pat, PatType, ReceiverKind, ReturnType, Safety, Signature, Type,
-};
+use syn::{Attribute, Expr, FnArg, Meta, Pat, PatType, ReceiverKind, ReturnType, Safety, Signature, Type};
 
 use crate::attrs;
 use crate::callback::model::{Argument, ArgumentDefault};
@@ -37,9 +35,7 @@ struct Parameter {
 /// Takes our attributes off the parameters of a method, so that what is left can be compiled.
 pub(crate) fn take_attributes(sig: &mut Signature) -> Vec<Vec<Attribute>> {
     let ours = |attr: &Attribute| {
-        attr.path().is_ident("doc")
-            || attrs::is_ours(attr, "input")
-            || attrs::is_ours(attr, "default")
+        attr.path().is_ident("doc") || attrs::is_ours(attr, "input") || attrs::is_ours(attr, "default")
     };
     sig.inputs
         .iter_mut()
@@ -65,19 +61,11 @@ pub(crate) fn read(
     match inputs.peek() {
         Some((FnArg::Receiver(receiver), _)) => {
             if !matches!(receiver.kind, ReceiverKind::Reference(_, _, None)) {
-                errors.at(
-                    receiver,
-                    format!(
-                        "a `#[{kind}]` takes `&self`: the connector is shared by all connections"
-                    ),
-                );
+                errors.at(receiver, format!("a `#[{kind}]` takes `&self`: the connector is shared by all connections"));
             }
             inputs.next();
         }
-        _ => errors.at(
-            &sig.ident,
-            format!("`{}` needs `&self` first: {}", sig.ident, shape(kind, sig)),
-        ),
+        _ => errors.at(&sig.ident, format!("`{}` needs `&self` first: {}", sig.ident, shape(kind, sig))),
     }
     match inputs.peek() {
         Some((FnArg::Typed(typed), _)) if is_context(typed) => {
@@ -90,21 +78,11 @@ pub(crate) fn read(
             if by_value {
                 inputs.next();
             }
-            errors.at(
-                typed,
-                format!(
-                    "the context comes first, as `cx: &Context<Self>`: {}",
-                    shape(kind, sig)
-                ),
-            );
+            errors.at(typed, format!("the context comes first, as `cx: &Context<Self>`: {}", shape(kind, sig)));
         }
         _ => errors.at(
             &sig.ident,
-            format!(
-                "`{}` needs the context, as `cx: &Context<Self>`: {}",
-                sig.ident,
-                shape(kind, sig)
-            ),
+            format!("`{}` needs the context, as `cx: &Context<Self>`: {}", sig.ident, shape(kind, sig)),
         ),
     }
     let parameters = inputs.filter_map(|(input, taken)| match input {
@@ -125,28 +103,18 @@ pub(crate) fn read(
             };
             errors.at(
                 &sig.ident,
-                format!(
-                    "`{}` returns nothing: return {give}, so that what goes wrong reaches the host",
-                    sig.ident
-                ),
+                format!("`{}` returns nothing: return {give}, so that what goes wrong reaches the host", sig.ident),
             );
             quote!(::core::result::Result<(), ::core::fmt::Error>)
         }
         ReturnType::Type(_, ty) => item::without_self(ty, self_ty),
     };
     attrs::check_distinct(
-        arguments
-            .iter()
-            .map(|argument| (argument.field.to_string(), argument.field.span())),
+        arguments.iter().map(|argument| (argument.field.to_string(), argument.field.span())),
         "parameter",
         errors,
     );
-    Parameters {
-        context,
-        arguments,
-        input,
-        output,
-    }
+    Parameters { context, arguments, input, output }
 }
 
 /// The whole signature, for messages.
@@ -155,45 +123,33 @@ fn shape(kind: &str, sig: &Signature) -> String {
         "sync" => ("channel: ChannelId, after: Option<Cursor>", "Step<Cursor>"),
         "drain" => ("channel: ChannelId, ids: Vec<Id>", "Drained<Id>"),
         "every" => ("channel: ChannelId", "()"),
-        "webhook" => (
-            "channel: ChannelId, #[input] request: Verified<WebhookRequest>",
-            "()",
-        ),
+        "webhook" => ("channel: ChannelId, #[input] request: Verified<WebhookRequest>", "()"),
         _ => ("…", "…"),
     };
-    format!(
-        "`async fn {}(&self, cx: &Context<Self>, {rest}) -> Result<{output}>`",
-        sig.ident
-    )
+    format!("`async fn {}(&self, cx: &Context<Self>, {rest}) -> Result<{output}>`", sig.ident)
 }
 
 fn check_form(kind: &str, sig: &Signature, errors: &Errors) {
     if sig.asyncness.is_none() {
-        errors.at(
-            sig.fn_token,
-            format!("a `#[{kind}]` is an `async fn`: {}", shape(kind, sig)),
-        );
+        errors.at(sig.fn_token, format!("a `#[{kind}]` is an `async fn`: {}", shape(kind, sig)));
     }
     if let Some(constness) = &sig.constness {
         errors.at(constness, format!("a `#[{kind}]` cannot be `const`"));
     }
     if let Safety::Unsafe(token) = &sig.safety {
-        errors.at(
-            token,
-            format!("a `#[{kind}]` cannot be `unsafe`: the host calls it"),
-        );
+        errors.at(token, format!("a `#[{kind}]` cannot be `unsafe`: the host calls it"));
     }
     if let Some(abi) = &sig.abi {
         errors.at(abi, format!("a `#[{kind}]` cannot be `extern`"));
     }
     if !sig.generics.params.is_empty() {
-        errors.at(&sig.generics, format!("a `#[{kind}]` cannot be generic: its arguments are stored, so their types are known"));
+        errors.at(
+            &sig.generics,
+            format!("a `#[{kind}]` cannot be generic: its arguments are stored, so their types are known"),
+        );
     }
     if let Some(clause) = &sig.generics.where_clause {
-        errors.at(
-            clause,
-            format!("a `#[{kind}]` cannot have a `where` clause"),
-        );
+        errors.at(clause, format!("a `#[{kind}]` cannot have a `where` clause"));
     }
 }
 
@@ -208,11 +164,7 @@ fn is_context(typed: &PatType) -> bool {
 
 impl Parameter {
     fn read(typed: &PatType, taken: &[Attribute], self_ty: &Type, errors: &Errors) -> Self {
-        for cfg in typed
-            .attrs
-            .iter()
-            .filter(|attr| attr.path().is_ident("cfg"))
-        {
+        for cfg in typed.attrs.iter().filter(|attr| attr.path().is_ident("cfg")) {
             errors.at(cfg, "a parameter of a callback is stored, so it cannot come and go: put `#[cfg]` on the method");
         }
         let find = |name: &str| {
@@ -232,10 +184,7 @@ impl Parameter {
                     owned(&reference.elem)
                 ),
             ),
-            Type::ImplTrait(_) => errors.at(
-                ty,
-                "a callback's arguments are stored with it: write the type itself",
-            ),
+            Type::ImplTrait(_) => errors.at(ty, "a callback's arguments are stored with it: write the type itself"),
             _ => {}
         }
         let ty = match ty {
@@ -246,11 +195,7 @@ impl Parameter {
         Self {
             pat: (*typed.pat).clone(),
             ty,
-            docs: taken
-                .iter()
-                .filter(|attr| attr.path().is_ident("doc"))
-                .cloned()
-                .collect(),
+            docs: taken.iter().filter(|attr| attr.path().is_ident("doc")).cloned().collect(),
             input: find("input"),
             default: find("default"),
         }
@@ -261,27 +206,21 @@ impl Parameter {
         let field = match &self.pat {
             Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => pat.ident.clone(),
             pat => {
-                errors.at(pat, "a callback's arguments are stored by name: write a plain name here, and take it apart in the body");
+                errors.at(
+                    pat,
+                    "a callback's arguments are stored by name: write a plain name here, and take it apart in the body",
+                );
                 return None;
             }
         };
         let name = field.to_string();
         let trimmed = name.trim_start_matches('_');
-        let field = if trimmed == name {
-            field
-        } else {
-            field_named(trimmed, &field)?
-        };
+        let field = if trimmed == name { field } else { field_named(trimmed, &field)? };
         let default = match &self.default {
             None => ArgumentDefault::None,
             Some(attr) => default(attr, self_ty, errors),
         };
-        Some(Argument {
-            field,
-            ty: self.ty,
-            docs: self.docs,
-            default,
-        })
+        Some(Argument { field, ty: self.ty, docs: self.docs, default })
     }
 
     fn into_input(self, errors: &Errors) -> Type {
@@ -292,15 +231,14 @@ impl Parameter {
     }
 
     fn is_channel(&self) -> bool {
-        let named = matches!(&self.pat, Pat::Ident(pat) if pat.ident.unraw().to_string().trim_start_matches('_') == "channel");
+        let named =
+            matches!(&self.pat, Pat::Ident(pat) if pat.ident.unraw().to_string().trim_start_matches('_') == "channel");
         named || item::last_word(&self.ty).as_deref() == Some("ChannelId")
     }
 }
 
 fn field_named(name: &str, like: &Ident) -> Option<Ident> {
-    let mut field: Ident = syn::parse_str(name)
-        .or_else(|_| syn::parse_str(&format!("r#{name}")))
-        .ok()?;
+    let mut field: Ident = syn::parse_str(name).or_else(|_| syn::parse_str(&format!("r#{name}"))).ok()?;
     field.set_span(like.span());
     Some(field)
 }
@@ -309,10 +247,7 @@ fn field_named(name: &str, like: &Ident) -> Option<Ident> {
 fn owned(ty: &Type) -> String {
     match ungrouped_text(ty).as_str() {
         "str" => "`String`".to_owned(),
-        text => match text
-            .strip_prefix('[')
-            .and_then(|text| text.strip_suffix(']'))
-        {
+        text => match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
             Some(element) => format!("`Vec<{element}>`"),
             None => format!("`{text}`"),
         },
@@ -320,10 +255,7 @@ fn owned(ty: &Type) -> String {
 }
 
 fn ungrouped_text(ty: &Type) -> String {
-    item::ungroup(ty)
-        .to_token_stream()
-        .to_string()
-        .replace(' ', "")
+    item::ungroup(ty).to_token_stream().to_string().replace(' ', "")
 }
 
 fn default(attr: &Attribute, self_ty: &Type, errors: &Errors) -> ArgumentDefault {
@@ -343,11 +275,7 @@ fn default(attr: &Attribute, self_ty: &Type, errors: &Errors) -> ArgumentDefault
     }
 }
 
-fn plain(
-    parameters: Vec<Parameter>,
-    self_ty: &Type,
-    errors: &Errors,
-) -> (Vec<Argument>, Option<Type>) {
+fn plain(parameters: Vec<Parameter>, self_ty: &Type, errors: &Errors) -> (Vec<Argument>, Option<Type>) {
     let last = parameters.len().saturating_sub(1);
     let mut arguments = Vec::new();
     let mut input = None;
@@ -356,7 +284,10 @@ fn plain(
             None => arguments.extend(parameter.into_argument(self_ty, errors)),
             Some(attr) => {
                 if index != last {
-                    errors.at(attr, "the input comes last: it is given when the callback is invoked, the others are bound before");
+                    errors.at(
+                        attr,
+                        "the input comes last: it is given when the callback is invoked, the others are bound before",
+                    );
                 }
                 if !matches!(attr.meta, Meta::Path(_)) {
                     errors.at(attr, "`#[input]` takes no arguments");
@@ -382,10 +313,7 @@ fn declared(
         "webhook" => Some("the request last: `#[input] request: Verified<WebhookRequest>`"),
         _ => None,
     };
-    let input = match (
-        takes,
-        parameters.pop_if(|last| takes.is_some() && !last.is_channel()),
-    ) {
+    let input = match (takes, parameters.pop_if(|last| takes.is_some() && !last.is_channel())) {
         (Some(takes), None) => {
             errors.at(&sig.ident, format!("a `#[{kind}]` takes {takes}"));
             None
@@ -396,7 +324,8 @@ fn declared(
         && kind == "webhook"
         && item::last_word(ty).as_deref() == Some("WebhookRequest")
     {
-        errors.at(ty, "a request is handed over when it has been verified: `#[input] request: Verified<WebhookRequest>`");
+        errors
+            .at(ty, "a request is handed over when it has been verified: `#[input] request: Verified<WebhookRequest>`");
     }
     let mut arguments: Vec<Argument> = Vec::new();
     for parameter in parameters {
@@ -406,15 +335,8 @@ fn declared(
                 None => format!("a `#[{kind}]` takes no input: the host starts it by itself"),
             };
             errors.at(attr, message);
-        } else if arguments.is_empty()
-            && matches!(&parameter.pat, Pat::Ident(_))
-            && parameter.is_channel()
-        {
-            arguments.extend(
-                parameter
-                    .into_argument(self_ty, errors)
-                    .map(|argument| channel(argument, errors)),
-            );
+        } else if arguments.is_empty() && matches!(&parameter.pat, Pat::Ident(_)) && parameter.is_channel() {
+            arguments.extend(parameter.into_argument(self_ty, errors).map(|argument| channel(argument, errors)));
         } else {
             errors.at(
                 &parameter.pat,
@@ -430,16 +352,10 @@ fn declared(
 
 fn channel(argument: Argument, errors: &Errors) -> Argument {
     if argument.field != "channel" {
-        errors.at(
-            &argument.field,
-            "the parameter with the channel is named `channel`",
-        );
+        errors.at(&argument.field, "the parameter with the channel is named `channel`");
     }
     if !matches!(argument.default, ArgumentDefault::None) {
-        errors.at(
-            &argument.field,
-            "`channel` cannot have a default: the host always gives it",
-        );
+        errors.at(&argument.field, "`channel` cannot have a default: the host always gives it");
     }
     argument
 }

@@ -136,18 +136,14 @@ fn a_signature_that_cannot_be_a_callback_is_an_error() {
             #[callback]
             async fn run(&self) -> Result<()> {}
         ),
-        &[&format!(
-            "`run` needs the context, as `cx: &Context<Self>`: {shape}"
-        )],
+        &[&format!("`run` needs the context, as `cx: &Context<Self>`: {shape}")],
     );
     assert_messages(
         quote!(
             #[callback]
             async fn run(&self, page: u32) -> Result<()> {}
         ),
-        &[&format!(
-            "the context comes first, as `cx: &Context<Self>`: {shape}"
-        )],
+        &[&format!("the context comes first, as `cx: &Context<Self>`: {shape}")],
     );
     assert_messages(
         quote!(
@@ -186,26 +182,16 @@ fn a_signature_that_cannot_be_a_callback_is_an_error() {
     assert_messages(
         quote!(
             #[callback]
-            async fn run(
-                &self,
-                cx: &Context<Self>,
-                #[input] action: Action,
-                page: u32,
-            ) -> Result<()> {
-            }
+            async fn run(&self, cx: &Context<Self>, #[input] action: Action, page: u32) -> Result<()> {}
         ),
-        &[
-            "the input comes last: it is given when the callback is invoked, the others are bound before",
-        ],
+        &["the input comes last: it is given when the callback is invoked, the others are bound before"],
     );
     assert_messages(
         quote!(
             #[callback]
             async fn run(&self, cx: &Context<Self>, #[cfg(unix)] page: u32) -> Result<()> {}
         ),
-        &[
-            "a parameter of a callback is stored, so it cannot come and go: put `#[cfg]` on the method",
-        ],
+        &["a parameter of a callback is stored, so it cannot come and go: put `#[cfg]` on the method"],
     );
 }
 
@@ -221,13 +207,7 @@ fn work_takes_no_other_argument_than_its_channel() {
     assert_messages(
         quote!(
             #[sync(every = "1h")]
-            async fn run(
-                &self,
-                cx: &Context<Self>,
-                page: u32,
-                after: Option<u32>,
-            ) -> Result<Step<u32>> {
-            }
+            async fn run(&self, cx: &Context<Self>, page: u32, after: Option<u32>) -> Result<Step<u32>> {}
         ),
         &[&scope("sync")],
     );
@@ -335,20 +315,14 @@ fn names_are_used_once() {
             #[callback(name = "x")] async fn a(&self, cx: &Context<Self>) -> Result<()> {}
             #[callback(alias = "x")] async fn b(&self, cx: &Context<Self>) -> Result<()> {}
         },
-        &[
-            "the callback name `x` is used twice",
-            "it is used here first",
-        ],
+        &["the callback name `x` is used twice", "it is used here first"],
     );
     assert_messages(
         quote! {
             #[callback] async fn a_b(&self, cx: &Context<Self>) -> Result<()> {}
             #[callback] async fn a__b(&self, cx: &Context<Self>) -> Result<()> {}
         },
-        &[
-            "the message name `AB` is used twice",
-            "it is used here first",
-        ],
+        &["the message name `AB` is used twice", "it is used here first"],
     );
     assert_messages(
         quote! {
@@ -376,10 +350,7 @@ fn no_message_stands_in_place_of_the_prelude() {
             _ => panic!("the prelude names what it has"),
         }
     }
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../connector-core/src/prelude.rs"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../connector-core/src/prelude.rs");
     let file = syn::parse_file(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut found = Vec::new();
     for item in &file.items {
@@ -388,10 +359,7 @@ fn no_message_stands_in_place_of_the_prelude() {
         }
     }
     found.retain(|name| name.starts_with(char::is_uppercase));
-    let missing: Vec<_> = found
-        .iter()
-        .filter(|name| !super::block::PRELUDE.contains(&name.as_str()))
-        .collect();
+    let missing: Vec<_> = found.iter().filter(|name| !super::block::PRELUDE.contains(&name.as_str())).collect();
     assert!(found.len() > 50 && missing.is_empty(), "{missing:?}");
 }
 
@@ -405,10 +373,7 @@ fn a_method_is_one_kind_of_callback() {
             #[every("1h")]
             async fn a(&self, cx: &Context<Self>) -> Result<()> {}
         ),
-        &[
-            "`#[callback]` is given twice",
-            "a method is one kind of callback: keep `#[callback]` or `#[every]`",
-        ],
+        &["`#[callback]` is given twice", "a method is one kind of callback: keep `#[callback]` or `#[every]`"],
     );
 }
 
@@ -417,10 +382,8 @@ fn a_method_is_one_kind_of_callback() {
 fn what_cannot_be_seen_is_an_error() {
     assert_messages(
         quote!(make_callbacks!();),
-        &[
-            "callbacks that a macro makes here would not be seen: write the methods themselves, or move the macro to \
-             another `impl` block, without `#[connector]`",
-        ],
+        &["callbacks that a macro makes here would not be seen: write the methods themselves, or move the macro to \
+             another `impl` block, without `#[connector]`"],
     );
     let output = expand(
         TokenStream::new(),
@@ -473,13 +436,7 @@ fn incomplete_input_is_given_back() {
         async fn
     });
     let text = output.to_string();
-    assert!(
-        text.contains("{ self . }") && text.contains("async fn }"),
-        "{text}"
-    );
+    assert!(text.contains("{ self . }") && text.contains("async fn }"), "{text}");
     assert!(text.contains("BoundCallback for Tidy"), "{text}");
-    assert!(
-        messages(output).is_empty(),
-        "the compiler says what is missing"
-    );
+    assert!(messages(output).is_empty(), "the compiler says what is missing");
 }

@@ -17,21 +17,12 @@ pub(crate) struct Webhook {
 }
 
 enum Verify {
-    HmacSha256 {
-        header: LitStr,
-        prefix: Option<LitStr>,
-    },
+    HmacSha256 { header: LitStr, prefix: Option<LitStr> },
     Slack,
-    Timestamped {
-        header: LitStr,
-    },
+    Timestamped { header: LitStr },
     SecretUrl,
-    StateField {
-        pointer: LitStr,
-    },
-    None {
-        reason: LitStr,
-    },
+    StateField { pointer: LitStr },
+    None { reason: LitStr },
 }
 
 enum Handshake {
@@ -40,14 +31,7 @@ enum Handshake {
     Header(LitStr),
 }
 
-const SCHEMES: [&str; 6] = [
-    "hmac_sha256",
-    "slack",
-    "timestamped",
-    "secret_url",
-    "state_field",
-    "none",
-];
+const SCHEMES: [&str; 6] = ["hmac_sha256", "slack", "timestamped", "secret_url", "state_field", "none"];
 const HANDSHAKES: [&str; 3] = ["echo_query", "echo_field", "echo_header"];
 const VERIFY_FORMS: &str = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `timestamped(header = \"…\")`, `secret_url`, `state_field(\"/pointer\")` or `none(\"reason\")`";
 
@@ -64,18 +48,10 @@ impl Webhook {
                 None
             }
         };
-        let handshake = args
-            .get("handshake")
-            .and_then(|arg| Handshake::parse(arg, errors));
+        let handshake = args.get("handshake").and_then(|arg| Handshake::parse(arg, errors));
         let delivery_id = args.string("delivery_id", errors);
-        delivery_id
-            .iter()
-            .for_each(|header| check_header(header, errors));
-        Some(Self {
-            verify: verify?,
-            handshake,
-            delivery_id,
-        })
+        delivery_id.iter().for_each(|header| check_header(header, errors));
+        Some(Self { verify: verify?, handshake, delivery_id })
     }
 
     /// A value of `WebhookDeclaration`.
@@ -83,9 +59,7 @@ impl Webhook {
         let private = paths.private();
         let verify = match &self.verify {
             Verify::HmacSha256 { header, prefix } => {
-                let prefix = prefix
-                    .as_ref()
-                    .map_or_else(|| quote!(""), |prefix| quote!(#prefix));
+                let prefix = prefix.as_ref().map_or_else(|| quote!(""), |prefix| quote!(#prefix));
                 quote!(HmacSha256 { header: #header, prefix: #prefix })
             }
             Verify::Slack => quote!(Slack),
@@ -121,39 +95,26 @@ impl Verify {
                 let args = scheme.args(errors);
                 args.check("`hmac_sha256`", &["header", "prefix"], &[], errors);
                 let prefix = args.string("prefix", errors);
-                Some(Self::HmacSha256 {
-                    header: header(&scheme, &args, errors)?,
-                    prefix,
-                })
+                Some(Self::HmacSha256 { header: header(&scheme, &args, errors)?, prefix })
             }
             "timestamped" => {
                 let args = scheme.args(errors);
                 args.check("`timestamped`", &["header"], &[], errors);
-                Some(Self::Timestamped {
-                    header: header(&scheme, &args, errors)?,
-                })
+                Some(Self::Timestamped { header: header(&scheme, &args, errors)? })
             }
             "slack" => bare(&scheme, errors).then_some(Self::Slack),
             "secret_url" => bare(&scheme, errors).then_some(Self::SecretUrl),
-            "state_field" => Some(Self::StateField {
-                pointer: pointer(&scheme, errors)?,
-            }),
+            "state_field" => Some(Self::StateField { pointer: pointer(&scheme, errors)? }),
             "none" => {
                 let reason = only(&scheme, "the reason why that is safe", errors)?;
                 if reason.value().trim().is_empty() {
-                    errors.at(
-                        &reason,
-                        "`none` needs a reason why nothing has to be checked",
-                    );
+                    errors.at(&reason, "`none` needs a reason why nothing has to be checked");
                 }
                 Some(Self::None { reason })
             }
             name => {
                 let hint = did_you_mean::hint(name, SCHEMES);
-                errors.at(
-                    &scheme.name,
-                    format!("`{name}` is no way to verify a webhook: {hint}"),
-                );
+                errors.at(&scheme.name, format!("`{name}` is no way to verify a webhook: {hint}"));
                 None
             }
         }
@@ -162,10 +123,8 @@ impl Verify {
 
 impl Handshake {
     fn parse(arg: &Arg, errors: &Errors) -> Option<Self> {
-        let kind = arg.inner(
-            "`echo_query(\"parameter\")`, `echo_field(\"/pointer\")` or `echo_header(\"X-Name\")`",
-            errors,
-        )?;
+        let kind =
+            arg.inner("`echo_query(\"parameter\")`, `echo_field(\"/pointer\")` or `echo_header(\"X-Name\")`", errors)?;
         match kind.name().as_str() {
             "echo_query" => only(&kind, "a query parameter", errors).map(Self::Query),
             "echo_field" => pointer(&kind, errors).map(Self::Field),
@@ -194,10 +153,7 @@ fn header(scheme: &Arg, args: &Args, errors: &Errors) -> Option<LitStr> {
     if args.get("header").is_none() {
         errors.at(
             scheme.tokens(),
-            format!(
-                "`{}` needs the header that has the signature: `header = \"…\"`",
-                scheme.name()
-            ),
+            format!("`{}` needs the header that has the signature: `header = \"…\"`", scheme.name()),
         );
     }
     let header = args.string("header", errors)?;
@@ -207,52 +163,31 @@ fn header(scheme: &Arg, args: &Args, errors: &Errors) -> Option<LitStr> {
 
 fn check_header(header: &LitStr, errors: &Errors) {
     let value = header.value();
-    if value.is_empty()
-        || !value
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'))
-    {
-        errors.at(
-            header,
-            format!("`{value}` is no name of a header: it is letters, digits and `-`"),
-        );
+    if value.is_empty() || !value.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')) {
+        errors.at(header, format!("`{value}` is no name of a header: it is letters, digits and `-`"));
     }
 }
 
 fn pointer(arg: &Arg, errors: &Errors) -> Option<LitStr> {
     let pointer = only(arg, "a JSON pointer (RFC 6901)", errors)?;
     if !pointer.value().starts_with('/') {
-        errors.at(
-            &pointer,
-            format!(
-                "a JSON pointer begins with `/`: write `\"/{}\"`",
-                pointer.value()
-            ),
-        );
+        errors.at(&pointer, format!("a JSON pointer begins with `/`: write `\"/{}\"`", pointer.value()));
     }
     Some(pointer)
 }
 
 /// The one text of `name("text")`.
 fn only(arg: &Arg, what: &str, errors: &Errors) -> Option<LitStr> {
-    let text = arg
-        .raw_list()
-        .and_then(|list| syn::parse2::<LitStr>(list.clone()).ok());
+    let text = arg.raw_list().and_then(|list| syn::parse2::<LitStr>(list.clone()).ok());
     match text {
         Some(text) if !text.value().is_empty() => Some(text),
         _ => {
-            errors.at(
-                arg.tokens(),
-                format!("`{0}` takes {what} in quotes: `{0}(\"…\")`", arg.name()),
-            );
+            errors.at(arg.tokens(), format!("`{0}` takes {what} in quotes: `{0}(\"…\")`", arg.name()));
             None
         }
     }
 }
 
 fn optional<T: quote::ToTokens>(value: Option<T>) -> TokenStream {
-    value.map_or_else(
-        || quote!(::core::option::Option::None),
-        |value| quote!(::core::option::Option::Some(#value)),
-    )
+    value.map_or_else(|| quote!(::core::option::Option::None), |value| quote!(::core::option::Option::Some(#value)))
 }

@@ -38,11 +38,7 @@ pub(crate) struct Declared {
 impl Declared {
     /// Reads the attribute of `method`.
     pub(crate) fn parse(Attr { kind, attr }: &Attr, method: &Ident, errors: &Errors) -> Self {
-        let (duration, args) = if *kind == "every" {
-            interval(attr, errors)
-        } else {
-            (None, Args::of(attr, errors))
-        };
+        let (duration, args) = if *kind == "every" { interval(attr, errors) } else { (None, Args::of(attr, errors)) };
         let known: &[&str] = match *kind {
             "sync" => &["every", "name", "alias"],
             "drain" => &["batch", "delay", "max_attempts", "name", "alias"],
@@ -54,10 +50,7 @@ impl Declared {
             "sync" => sync(&args, attr, errors),
             "drain" => Some(Work::Drain {
                 batch: count(&args, "batch", BATCH, errors),
-                delay: args
-                    .get("delay")
-                    .and_then(|arg| milliseconds(arg, errors))
-                    .unwrap_or(DELAY),
+                delay: args.get("delay").and_then(|arg| milliseconds(arg, errors)).unwrap_or(DELAY),
                 max_attempts: count(&args, "max_attempts", MAX_ATTEMPTS, errors),
             }),
             "every" => duration.map(|interval| Work::Every { interval }),
@@ -65,10 +58,7 @@ impl Declared {
             _ => Some(Work::None),
         };
         let name = args.string("name", errors);
-        let aliases: Vec<_> = args
-            .all("alias")
-            .filter_map(|arg| arg.string(errors))
-            .collect();
+        let aliases: Vec<_> = args.all("alias").filter_map(|arg| arg.string(errors)).collect();
         for id in name.iter().chain(&aliases) {
             attrs::check_id(id, '_', errors);
         }
@@ -87,14 +77,9 @@ fn interval(attr: &Attribute, errors: &Errors) -> (Option<u64>, Args) {
         _ => TokenStream::new(),
     };
     let mut pieces = attrs::split(tokens).into_iter();
-    let text = pieces
-        .next()
-        .and_then(|first| syn::parse2::<LitStr>(first).ok());
+    let text = pieces.next().and_then(|first| syn::parse2::<LitStr>(first).ok());
     if text.is_none() {
-        errors.at(
-            attr,
-            "`#[every]` takes the interval first: `#[every(\"24h\")]`",
-        );
+        errors.at(attr, "`#[every]` takes the interval first: `#[every(\"24h\")]`");
         return (None, Args::default());
     }
     let interval = text.and_then(|text| duration::milliseconds(&text, errors));
@@ -103,15 +88,10 @@ fn interval(attr: &Attribute, errors: &Errors) -> (Option<u64>, Args) {
 
 fn sync(args: &Args, attr: &Attribute, errors: &Errors) -> Option<Work> {
     let Some(every) = args.get("every") else {
-        errors.at(
-            attr,
-            "`#[sync]` needs the time from one walk to the next: `#[sync(every = \"15m\")]`",
-        );
+        errors.at(attr, "`#[sync]` needs the time from one walk to the next: `#[sync(every = \"15m\")]`");
         return None;
     };
-    Some(Work::Sync {
-        every: milliseconds(every, errors)?,
-    })
+    Some(Work::Sync { every: milliseconds(every, errors)? })
 }
 
 fn milliseconds(arg: &Arg, errors: &Errors) -> Option<u64> {
@@ -124,10 +104,7 @@ fn count(args: &Args, name: &str, default: u32, errors: &Errors) -> u32 {
         return default;
     };
     let number: Option<LitInt> = arg.read("a whole number from 1", errors);
-    match number
-        .as_ref()
-        .map(|number| (number, number.base10_parse()))
-    {
+    match number.as_ref().map(|number| (number, number.base10_parse())) {
         Some((_, Ok(number))) if number > 0 => number,
         Some((number, _)) => {
             errors.at(number, format!("`{name}` takes a whole number from 1"));
@@ -148,11 +125,7 @@ impl Work {
                 let every = milliseconds(every);
                 quote!(Sync { every: #every })
             }
-            Self::Drain {
-                batch,
-                delay,
-                max_attempts,
-            } => {
+            Self::Drain { batch, delay, max_attempts } => {
                 let delay = milliseconds(delay);
                 quote!(Drain { batch: #batch, delay: #delay, max_attempts: #max_attempts })
             }

@@ -32,19 +32,13 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
     };
     let errors = Errors::default();
     let mut args = Args::default();
-    for attr in item
-        .attrs
-        .iter()
-        .filter(|attr| attrs::is_ours(attr, "choice"))
-    {
+    for attr in item.attrs.iter().filter(|attr| attrs::is_ours(attr, "choice")) {
         args = Args::of(attr, &errors);
         args.check("`#[choice]` on an enum", &["crate"], &[], &errors);
     }
     let private = Paths::new(&args, &errors).private();
     let choices = parse(item, &errors);
-    let mut tokens = choices
-        .map(|choices| choices.expand(&private))
-        .unwrap_or_default();
+    let mut tokens = choices.map(|choices| choices.expand(&private)).unwrap_or_default();
     tokens.extend(errors.into_tokens());
     tokens
 }
@@ -53,40 +47,30 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
 fn parse(item: DeriveInput, errors: &Errors) -> Option<Choices> {
     let name = item.ident;
     let Data::Enum(data) = item.data else {
-        errors.at(&name, format!("`{name}` is no enum: `#[derive(Choices)]` makes a choice of each variant of an enum"));
+        errors
+            .at(&name, format!("`{name}` is no enum: `#[derive(Choices)]` makes a choice of each variant of an enum"));
         return None;
     };
     if !item.generics.params.is_empty() {
         errors.at(
             &item.generics,
-            format!(
-                "`{name}` has generic parameters; a list of choices is one list, so it has none"
-            ),
+            format!("`{name}` has generic parameters; a list of choices is one list, so it has none"),
         );
         return None;
     }
     if data.variants.is_empty() {
-        errors.at(
-            &name,
-            format!("`{name}` has no variants, so there is nothing to choose"),
-        );
+        errors.at(&name, format!("`{name}` has no variants, so there is nothing to choose"));
     }
     let mut choices = Vec::new();
     for variant in data.variants {
         let is_unit = matches!(variant.fields, Fields::Unit);
         if !is_unit {
-            let problem = format!(
-                "`{}` has data; a choice is no more than its id, so the variant has no fields",
-                variant.ident
-            );
+            let problem =
+                format!("`{}` has data; a choice is no more than its id, so the variant has no fields", variant.ident);
             errors.at(&variant.fields, problem);
         }
         let mut args = Args::default();
-        for attr in variant
-            .attrs
-            .iter()
-            .filter(|attr| attrs::is_ours(attr, "choice"))
-        {
+        for attr in variant.attrs.iter().filter(|attr| attrs::is_ours(attr, "choice")) {
             args = Args::of(attr, errors);
             args.check("`#[choice]`", &["id", "label"], &[], errors);
         }
@@ -96,26 +80,16 @@ fn parse(item: DeriveInput, errors: &Errors) -> Option<Choices> {
         }
         let words = case::sentence(&variant.ident.to_string());
         choices.push(Choice {
-            id: given.as_ref().map_or_else(
-                || case::snake(&variant.ident.to_string()),
-                syn::LitStr::value,
-            ),
+            id: given.as_ref().map_or_else(|| case::snake(&variant.ident.to_string()), syn::LitStr::value),
             id_span: given.map_or_else(|| variant.ident.span(), |id| id.span()),
-            label: args.text("label", errors).map_or_else(
-                || words.to_token_stream(),
-                |label: Expr| label.to_token_stream(),
-            ),
+            label: args
+                .text("label", errors)
+                .map_or_else(|| words.to_token_stream(), |label: Expr| label.to_token_stream()),
             variant: variant.ident,
             is_unit,
         });
     }
-    attrs::check_distinct(
-        choices
-            .iter()
-            .map(|choice| (choice.id.clone(), choice.id_span)),
-        "id of a choice",
-        errors,
-    );
+    attrs::check_distinct(choices.iter().map(|choice| (choice.id.clone(), choice.id_span)), "id of a choice", errors);
     Some(Choices { name, choices })
 }
 
@@ -129,8 +103,7 @@ impl Choices {
             seen.push(&choice.id);
             new
         });
-        let (ids, variants): (Vec<_>, Vec<_>) =
-            first.map(|choice| (&choice.id, &choice.variant)).unzip();
+        let (ids, variants): (Vec<_>, Vec<_>) = first.map(|choice| (&choice.id, &choice.variant)).unzip();
         let all_ids: Vec<_> = self.choices.iter().map(|choice| &choice.id).collect();
         let all_variants: Vec<_> = self.choices.iter().map(|choice| &choice.variant).collect();
         let labels = self.choices.iter().map(|choice| &choice.label);

@@ -17,24 +17,11 @@ pub(crate) fn expand(connector: &Connector, target: &Struct, paths: &Paths) -> T
     if let (Some(key), Some(options)) = (&connector.key_option, &connector.options) {
         let declaration = quote!(<#options as #private::Options>::DECLARATION);
         let words = options.to_token_stream().to_string().replace(' ', "");
-        let missing = format!(
-            "`{words}` has no field `{}`: `key_option` names a secure field of the options",
-            key.value()
-        );
-        let public = format!(
-            "`{0}` of `{words}` is not secure: make it a `{0}: Secret`",
-            key.value()
-        );
-        checks.extend(check(
-            quote!(#declaration.has(#key)),
-            &missing,
-            key,
-        ));
-        checks.extend(check(
-            quote!(!#declaration.has(#key) || #declaration.has_secure(#key)),
-            &public,
-            key,
-        ));
+        let missing =
+            format!("`{words}` has no field `{}`: `key_option` names a secure field of the options", key.value());
+        let public = format!("`{0}` of `{words}` is not secure: make it a `{0}: Secret`", key.value());
+        checks.extend(check(quote!(#declaration.has(#key)), &missing, key));
+        checks.extend(check(quote!(!#declaration.has(#key) || #declaration.has_secure(#key)), &public, key));
     }
     let mut needs: Vec<(Option<TokenStream>, &str, String, TokenStream)> = Vec::new();
     if let Some(word) = &connector.handle_replies
@@ -49,23 +36,13 @@ pub(crate) fn expand(connector: &Connector, target: &Struct, paths: &Paths) -> T
         let message = format!(
             "`{name}` takes reactions, so it needs the hook `on_note_reaction_changed`: add it to `impl Connector for {name}`"
         );
-        needs.push((
-            None,
-            "NOTE_REACTION_CHANGED",
-            message,
-            word.to_token_stream(),
-        ));
+        needs.push((None, "NOTE_REACTION_CHANGED", message, word.to_token_stream()));
     }
     for link_type in &connector.link_types {
         let words = link_type.to_token_stream().to_string().replace(' ', "");
         let declaration = quote!(<#link_type as #private::LinkType>::DECLARATION);
         for (excused, constant, does, hook) in [
-            (
-                quote!(#declaration.compose.is_none()),
-                "CREATE_LINK",
-                "has `compose`",
-                "on_create_link",
-            ),
+            (quote!(#declaration.compose.is_none()), "CREATE_LINK", "has `compose`", "on_create_link"),
             (
                 quote!(!#declaration.supports.contact_changes),
                 "CONTACTS_CHANGED",
@@ -79,15 +56,9 @@ pub(crate) fn expand(connector: &Connector, target: &Struct, paths: &Paths) -> T
                 "on_note_reaction_changed",
             ),
         ] {
-            let message = format!(
-                "`{words}` {does}, so `{name}` needs the hook `{hook}`: add it to `impl Connector for {name}`"
-            );
-            needs.push((
-                Some(excused),
-                constant,
-                message,
-                link_type.to_token_stream(),
-            ));
+            let message =
+                format!("`{words}` {does}, so `{name}` needs the hook `{hook}`: add it to `impl Connector for {name}`");
+            needs.push((Some(excused), constant, message, link_type.to_token_stream()));
         }
     }
     if needs.is_empty() {
@@ -96,11 +67,7 @@ pub(crate) fn expand(connector: &Connector, target: &Struct, paths: &Paths) -> T
     let needs = needs.into_iter().map(|(excused, constant, message, word)| {
         let excused = excused.map(|excused| quote!(#excused ||));
         let constant = quote::format_ident!("{constant}");
-        check(
-            quote!(#excused __CONNECTOR_HOOKS.has(#private::Hooks::#constant)),
-            &message,
-            word,
-        )
+        check(quote!(#excused __CONNECTOR_HOOKS.has(#private::Hooks::#constant)), &message, word)
     });
     quote! {
         #checks

@@ -11,21 +11,13 @@ use crate::paths::Paths;
 
 /// What stands beside the struct. With errors the connector is declared, so that nothing else is
 /// reported for want of that, but not registered.
-pub(crate) fn declaration(
-    connector: &Connector,
-    target: &Struct,
-    paths: &Paths,
-    errors: Errors,
-) -> TokenStream {
+pub(crate) fn declaration(connector: &Connector, target: &Struct, paths: &Paths, errors: Errors) -> TokenStream {
     if !target.generics.params.is_empty() {
         return errors.into_tokens();
     }
     let private = paths.private();
     let ident = &target.ident;
-    let options = connector
-        .options
-        .as_ref()
-        .map_or_else(|| quote!(()), |options| quote!(#options));
+    let options = connector.options.as_ref().map_or_else(|| quote!(()), |options| quote!(#options));
     let instance = instance(target);
     let value = value(connector, paths);
     let registration = errors.is_empty().then(|| {
@@ -60,10 +52,7 @@ pub(crate) fn declaration(
 pub(crate) fn instance(target: &Struct) -> TokenStream {
     let ident = &target.ident;
     // Where there is no `Default`, that is said once, at the name.
-    let get = respan(
-        quote!(INSTANCE.get_or_init(<#ident as ::core::default::Default>::default)),
-        ident.span(),
-    );
+    let get = respan(quote!(INSTANCE.get_or_init(<#ident as ::core::default::Default>::default)), ident.span());
     let body = if target.is_unit {
         quote! {
             static INSTANCE: #ident = #ident;
@@ -104,19 +93,13 @@ fn value(connector: &Connector, paths: &Paths) -> TokenStream {
     }
     if !connector.link_types.is_empty() {
         let link_types = &connector.link_types;
-        field(
-            "link_types",
-            quote!(&[#(<#link_types as #private::LinkType>::DECLARATION),*]),
-        );
+        field("link_types", quote!(&[#(<#link_types as #private::LinkType>::DECLARATION),*]));
     }
     if let Some(reactions) = &connector.reactions {
         field("reactions", some(reactions.expand(&private)));
     }
     if !connector.products.is_empty() {
-        let products = connector
-            .products
-            .iter()
-            .map(|product| product.expand(paths));
+        let products = connector.products.iter().map(|product| product.expand(paths));
         field("products", quote!(&[#(#products),*]));
     }
     let (access, urls) = (&connector.access, &connector.urls);
@@ -127,17 +110,11 @@ fn value(connector: &Connector, paths: &Paths) -> TokenStream {
         field("urls", quote!(&[#(#urls),*]));
     }
     if let Some(options) = &connector.options {
-        field(
-            "options",
-            quote!(<#options as #private::Options>::DECLARATION),
-        );
+        field("options", quote!(<#options as #private::Options>::DECLARATION));
     }
     if !connector.tools.is_empty() {
         let tools = &connector.tools;
-        field(
-            "tools",
-            quote!(&[#(#private::tool_declaration::<#tools>),*]),
-        );
+        field("tools", quote!(&[#(#private::tool_declaration::<#tools>),*]));
     }
     if let Some(version) = &connector.version {
         field("version", quote!(#version));

@@ -37,15 +37,9 @@ pub(crate) fn expand(block: &Impl, paths: &Paths, errors: Errors) -> TokenStream
     let private = paths.private();
     block.check_not_generic("connector", &errors);
     if let Some(path) = &block.trait_path
-        && path
-            .segments
-            .last()
-            .is_none_or(|last| last.ident != "Connector")
+        && path.segments.last().is_none_or(|last| last.ident != "Connector")
     {
-        errors.at(
-            path,
-            "`#[connector]` only works on `impl Connector for X` and on `impl X`",
-        );
+        errors.at(path, "`#[connector]` only works on `impl Connector for X` and on `impl X`");
         return errors.into_tokens();
     }
     let mut hooks = Vec::new();
@@ -57,24 +51,16 @@ pub(crate) fn expand(block: &Impl, paths: &Paths, errors: Errors) -> TokenStream
                 match HOOKS.iter().find(|(hook, _)| name == hook) {
                     Some((_, constant)) => {
                         let constant = format_ident!("{constant}");
-                        hooks.push(
-                            quote!(#(#cfgs)* { hooks = hooks.with(#private::Hooks::#constant); }),
-                        );
+                        hooks.push(quote!(#(#cfgs)* { hooks = hooks.with(#private::Hooks::#constant); }));
                     }
                     None => {
-                        let hint = did_you_mean::hint(
-                            &name.to_string(),
-                            HOOKS.iter().map(|(hook, _)| *hook),
-                        );
+                        let hint = did_you_mean::hint(&name.to_string(), HOOKS.iter().map(|(hook, _)| *hook));
                         errors.at(name, format!("there is no hook `{name}`: {hint}"));
                     }
                 }
             }
             Member::Macro(tokens) => {
-                errors.at(
-                    tokens,
-                    "hooks that a macro makes here would not be seen: write the methods themselves",
-                );
+                errors.at(tokens, "hooks that a macro makes here would not be seen: write the methods themselves");
             }
             Member::Other(_) => {}
         }

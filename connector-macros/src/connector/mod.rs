@@ -34,12 +34,7 @@ pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
             quote!(#item #expansion)
         }
         Item::Impl(block) => {
-            args.check(
-                "`#[connector]` on an `impl` block",
-                &["crate"],
-                &[],
-                &errors,
-            );
+            args.check("`#[connector]` on an `impl` block", &["crate"], &[], &errors);
             match block.trait_path {
                 Some(_) => {
                     let hooks = hooks::expand(&block, &paths, errors);

@@ -92,9 +92,8 @@ impl Connector {
         args.check("`#[connector]`", &ARGUMENTS, &[], errors);
         target.check_not_generic("connector", errors);
         let ident = &target.ident;
-        let id = args
-            .string("id", errors)
-            .unwrap_or_else(|| LitStr::new(&case::kebab(&ident.to_string()), ident.span()));
+        let id =
+            args.string("id", errors).unwrap_or_else(|| LitStr::new(&case::kebab(&ident.to_string()), ident.span()));
         attrs::check_id(&id, '-', errors);
         let name = match args.text("name", errors) {
             Some(name) => name.into_token_stream(),
@@ -104,17 +103,9 @@ impl Connector {
             let set = names.iter().filter(|(name, _)| args.flag(name, errors));
             set.map(|(_, field)| *field).collect::<Vec<_>>()
         };
-        let scopes = args
-            .get("scopes")
-            .map(|arg| Scopes::parse(arg, errors))
-            .unwrap_or_default();
-        let products = args
-            .get("products")
-            .map(|arg| Product::parse_all(arg, &scopes, errors))
-            .unwrap_or_default();
-        let key_option = args
-            .get("key_option")
-            .and_then(|arg| key_option(arg, errors));
+        let scopes = args.get("scopes").map(|arg| Scopes::parse(arg, errors)).unwrap_or_default();
+        let products = args.get("products").map(|arg| Product::parse_all(arg, &scopes, errors)).unwrap_or_default();
+        let key_option = args.get("key_option").and_then(|arg| key_option(arg, errors));
         let urls = args.strings("urls", errors);
         urls.iter().for_each(|url| url_pattern::check(url, errors));
         let connector = Self {
@@ -122,9 +113,7 @@ impl Connector {
             name,
             description: docs::description(&target.attrs),
             logo: args.text("logo", errors),
-            provider: args
-                .get("provider")
-                .and_then(|arg| Provider::parse(arg, errors)),
+            provider: args.get("provider").and_then(|arg| Provider::parse(arg, errors)),
             scopes,
             key_option,
             flags: set(&[
@@ -141,15 +130,11 @@ impl Connector {
             ]),
             channel_noun: args.get("channel_noun").and_then(|arg| noun(arg, errors)),
             link_types: paths(args, "link_types", "link types", errors),
-            reactions: args
-                .get("reactions")
-                .and_then(|arg| Reactions::parse(arg, errors)),
+            reactions: args.get("reactions").and_then(|arg| Reactions::parse(arg, errors)),
             products,
             access: args.strings("access", errors),
             urls,
-            options: args
-                .get("options")
-                .and_then(|arg| arg.read("a struct with `#[derive(Options)]`", errors)),
+            options: args.get("options").and_then(|arg| arg.read("a struct with `#[derive(Options)]`", errors)),
             tools: paths(args, "tools", "tools", errors),
             version: args.text("version", errors),
             handle_replies: args.get("handle_replies").map(|arg| arg.name.clone()),
@@ -162,40 +147,23 @@ impl Connector {
     /// Reports what does not go together.
     fn check_together(&self, args: &Args, errors: &Errors) {
         if let (Some(scopes), None) = (args.get("scopes"), args.get("provider")) {
-            errors.at(
-                &scopes.name,
-                "scopes are asked of a provider: add `provider = …`, or leave `scopes` out",
-            );
+            errors.at(&scopes.name, "scopes are asked of a provider: add `provider = …`, or leave `scopes` out");
         }
         if let (Some(key), Some(_)) = (args.get("key_option"), args.get("provider")) {
-            errors.at(
-                &key.name,
-                "a key is used in place of OAuth: keep `key_option` or `provider`, not both",
-            );
+            errors.at(&key.name, "a key is used in place of OAuth: keep `key_option` or `provider`, not both");
         }
         if let (Some(key), None) = (args.get("key_option"), args.get("options")) {
-            errors.at(
-                key.value_tokens(),
-                "`key_option` names a secure field of the options: add `options = …`",
-            );
+            errors.at(key.value_tokens(), "`key_option` names a secure field of the options: add `options = …`");
         }
         let has = |flag: &str| self.channel_flags.contains(&flag);
-        if let Some(auto) = args
-            .get("auto_enable_new_channels")
-            .filter(|_| has("single") && has("auto_enable_new"))
-        {
-            errors.at(&auto.name, "with `single_channel` there are no new channels to enable: leave one of the two out");
+        if let Some(auto) = args.get("auto_enable_new_channels").filter(|_| has("single") && has("auto_enable_new")) {
+            errors
+                .at(&auto.name, "with `single_channel` there are no new channels to enable: leave one of the two out");
         }
-        if let Some(arg) = args
-            .get("version")
-            .filter(|_| is_empty(self.version.as_ref()))
-        {
+        if let Some(arg) = args.get("version").filter(|_| is_empty(self.version.as_ref())) {
             errors.at(arg.value_tokens(), "a version may not be empty");
         }
-        if let Some(arg) = args
-            .get("name")
-            .filter(|arg| is_empty(arg.text(&Errors::default()).as_ref()))
-        {
+        if let Some(arg) = args.get("name").filter(|arg| is_empty(arg.text(&Errors::default()).as_ref())) {
             errors.at(arg.value_tokens(), "a name may not be empty");
         }
     }
@@ -222,23 +190,18 @@ fn noun(arg: &Arg, errors: &Errors) -> Option<(LitStr, LitStr)> {
             Some((singular.clone(), plural.clone()))
         }
         _ => {
-            errors.at(arg.tokens(), "`channel_noun` takes what one channel is called, and several: `(\"repository\", \"repositories\")`");
+            errors.at(
+                arg.tokens(),
+                "`channel_noun` takes what one channel is called, and several: `(\"repository\", \"repositories\")`",
+            );
             None
         }
     }
 }
 
 fn paths(args: &Args, name: &str, what: &str, errors: &Errors) -> Vec<Path> {
-    let paths: Vec<Path> = args
-        .get(name)
-        .map(|arg| arg.list(what, errors))
-        .unwrap_or_default();
-    let texts = paths.iter().map(|path| {
-        (
-            path.to_token_stream().to_string(),
-            syn::spanned::Spanned::span(path),
-        )
-    });
+    let paths: Vec<Path> = args.get(name).map(|arg| arg.list(what, errors)).unwrap_or_default();
+    let texts = paths.iter().map(|path| (path.to_token_stream().to_string(), syn::spanned::Spanned::span(path)));
     attrs::check_distinct(texts, "type", errors);
     paths
 }

@@ -58,22 +58,14 @@ impl Provider {
         }
         if let Ok(text) = syn::parse2::<LitStr>(tokens) {
             let hint = did_you_mean::hint(&text.value(), BUILT_IN);
-            errors.at(
-                &text,
-                format!("`provider` takes a name without quotes: {hint}"),
-            );
+            errors.at(&text, format!("`provider` takes a name without quotes: {hint}"));
             return None;
         }
         let path: Path = arg.read(expected, errors)?;
         let last = path.segments.last()?.ident.clone();
         let name = last.unraw().to_string();
         let qualified = path.segments.len() > 1;
-        let of_enum = path
-            .segments
-            .iter()
-            .rev()
-            .nth(1)
-            .is_some_and(|before| before.ident == "Provider");
+        let of_enum = path.segments.iter().rev().nth(1).is_some_and(|before| before.ident == "Provider");
         if BUILT_IN.contains(&name.as_str()) && (!qualified || of_enum) {
             return Some(Self::BuiltIn(last));
         }
@@ -94,25 +86,10 @@ impl Provider {
             return None;
         }
         let args = custom.some_args(errors)?;
-        args.check(
-            "`custom`",
-            &[
-                "id",
-                "authorize_url",
-                "token_url",
-                "revoke_url",
-                "issuer",
-                "api_url",
-            ],
-            &[],
-            errors,
-        );
+        args.check("`custom`", &["id", "authorize_url", "token_url", "revoke_url", "issuer", "api_url"], &[], errors);
         for required in ["id", "authorize_url", "token_url", "api_url"] {
             if args.get(required).is_none() {
-                errors.at(
-                    custom.tokens(),
-                    format!("a custom provider needs `{required}`"),
-                );
+                errors.at(custom.tokens(), format!("a custom provider needs `{required}`"));
             }
         }
         let url = |name| {
@@ -122,16 +99,12 @@ impl Provider {
         };
         let id = args.string("id", errors);
         id.iter().for_each(|id| attrs::check_id(id, '-', errors));
-        let (authorize_url, token_url, api_url) =
-            (url("authorize_url"), url("token_url"), url("api_url"));
+        let (authorize_url, token_url, api_url) = (url("authorize_url"), url("token_url"), url("api_url"));
         let (revoke_url, issuer) = (url("revoke_url"), url("issuer"));
         if let Some(url) = api_url.as_ref().filter(|url| url.value().ends_with('/')) {
             errors.at(
                 url,
-                format!(
-                    "`api_url` has no slash at its end: write `\"{}\"`",
-                    url.value().trim_end_matches('/')
-                ),
+                format!("`api_url` has no slash at its end: write `\"{}\"`", url.value().trim_end_matches('/')),
             );
         }
         Some(Self::Custom(Box::new(Custom {
@@ -151,14 +124,7 @@ impl Provider {
             Self::BuiltIn(name) => quote!(#private::Provider::#name),
             Self::Constant(path) => quote!(#private::Provider::Custom(#path)),
             Self::Custom(custom) => {
-                let Custom {
-                    id,
-                    authorize_url,
-                    token_url,
-                    revoke_url,
-                    issuer,
-                    api_url,
-                } = &**custom;
+                let Custom { id, authorize_url, token_url, revoke_url, issuer, api_url } = &**custom;
                 let optional = |value: &Option<LitStr>| match value {
                     Some(value) => quote!(::core::option::Option::Some(#value)),
                     None => quote!(::core::option::Option::None),
@@ -181,12 +147,9 @@ impl Provider {
 
 fn check_url(url: &LitStr, errors: &Errors) {
     let value = url.value();
-    let rest = value
-        .strip_prefix("https://")
-        .or_else(|| value.strip_prefix("http://"));
-    if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/'))
-        || value.contains(char::is_whitespace)
-    {
-        errors.at(url, format!("`{value}` is no URL: write the whole of it, as in `\"https://auth.example.com/token\"`"));
+    let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) || value.contains(char::is_whitespace) {
+        errors
+            .at(url, format!("`{value}` is no URL: write the whole of it, as in `\"https://auth.example.com/token\"`"));
     }
 }

@@ -30,37 +30,22 @@ impl Scopes {
     /// Reads the argument `scopes`.
     pub(crate) fn parse(arg: &Arg, errors: &Errors) -> Self {
         let grouped = arg.raw_list().is_some_and(|list| {
-            attrs::split(list.clone())
-                .into_iter()
-                .next()
-                .is_some_and(|first| syn::parse2::<LitStr>(first).is_err())
+            attrs::split(list.clone()).into_iter().next().is_some_and(|first| syn::parse2::<LitStr>(first).is_err())
         });
         let scopes = if grouped {
             let args = arg.args(errors);
             args.check("`scopes`", &["required", "optional"], &["optional"], errors);
             Self {
                 required: args.strings("required", errors),
-                optional: args
-                    .all("optional")
-                    .filter_map(|group| Group::parse(group, errors))
-                    .collect(),
+                optional: args.all("optional").filter_map(|group| Group::parse(group, errors)).collect(),
             }
         } else {
-            Self {
-                required: arg.strings(errors),
-                optional: Vec::new(),
-            }
+            Self { required: arg.strings(errors), optional: Vec::new() }
         };
-        let all = scopes
-            .required
-            .iter()
-            .map(|scope| (scope.value(), scope.span()));
+        let all = scopes.required.iter().map(|scope| (scope.value(), scope.span()));
         attrs::check_distinct(all, "scope", errors);
         attrs::check_distinct(
-            scopes
-                .optional
-                .iter()
-                .map(|group| (group.id.value(), group.id.span())),
+            scopes.optional.iter().map(|group| (group.id.value(), group.id.span())),
             "scope group id",
             errors,
         );
@@ -72,16 +57,8 @@ impl Scopes {
         let private = paths.private();
         let Self { required, optional } = self;
         let optional = optional.iter().map(|group| {
-            let Group {
-                id,
-                label,
-                description,
-                scopes,
-                default,
-            } = group;
-            let description = description
-                .as_ref()
-                .map_or_else(|| quote!(""), |description| quote!(#description));
+            let Group { id, label, description, scopes, default } = group;
+            let description = description.as_ref().map_or_else(|| quote!(""), |description| quote!(#description));
             quote! {
                 #private::ScopeGroup {
                     id: #id,
@@ -99,18 +76,10 @@ impl Scopes {
 impl Group {
     fn parse(arg: &Arg, errors: &Errors) -> Option<Self> {
         let args = arg.some_args(errors)?;
-        args.check(
-            "`optional`",
-            &["id", "label", "description", "scopes", "default"],
-            &[],
-            errors,
-        );
+        args.check("`optional`", &["id", "label", "description", "scopes", "default"], &[], errors);
         for required in ["id", "label", "scopes"] {
             if args.get(required).is_none() {
-                errors.at(
-                    arg.tokens(),
-                    format!("an optional group of scopes needs `{required}`"),
-                );
+                errors.at(arg.tokens(), format!("an optional group of scopes needs `{required}`"));
             }
         }
         let id = args.string("id", errors);
@@ -121,13 +90,7 @@ impl Group {
             errors.at(arg.tokens(), "an optional group has at least one scope");
         }
         let description = args.text("description", errors);
-        Some(Self {
-            id: id?,
-            label: label?,
-            description,
-            scopes,
-            default: args.flag("default", errors),
-        })
+        Some(Self { id: id?, label: label?, description, scopes, default: args.flag("default", errors) })
     }
 }
 

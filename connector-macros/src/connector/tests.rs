@@ -15,20 +15,12 @@ fn assert_messages(attr: TokenStream, expected: &[&str]) {
         ),
     );
     assert_eq!(messages(output.clone()), expected);
+    assert!(output.to_string().starts_with("struct Example ;"), "the item comes first, as it was");
     assert!(
-        output.to_string().starts_with("struct Example ;"),
-        "the item comes first, as it was"
-    );
-    assert!(
-        output
-            .to_string()
-            .contains("impl :: connector_core :: __private :: Declared for Example"),
+        output.to_string().contains("impl :: connector_core :: __private :: Declared for Example"),
         "nothing cascades"
     );
-    assert!(
-        expected.is_empty() || !output.to_string().contains("submit"),
-        "what is wrong is not registered"
-    );
+    assert!(expected.is_empty() || !output.to_string().contains("submit"), "what is wrong is not registered");
 }
 
 /// R1.1
@@ -106,10 +98,7 @@ fn a_provider_is_built_in_or_custom() {
         (quote!(GitHub), "Provider :: GitHub)"),
         (quote!(Provider::HubSpot), "Provider :: HubSpot)"),
         (quote!(ACME), "Provider :: Custom (ACME))"),
-        (
-            quote!(providers::ACME),
-            "Provider :: Custom (providers :: ACME))",
-        ),
+        (quote!(providers::ACME), "Provider :: Custom (providers :: ACME))"),
         (
             quote!(custom(
                 id = "acme",
@@ -136,18 +125,15 @@ fn a_provider_is_built_in_or_custom() {
 fn a_wrong_provider_says_which_there_are() {
     let all = "there are `Google`, `Microsoft`, `Notion`, `Slack`, `Atlassian`, `Linear`, `Monday`, `GitHub`, `Asana`, `HubSpot`, \
                `Todoist`, `Airtable`, `Trello`";
-    let custom = "`custom(id = \"…\", authorize_url = \"…\", token_url = \"…\", api_url = \"…\")` and your own constants";
+    let custom =
+        "`custom(id = \"…\", authorize_url = \"…\", token_url = \"…\", api_url = \"…\")` and your own constants";
     assert_messages(
         quote!(provider = Githab),
-        &[&format!(
-            "there is no provider `Githab`: did you mean `GitHub`? {all}, {custom}"
-        )],
+        &[&format!("there is no provider `Githab`: did you mean `GitHub`? {all}, {custom}")],
     );
     assert_messages(
         quote!(provider = "github"),
-        &[&format!(
-            "`provider` takes a name without quotes: did you mean `GitHub`? {all}"
-        )],
+        &[&format!("`provider` takes a name without quotes: did you mean `GitHub`? {all}")],
     );
     assert_messages(
         quote!(provider = custom(id = "Acme", token_url = "x", api_url = "https://a.example/")),
@@ -158,32 +144,24 @@ fn a_wrong_provider_says_which_there_are() {
             "`api_url` has no slash at its end: write `\"https://a.example\"`",
         ],
     );
-    assert_messages(
-        quote!(provider = custom),
-        &["`custom` takes arguments: `custom(…)`"],
-    );
+    assert_messages(quote!(provider = custom), &["`custom` takes arguments: `custom(…)`"]);
 }
 
 /// R1.12
 #[test]
 fn unknown_and_repeated_arguments_are_errors_all_at_once() {
     let output = expand(
-        quote!(
-            provder = GitHub,
-            shared,
-            shared,
-            urls = ["nowhere"],
-            id = ""
-        ),
+        quote!(provder = GitHub, shared, shared, urls = ["nowhere"], id = ""),
         quote!(
             struct Example;
         ),
     );
     let messages = messages(output);
     assert_eq!(messages.len(), 5, "{messages:?}");
-    assert!(messages[0].starts_with(
-        "`#[connector]` has no argument `provder`: did you mean `provider`? there are `id`, `name`"
-    ));
+    assert!(
+        messages[0]
+            .starts_with("`#[connector]` has no argument `provder`: did you mean `provider`? there are `id`, `name`")
+    );
     assert_eq!(messages[1], "`shared` is given twice");
     assert_eq!(messages[2], "it is given here first");
     assert!(messages[3].starts_with("an id may not be empty"));
@@ -250,15 +228,9 @@ fn scopes_are_flat_or_in_groups() {
     assert_messages(
         quote!(
             provider = Slack,
-            scopes(
-                optional(id = "x", label = "X", scopes = ["a"]),
-                optional(id = "x", label = "Y", scopes = ["b"])
-            )
+            scopes(optional(id = "x", label = "X", scopes = ["a"]), optional(id = "x", label = "Y", scopes = ["b"]))
         ),
-        &[
-            "the scope group id `x` is used twice",
-            "it is used here first",
-        ],
+        &["the scope group id `x` is used twice", "it is used here first"],
     );
 }
 
@@ -272,10 +244,7 @@ fn a_product_has_a_scope_group_of_its_own() {
             optional(id = "mail", label = "Mail", scopes = ["m"]),
         )
     );
-    assert_messages(
-        quote!(#groups, products(calendar(scope_group = "calendar"), mail(scope_group = "mail"))),
-        &[],
-    );
+    assert_messages(quote!(#groups, products(calendar(scope_group = "calendar"), mail(scope_group = "mail"))), &[]);
     assert_messages(
         quote!(#groups, products(mail, calendar(), calender(scope_group = "calender"))),
         &[
@@ -305,10 +274,7 @@ fn reactions_have_three_forms() {
             struct Example;
         ),
     ));
-    assert!(
-        messages[0].starts_with("write `reactions(unicode)`"),
-        "{messages:?}"
-    );
+    assert!(messages[0].starts_with("write `reactions(unicode)`"), "{messages:?}");
 }
 
 /// R1.12
@@ -355,38 +321,27 @@ fn the_hooks_are_recorded() {
         },
     );
     snapshot("connector_hooks", output);
-    snapshot(
-        "connector_no_hooks",
-        expand(TokenStream::new(), quote!(impl Connector for GitHub {})),
-    );
+    snapshot("connector_no_hooks", expand(TokenStream::new(), quote!(impl Connector for GitHub {})));
 }
 
 /// R1.12
 #[test]
 fn an_unknown_hook_is_an_error() {
-    let output = expand(
-        TokenStream::new(),
-        quote!(impl Connector for X { async fn on_note_create(&self) {} }),
-    );
+    let output = expand(TokenStream::new(), quote!(impl Connector for X { async fn on_note_create(&self) {} }));
     let messages = messages(output.clone());
     assert_eq!(messages.len(), 1);
-    assert!(messages[0].starts_with(
-        "there is no hook `on_note_create`: did you mean `on_note_created`? there are `activate`"
-    ));
     assert!(
-        output.to_string().contains("HooksOf for X"),
-        "nothing cascades"
+        messages[0]
+            .starts_with("there is no hook `on_note_create`: did you mean `on_note_created`? there are `activate`")
     );
+    assert!(output.to_string().contains("HooksOf for X"), "nothing cascades");
 }
 
 /// R1.12
 #[test]
 fn in_other_places_it_is_an_error() {
     let only = "`#[connector]` only works on `impl Connector for X` and on `impl X`";
-    assert_eq!(
-        messages(expand(TokenStream::new(), quote!(impl Clone for X {}))),
-        [only]
-    );
+    assert_eq!(messages(expand(TokenStream::new(), quote!(impl Clone for X {}))), [only]);
     let only = "`#[connector]` only works on a `struct`, on `impl Connector for` it, and on an `impl` block of it";
     assert_eq!(
         messages(expand(
@@ -398,22 +353,13 @@ fn in_other_places_it_is_an_error() {
         [only]
     );
     let output = expand(quote!(id = "x"), quote!(impl X {}));
-    assert_eq!(
-        messages(output),
-        ["`#[connector]` on an `impl` block has no argument `id`: there are `crate`"]
-    );
+    assert_eq!(messages(output), ["`#[connector]` on an `impl` block has no argument `id`: there are `crate`"]);
 }
 
 /// What is still being typed comes back whole.
 #[test]
 fn incomplete_input_is_given_back() {
-    for item in [
-        quote!(struct),
-        quote!(impl Connector for),
-        quote!(impl X),
-        quote!(pub),
-        quote!(),
-    ] {
+    for item in [quote!(struct), quote!(impl Connector for), quote!(impl X), quote!(pub), quote!()] {
         let output = expand(TokenStream::new(), item.clone());
         assert_eq!(output.to_string(), item.to_string());
     }

@@ -10,15 +10,9 @@ use crate::item::respan;
 impl LinkType {
     pub(super) fn expand(&self, private: &TokenStream) -> TokenStream {
         let name = &self.name;
-        let meta = self
-            .meta
-            .as_ref()
-            .map_or_else(|| quote!(()), ToTokens::to_token_stream);
+        let meta = self.meta.as_ref().map_or_else(|| quote!(()), ToTokens::to_token_stream);
         // The bound is asked for at the type, once, and not again by what follows from it.
-        let bound = self
-            .meta
-            .as_ref()
-            .map(|meta| quote!(where for<'__connector> #meta: #private::LinkMeta));
+        let bound = self.meta.as_ref().map(|meta| quote!(where for<'__connector> #meta: #private::LinkMeta));
         let check = self.meta.as_ref().map(|meta| {
             let check = respan(quote!(#private::link_meta), meta.span());
             quote!(const _: () = #check::<#meta>();)
@@ -32,18 +26,11 @@ impl LinkType {
             quote!(&{ let mut declaration = #new; #settings declaration })
         };
         let (status, from_status) = if self.is_struct {
-            (
-                quote!(::core::option::Option::None),
-                quote!(::core::option::Option::None),
-            )
+            (quote!(::core::option::Option::None), quote!(::core::option::Option::None))
         } else {
             self.lookups()
         };
-        let id_parameter = if self.is_struct {
-            quote!(_)
-        } else {
-            quote!(id)
-        };
+        let id_parameter = if self.is_struct { quote!(_) } else { quote!(id) };
         quote! {
             #check
 
@@ -81,17 +68,10 @@ impl LinkType {
             new
         });
         let from_id = new.map(
-            |Status {
-                 cfgs, variant, id, ..
-             }| {
-                quote!(#(#cfgs)* #id => ::core::option::Option::Some(Self::#variant),)
-            },
+            |Status { cfgs, variant, id, .. }| quote!(#(#cfgs)* #id => ::core::option::Option::Some(Self::#variant),),
         );
         let to_id = quote!(match self { #(#to_id)* });
-        (
-            to_id,
-            quote!(match id { #(#from_id)* _ => ::core::option::Option::None, }),
-        )
+        (to_id, quote!(match id { #(#from_id)* _ => ::core::option::Option::None, }))
     }
 
     /// Assigns what is said, and nothing else.
@@ -102,11 +82,8 @@ impl LinkType {
             settings.extend(quote!(declaration.#field = #value;));
         };
         let some = |value: &TokenStream| quote!(::core::option::Option::Some(#value));
-        let option = |value: &Option<TokenStream>| {
-            value
-                .as_ref()
-                .map_or_else(|| quote!(::core::option::Option::None), some)
-        };
+        let option =
+            |value: &Option<TokenStream>| value.as_ref().map_or_else(|| quote!(::core::option::Option::None), some);
         if self.description.to_string() != "\"\"" {
             set("description", self.description.clone());
         }
@@ -124,10 +101,7 @@ impl LinkType {
         }
         if self.logos.iter().any(Option::is_some) {
             let [light, dark, mono] = self.logos.each_ref().map(option);
-            set(
-                "logos",
-                quote!(#private::Logos { light: #light, dark: #dark, mono: #mono }),
-            );
+            set("logos", quote!(#private::Logos { light: #light, dark: #dark, mono: #mono }));
         }
         if !self.statuses.is_empty() {
             let statuses = self.statuses.iter().map(|status| status.data(private));
@@ -164,7 +138,8 @@ impl LinkType {
             let target = Ident::new(compose.target, Span::call_site());
             let status = option(&compose.status.as_ref().map(ToTokens::to_token_stream));
             let todo = compose.todo;
-            let value = quote!(#private::Compose { target: #private::ComposeTarget::#target, status: #status, todo: #todo });
+            let value =
+                quote!(#private::Compose { target: #private::ComposeTarget::#target, status: #status, todo: #todo });
             settings.extend(quote!(declaration.compose = ::core::option::Option::Some(#value);));
         }
         if let Some(reactions) = &self.reactions {
@@ -177,16 +152,7 @@ impl LinkType {
 
 impl Status {
     fn data(&self, private: &TokenStream) -> TokenStream {
-        let Self {
-            cfgs,
-            id,
-            label,
-            done,
-            todo,
-            active,
-            hidden,
-            ..
-        } = self;
+        let Self { cfgs, id, label, done, todo, active, hidden, .. } = self;
         let icon = match &self.icon {
             Some(icon) => {
                 let icon = Ident::new(&icon.to_string(), Span::call_site());

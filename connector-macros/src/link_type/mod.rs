@@ -216,10 +216,7 @@ mod tests {
             (quote!(enum Issue { A, B = }), "unexpected end of input"),
         ] {
             let found = messages(expand(quote!(), item.clone()));
-            assert!(
-                found.len() <= 2 && found[0].starts_with(expected),
-                "{found:?}"
-            );
+            assert!(found.len() <= 2 && found[0].starts_with(expected), "{found:?}");
         }
     }
 }

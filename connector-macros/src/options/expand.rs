@@ -13,18 +13,11 @@ impl Options {
         let name = &self.name;
         let idents: Vec<_> = self.fields.iter().map(|field| &field.ident).collect();
         let types = self.fields.iter().map(|field| &field.ty);
-        let constants: Vec<_> = (0..self.fields.len())
-            .map(|index| format_ident!("FIELD_{index}"))
-            .collect();
-        let values: Vec<_> = (0..self.fields.len())
-            .map(|index| format_ident!("field_{index}", span = Span::mixed_site()))
-            .collect();
+        let constants: Vec<_> = (0..self.fields.len()).map(|index| format_ident!("FIELD_{index}")).collect();
+        let values: Vec<_> =
+            (0..self.fields.len()).map(|index| format_ident!("field_{index}", span = Span::mixed_site())).collect();
         let data = self.fields.iter().map(|field| field.data(private));
-        let checks = self
-            .fields
-            .iter()
-            .zip(&constants)
-            .map(|(field, constant)| field.checks(constant, private));
+        let checks = self.fields.iter().zip(&constants).map(|(field, constant)| field.checks(constant, private));
         let read = if self.fields.is_empty() {
             quote!(::core::result::Result::Ok(Self {}))
         } else {
@@ -39,11 +32,7 @@ impl Options {
                 }
             }
         };
-        let values = if self.fields.is_empty() {
-            quote!(_)
-        } else {
-            quote!(values)
-        };
+        let values = if self.fields.is_empty() { quote!(_) } else { quote!(values) };
         quote! {
             const _: () = {
                 #(const #constants: #private::TypedField<#types> = #data;)*
@@ -83,11 +72,7 @@ impl Field {
                 set(name, quote!(#value));
             }
         }
-        for (name, text) in [
-            ("placeholder", &self.placeholder),
-            ("help", &self.help),
-            ("help_url", &self.help_url),
-        ] {
+        for (name, text) in [("placeholder", &self.placeholder), ("help", &self.help), ("help_url", &self.help_url)] {
             if let Some(text) = text {
                 let value = &text.value;
                 set(name, quote!(#value));
@@ -97,11 +82,8 @@ impl Field {
             settings.push(quote!(required: true));
         }
         let none = quote!(#private::FieldSettings::NONE);
-        let settings = if settings.is_empty() {
-            none
-        } else {
-            quote!(#private::FieldSettings { #(#settings,)* ..#none })
-        };
+        let settings =
+            if settings.is_empty() { none } else { quote!(#private::FieldSettings { #(#settings,)* ..#none }) };
         // At the span of the type, so that an error about it points there.
         let new = respan(quote!(#private::TypedField::new), self.ty.span());
         quote_spanned!(self.ty.span()=> #new(#name, #label, #description, #settings))
@@ -135,10 +117,7 @@ impl Field {
             let value = Literal::f64_suffixed(number.value);
             check(number.tokens.span(), "check_limit", Some(quote!(#value)));
         }
-        for text in [&self.placeholder, &self.help, &self.help_url]
-            .into_iter()
-            .flatten()
-        {
+        for text in [&self.placeholder, &self.help, &self.help_url].into_iter().flatten() {
             check(text.name.span(), "check_text", None);
         }
         if let Some(span) = self.secure {
@@ -148,11 +127,7 @@ impl Field {
             check(span, "check_required", None);
         }
         if let Some(default) = &self.default {
-            check(
-                default.tokens.span(),
-                "check_default",
-                self.default_data(private),
-            );
+            check(default.tokens.span(), "check_default", self.default_data(private));
         }
         checks
     }

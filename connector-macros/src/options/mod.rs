@@ -67,19 +67,13 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
     };
     let errors = Errors::default();
     let mut args = Args::default();
-    for attr in item
-        .attrs
-        .iter()
-        .filter(|attr| attrs::is_ours(attr, "option"))
-    {
+    for attr in item.attrs.iter().filter(|attr| attrs::is_ours(attr, "option")) {
         args = Args::of(attr, &errors);
         args.check("`#[option]` on a struct", &["crate"], &[], &errors);
     }
     let private = Paths::new(&args, &errors).private();
     let options = parse::options(item, &errors);
-    let mut tokens = options
-        .map(|options| options.expand(&private))
-        .unwrap_or_default();
+    let mut tokens = options.map(|options| options.expand(&private)).unwrap_or_default();
     tokens.extend(errors.into_tokens());
     tokens
 }

@@ -45,22 +45,13 @@ fn declare(args: &Args, target: &Struct, paths: &Paths, errors: Errors) -> Token
     target.check_not_generic("tool", &errors);
     let Struct { ident, .. } = target;
     let private = paths.private();
-    let id = args
-        .string("id", &errors)
-        .unwrap_or_else(|| LitStr::new(&case::kebab(&ident.to_string()), ident.span()));
+    let id = args.string("id", &errors).unwrap_or_else(|| LitStr::new(&case::kebab(&ident.to_string()), ident.span()));
     attrs::check_id(&id, '-', &errors);
     let urls = args.strings("urls", &errors);
     urls.iter().for_each(|url| url_pattern::check(url, &errors));
     let scopes = args.strings("scopes", &errors);
-    attrs::check_distinct(
-        scopes.iter().map(|scope| (scope.value(), scope.span())),
-        "scope",
-        &errors,
-    );
-    let tools: Vec<Path> = args
-        .get("tools")
-        .map(|arg| arg.list("tools", &errors))
-        .unwrap_or_default();
+    attrs::check_distinct(scopes.iter().map(|scope| (scope.value(), scope.span())), "scope", &errors);
+    let tools: Vec<Path> = args.get("tools").map(|arg| arg.list("tools", &errors)).unwrap_or_default();
     let description = docs::description(&target.attrs);
     let instance = connector::instance(target);
     let errors = errors.into_tokens();

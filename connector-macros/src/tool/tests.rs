@@ -10,12 +10,7 @@ use crate::tests::{messages, snapshot};
 #[test]
 fn a_tool_is_declared() {
     let output = expand(
-        quote!(
-            id = "contacts",
-            urls = ["https://people.example.com/*"],
-            scopes = ["contacts.read"],
-            tools = [Client]
-        ),
+        quote!(id = "contacts", urls = ["https://people.example.com/*"], scopes = ["contacts.read"], tools = [Client]),
         quote! {
             /// The people of the account.
             pub struct Contacts;
@@ -55,9 +50,7 @@ fn a_wrong_tool_is_an_error() {
     assert!(messages_found[2].starts_with("`x` is no URL pattern"));
     assert_eq!(
         messages(expand(TokenStream::new(), quote!(impl Tool for X {}))),
-        [
-            "`#[tool]` stands on the struct and on `impl` blocks with callbacks; `impl Tool` needs no attribute"
-        ]
+        ["`#[tool]` stands on the struct and on `impl` blocks with callbacks; `impl Tool` needs no attribute"]
     );
     assert_eq!(
         messages(expand(

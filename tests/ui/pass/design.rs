@@ -69,17 +69,8 @@ impl Connector for GitHub {
         Ok(Vec::new())
     }
 
-    async fn on_channel_enabled(
-        &self,
-        cx: &Context<Self>,
-        channel: Channel,
-        _: SyncContext,
-    ) -> Result<()> {
-        cx.run_task(SyncPage {
-            channel: channel.id,
-            page: 1,
-        })
-        .await?;
+    async fn on_channel_enabled(&self, cx: &Context<Self>, channel: Channel, _: SyncContext) -> Result<()> {
+        cx.run_task(SyncPage { channel: channel.id, page: 1 }).await?;
         Ok(())
     }
 
@@ -100,13 +91,7 @@ impl Connector for GitHub {
 
 fn link(channel: &ChannelId, number: u64, at: Timestamp) -> NewLink {
     let source = Source::new("github", [channel.as_str(), "issue", &number.to_string()]);
-    NewLink::new(
-        Issue::Open.with(IssueMeta { number }),
-        source,
-        channel,
-        Author::system("a test"),
-        at,
-    )
+    NewLink::new(Issue::Open.with(IssueMeta { number }), source, channel, Author::system("a test"), at)
 }
 
 #[connector]
@@ -119,31 +104,15 @@ impl GitHub {
         channel: ChannelId,
         after: Option<IssueCursor>,
     ) -> Result<Step<IssueCursor>> {
-        cx.integrations()
-            .save_links([link(&channel, 1, cx.now())])
-            .await?;
+        cx.integrations().save_links([link(&channel, 1, cx.now())]).await?;
         let page = after.map_or(1, |cursor| cursor.page);
-        Ok(Step::Done(IssueCursor {
-            since: Some(cx.now()),
-            page,
-        }))
+        Ok(Step::Done(IssueCursor { since: Some(cx.now()), page }))
     }
 
     /// The issues that a webhook named.
     #[drain(batch = 20)]
-    async fn changed_issues(
-        &self,
-        cx: &Context<Self>,
-        channel: ChannelId,
-        numbers: Vec<u64>,
-    ) -> Result<Drained<u64>> {
-        cx.integrations()
-            .save_links(
-                numbers
-                    .iter()
-                    .map(|number| link(&channel, *number, cx.now())),
-            )
-            .await?;
+    async fn changed_issues(&self, cx: &Context<Self>, channel: ChannelId, numbers: Vec<u64>) -> Result<Drained<u64>> {
+        cx.integrations().save_links(numbers.iter().map(|number| link(&channel, *number, cx.now()))).await?;
         Ok(Drained::all())
     }
 
@@ -158,17 +127,12 @@ impl GitHub {
         #[input] request: Verified<WebhookRequest>,
     ) -> Result<()> {
         let event: IssueEvent = request.json()?;
-        cx.mark_dirty(ChangedIssues { channel }, [event.number])
-            .await
+        cx.mark_dirty(ChangedIssues { channel }, [event.number]).await
     }
 
     #[callback]
     async fn sync_page(&self, cx: &Context<Self>, channel: ChannelId, page: u32) -> Result<()> {
-        cx.run_task(SyncPage {
-            channel,
-            page: page + 1,
-        })
-        .await?;
+        cx.run_task(SyncPage { channel, page: page + 1 }).await?;
         Ok(())
     }
 }

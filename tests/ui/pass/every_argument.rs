@@ -88,12 +88,7 @@ pub struct CombinedOptions {
     #[option(default = "day")]
     pub step: Window,
     pub longest: Option<Window>,
-    #[option(
-        required,
-        placeholder = "Name",
-        help = "As in your profile",
-        help_url = "https://acme.example/name"
-    )]
+    #[option(required, placeholder = "Name", help = "As in your profile", help_url = "https://acme.example/name")]
     pub name: String,
     #[option(secure, placeholder = "key-…")]
     pub key: Secret,
@@ -123,12 +118,7 @@ impl Connector for Combined {
         Ok(WriteBack::accepted())
     }
 
-    async fn on_contacts_changed(
-        &self,
-        _: &Context<Self>,
-        _: &Thread,
-        _: &ContactChanges,
-    ) -> Result<()> {
+    async fn on_contacts_changed(&self, _: &Context<Self>, _: &Thread, _: &ContactChanges) -> Result<()> {
         Ok(())
     }
 
@@ -158,8 +148,7 @@ impl Combined {
         #[input] extra: Option<String>,
     ) -> Result<u32> {
         self.helper();
-        let _token: Callback<Option<String>, u32> =
-            cx.callback(TakePage { folder, page, size }).await?;
+        let _token: Callback<Option<String>, u32> = cx.callback(TakePage { folder, page, size }).await?;
         Ok(extra.map_or(0, |_| 1))
     }
 
@@ -179,20 +168,12 @@ impl Combined {
     }
 
     #[webhook(verify = state_field("/clientState"), handshake = echo_query("validationToken"))]
-    async fn pushes(
-        &self,
-        _: &Context<Self>,
-        #[input] _request: Verified<WebhookRequest>,
-    ) -> Result<()> {
+    async fn pushes(&self, _: &Context<Self>, #[input] _request: Verified<WebhookRequest>) -> Result<()> {
         Ok(())
     }
 
     #[webhook(verify = none("the body is only a hint to look"), handshake = echo_header("X-Hook-Secret"))]
-    async fn hints(
-        &self,
-        _: &Context<Self>,
-        #[input] _request: Verified<WebhookRequest>,
-    ) -> Result<()> {
+    async fn hints(&self, _: &Context<Self>, #[input] _request: Verified<WebhookRequest>) -> Result<()> {
         Ok(())
     }
 

@@ -38,31 +38,16 @@ impl Attached {
         let (sender, lines) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || {
-                let printed = BufReader::new(stdout)
-                    .lines()
-                    .map_while(Result::ok)
-                    .take_while(|line| line != READY);
+                let printed = BufReader::new(stdout).lines().map_while(Result::ok).take_while(|line| line != READY);
                 let text: String = printed.map(|line| line + "\n").collect();
                 // Nobody listens any more when the time was up.
                 sender.send(text).ok();
             });
         }
-        let mut attached = Self {
-            child,
-            environment: Environment::default(),
-        };
-        let text = lines
-            .recv_timeout(READY_WITHIN)
-            .map_err(|_| EmulatorError::TooSlow)?;
-        if let Some(status) = attached
-            .child
-            .try_wait()
-            .map_err(EmulatorError::program("node"))?
-        {
-            return Err(EmulatorError::Ended {
-                status: status.to_string(),
-                log: text,
-            });
+        let mut attached = Self { child, environment: Environment::default() };
+        let text = lines.recv_timeout(READY_WITHIN).map_err(|_| EmulatorError::TooSlow)?;
+        if let Some(status) = attached.child.try_wait().map_err(EmulatorError::program("node"))? {
+            return Err(EmulatorError::Ended { status: status.to_string(), log: text });
         }
         attached.environment = Environment::parse(&text)?;
         Ok(attached)

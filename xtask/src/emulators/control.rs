@@ -18,17 +18,13 @@ impl Control {
     pub(super) fn of(environment: &Environment) -> Result<Self, EmulatorError> {
         let url = environment.require(CONTROL_URL)?;
         let address = url.strip_prefix("http://").unwrap_or(url).to_owned();
-        Ok(Self {
-            address,
-            pid: environment.require("EMU_PID")?.to_owned(),
-        })
+        Ok(Self { address, pid: environment.require("EMU_PID")?.to_owned() })
     }
 
     /// Whether it is ours that answers; after they ended, something else may have got the port.
     pub(super) fn answers(&self) -> bool {
         let own = format!("\"pid\":{},", self.pid);
-        self.request("GET /health")
-            .is_ok_and(|answer| answer.contains(&own))
+        self.request("GET /health").is_ok_and(|answer| answer.contains(&own))
     }
 
     /// Whether something listens there.
@@ -70,16 +66,12 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let head: Vec<_> = BufReader::new(&stream)
-                .lines()
-                .map(Result::unwrap)
-                .take_while(|line| !line.is_empty())
-                .collect();
+            let head: Vec<_> =
+                BufReader::new(&stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
             assert_eq!(head[0], "GET /health HTTP/1.0");
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        Control::of(&Environment::parse(&format!("EMU_PID=77\nEMU_CONTROL_URL={url}")).unwrap())
-            .unwrap()
+        Control::of(&Environment::parse(&format!("EMU_PID=77\nEMU_CONTROL_URL={url}")).unwrap()).unwrap()
     }
 
     #[test]

@@ -18,26 +18,18 @@ const LAST_LINES: usize = 20;
 /// Starts emulators in the background and waits until they are ready; what they print is in `DIR/env` as well.
 ///
 /// Errors: emulators already run from that folder, or these did not start.
-pub(crate) fn start_detached(
-    package: &Package,
-    start: &Start,
-) -> Result<Environment, EmulatorError> {
-    let state = std::path::absolute(&start.state)
-        .map_err(EmulatorError::file("could not find", &start.state))?;
+pub(crate) fn start_detached(package: &Package, start: &Start) -> Result<Environment, EmulatorError> {
+    let state = std::path::absolute(&start.state).map_err(EmulatorError::file("could not find", &start.state))?;
     fs::create_dir_all(&state).map_err(EmulatorError::file("could not create", &state))?;
     let environment = state.join("env");
     if environment.exists() {
         if Control::of(&read(&environment)?)?.answers() {
-            return Err(EmulatorError::AlreadyRunning(
-                start.state.display().to_string(),
-            ));
+            return Err(EmulatorError::AlreadyRunning(start.state.display().to_string()));
         }
-        fs::remove_file(&environment)
-            .map_err(EmulatorError::file("could not remove", &environment))?;
+        fs::remove_file(&environment).map_err(EmulatorError::file("could not remove", &environment))?;
     }
     let log_path = state.join("log");
-    let log =
-        File::create(&log_path).map_err(EmulatorError::file("could not create", &log_path))?;
+    let log = File::create(&log_path).map_err(EmulatorError::file("could not create", &log_path))?;
     let command = package.detached_command(start, &environment);
     let (program, arguments) = command.split_first().ok_or(EmulatorError::TooSlow)?;
     let mut child = Command::new(program)
@@ -50,10 +42,7 @@ pub(crate) fn start_detached(
         .spawn()
         .map_err(EmulatorError::program("node"))?;
     if let Err(error) = wait_for(&environment, &mut child, &log_path) {
-        child
-            .kill()
-            .and_then(|()| child.wait())
-            .map_err(EmulatorError::program("node"))?;
+        child.kill().and_then(|()| child.wait()).map_err(EmulatorError::program("node"))?;
         return Err(error);
     }
     let mut printed = read(&environment)?;
@@ -83,11 +72,7 @@ pub(crate) fn stop(state: &Path) -> Result<String, EmulatorError> {
         }
     }
     fs::remove_file(&path).map_err(EmulatorError::file("could not remove", path))?;
-    Ok(if running {
-        "stopped".to_owned()
-    } else {
-        format!("nothing runs from {}", state.display())
-    })
+    Ok(if running { "stopped".to_owned() } else { format!("nothing runs from {}", state.display()) })
 }
 
 /// The environment file is written, in one step, when everything is ready.
@@ -95,17 +80,10 @@ fn wait_for(environment: &Path, child: &mut Child, log: &Path) -> Result<(), Emu
     let started = Instant::now();
     while !environment.exists() {
         if let Some(status) = child.try_wait().map_err(EmulatorError::program("node"))? {
-            let text =
-                fs::read_to_string(log).map_err(EmulatorError::file("could not read", log))?;
+            let text = fs::read_to_string(log).map_err(EmulatorError::file("could not read", log))?;
             let lines: Vec<_> = text.lines().collect();
-            let last = lines
-                .get(lines.len().saturating_sub(LAST_LINES)..)
-                .unwrap_or_default()
-                .join("\n");
-            return Err(EmulatorError::Ended {
-                status: status.to_string(),
-                log: last,
-            });
+            let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default().join("\n");
+            return Err(EmulatorError::Ended { status: status.to_string(), log: last });
         }
         if started.elapsed() > READY_WITHIN {
             return Err(EmulatorError::TooSlow);

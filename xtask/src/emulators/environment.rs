@@ -20,15 +20,8 @@ impl Environment {
     /// Reads lines of KEY=VALUE; a value runs to the end of its line and may hold `=`. Empty lines are passed over.
     pub(crate) fn parse(text: &str) -> Result<Self, MalformedLine> {
         let mut variables = Vec::new();
-        for (index, line) in text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| !line.is_empty())
-        {
-            let malformed = || MalformedLine {
-                number: index + 1,
-                line: line.to_owned(),
-            };
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+            let malformed = || MalformedLine { number: index + 1, line: line.to_owned() };
             let (key, value) = line.split_once('=').ok_or_else(malformed)?;
             if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
                 return Err(malformed());
@@ -39,18 +32,12 @@ impl Environment {
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// The variable, or an error that says that the environment ended too early.
     pub(crate) fn require(&self, key: &'static str) -> Result<&str, EmulatorError> {
-        let missing = || MalformedLine {
-            number: self.0.len() + 1,
-            line: format!("{key} is missing"),
-        };
+        let missing = || MalformedLine { number: self.0.len() + 1, line: format!("{key} is missing") };
         Ok(self.get(key).ok_or_else(missing)?)
     }
 
@@ -59,16 +46,13 @@ impl Environment {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
 
 impl fmt::Display for Environment {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.iter()
-            .try_for_each(|(key, value)| writeln!(out, "{key}={value}"))
+        self.iter().try_for_each(|(key, value)| writeln!(out, "{key}={value}"))
     }
 }
 
@@ -80,10 +64,7 @@ mod tests {
     fn values_keep_their_equal_signs_and_come_back_as_printed() {
         let text = "EMU_PID=12\nGITHUB_APP_7001_PRIVATE_KEY_B64=QUJD=\nEMPTY=\n";
         let environment = Environment::parse(text).unwrap();
-        assert_eq!(
-            environment.get("GITHUB_APP_7001_PRIVATE_KEY_B64"),
-            Some("QUJD=")
-        );
+        assert_eq!(environment.get("GITHUB_APP_7001_PRIVATE_KEY_B64"), Some("QUJD="));
         assert_eq!(environment.get("EMPTY"), Some(""));
         assert_eq!(environment.get("NOT_THERE"), None);
         assert_eq!(environment.to_string(), text);
@@ -92,32 +73,20 @@ mod tests {
     #[test]
     fn empty_lines_and_carriage_returns_are_no_variables() {
         let environment = Environment::parse("\nA=1\r\n\nB=2").unwrap();
-        assert_eq!(
-            environment.iter().collect::<Vec<_>>(),
-            [("A", "1"), ("B", "2")]
-        );
+        assert_eq!(environment.iter().collect::<Vec<_>>(), [("A", "1"), ("B", "2")]);
     }
 
     #[test]
     fn a_line_that_is_no_variable_is_named() {
         for line in ["loaded github", "=1", "A KEY=1", "export A=1"] {
             let error = Environment::parse(&format!("A=1\n{line}\n")).unwrap_err();
-            assert_eq!(
-                error,
-                MalformedLine {
-                    number: 2,
-                    line: line.to_owned()
-                }
-            );
+            assert_eq!(error, MalformedLine { number: 2, line: line.to_owned() });
         }
     }
 
     #[test]
     fn a_required_variable_that_is_missing_is_named() {
-        let error = Environment::parse("A=1")
-            .unwrap()
-            .require("EMU_PID")
-            .unwrap_err();
+        let error = Environment::parse("A=1").unwrap().require("EMU_PID").unwrap_err();
         assert!(error.to_string().contains("EMU_PID is missing"), "{error}");
     }
 }

@@ -43,13 +43,7 @@ pub(crate) struct Start {
 
 impl Default for Start {
     fn default() -> Self {
-        Self {
-            services: Vec::new(),
-            state: PathBuf::new(),
-            ports: Vec::new(),
-            callbacks: Vec::new(),
-            load: true,
-        }
+        Self { services: Vec::new(), state: PathBuf::new(), ports: Vec::new(), callbacks: Vec::new(), load: true }
     }
 }
 
@@ -60,16 +54,9 @@ pub(crate) enum EmulatorError {
     #[error("{0}")]
     Unavailable(String),
     #[error("{what} {path}: {source}", path = path.display())]
-    File {
-        what: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { what: &'static str, path: PathBuf, source: io::Error },
     #[error("could not start {program}: {source}")]
-    Program {
-        program: &'static str,
-        source: io::Error,
-    },
+    Program { program: &'static str, source: io::Error },
     #[error("npm could not install the emulators ({0}); its messages are above")]
     Install(std::process::ExitStatus),
     #[error("emulators already run from {0}; end them with `cargo xtask emulators stop {0}`")]

@@ -10,8 +10,7 @@ const OLDEST_NODE: u32 = 20;
 
 /// Errors: [`EmulatorError::Unavailable`] with what is missing.
 pub(crate) fn require_node() -> Result<(), EmulatorError> {
-    let node =
-        version_of("node").ok_or_else(|| missing(&format!("Node {OLDEST_NODE} or newer")))?;
+    let node = version_of("node").ok_or_else(|| missing(&format!("Node {OLDEST_NODE} or newer")))?;
     match major(&node) {
         Some(major) if major >= OLDEST_NODE => Ok(()),
         _ => Err(EmulatorError::Unavailable(format!(
@@ -37,11 +36,7 @@ pub(crate) fn provide_node() -> Result<(), EmulatorError> {
         "only root can install it"
     } else {
         println!("==> {reason}; installing nodejs and npm with apt-get");
-        if install().is_ok() {
-            "apt-get installed what it has"
-        } else {
-            "apt-get could not install it"
-        }
+        if install().is_ok() { "apt-get installed what it has" } else { "apt-get could not install it" }
     };
     both().map_err(|reason| EmulatorError::Unavailable(format!("{reason}; {tried}")))
 }
@@ -57,18 +52,11 @@ fn install() -> Result<(), ()> {
             .is_ok_and(|status| status.success())
     };
     let packages = ["install", "-y", "nodejs", "npm"];
-    if apt(&packages) || (apt(&["update"]) && apt(&packages)) {
-        Ok(())
-    } else {
-        Err(())
-    }
+    if apt(&packages) || (apt(&["update"]) && apt(&packages)) { Ok(()) } else { Err(()) }
 }
 
 fn is_root() -> bool {
-    Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 fn missing(what: &str) -> EmulatorError {
@@ -76,25 +64,12 @@ fn missing(what: &str) -> EmulatorError {
 }
 
 fn version_of(program: &str) -> Option<String> {
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn major(version: &str) -> Option<u32> {
-    version
-        .strip_prefix('v')
-        .unwrap_or(version)
-        .split('.')
-        .next()?
-        .parse()
-        .ok()
+    version.strip_prefix('v').unwrap_or(version).split('.').next()?.parse().ok()
 }
 
 #[cfg(test)]

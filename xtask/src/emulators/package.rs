@@ -33,26 +33,20 @@ impl Package {
         let cache = cache_folder(workspace);
         let folder = cache.join(format!("{:016x}", checksum(&pin)));
         let done = folder.join(".done");
-        let package = Self {
-            files,
-            installed: folder.join("node_modules/emulate"),
-        };
+        let package = Self { files, installed: folder.join("node_modules/emulate") };
         if done.exists() {
             return Ok(package);
         }
 
         fs::create_dir_all(&folder).map_err(EmulatorError::file("could not create", &folder))?;
         let lock_path = folder.join(".lock");
-        let lock = File::create(&lock_path)
-            .map_err(EmulatorError::file("could not create", &lock_path))?;
-        lock.lock()
-            .map_err(EmulatorError::file("could not lock", &lock_path))?;
+        let lock = File::create(&lock_path).map_err(EmulatorError::file("could not create", &lock_path))?;
+        lock.lock().map_err(EmulatorError::file("could not lock", &lock_path))?;
         if !done.exists() {
             require_npm()?;
             for name in manifests {
                 let path = folder.join(name);
-                fs::copy(package.files.join(name), &path)
-                    .map_err(EmulatorError::file("could not write", &path))?;
+                fs::copy(package.files.join(name), &path).map_err(EmulatorError::file("could not write", &path))?;
             }
             npm_ci(&folder, &cache.join("npm"))?;
             File::create(&done).map_err(EmulatorError::file("could not create", done))?;
@@ -75,18 +69,11 @@ impl Package {
 
     pub(super) fn detached_command(&self, start: &Start, environment: &Path) -> Vec<String> {
         let mut command = self.launch_command();
-        command.extend([
-            "--write-env".to_owned(),
-            environment.to_string_lossy().into_owned(),
-        ]);
+        command.extend(["--write-env".to_owned(), environment.to_string_lossy().into_owned()]);
         if !start.services.is_empty() {
             command.extend(["--services".to_owned(), start.services.join(",")]);
         }
-        let ports: Vec<_> = start
-            .ports
-            .iter()
-            .map(|(service, port)| format!("{service}={port}"))
-            .collect();
+        let ports: Vec<_> = start.ports.iter().map(|(service, port)| format!("{service}={port}")).collect();
         command.extend(["--ports".to_owned(), ports.join(",")]);
         for callback in &start.callbacks {
             command.extend(["--callback".to_owned(), callback.clone()]);
@@ -99,11 +86,7 @@ impl Package {
 }
 
 fn cache_folder(workspace: &Workspace) -> PathBuf {
-    let folder = |key| {
-        env::var_os(key)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let folder = |key| env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
     folder("XDG_CACHE_HOME")
         .or_else(|| folder("HOME").map(|home| home.join(".cache")))
         .unwrap_or_else(|| workspace.target())
@@ -113,13 +96,7 @@ fn cache_folder(workspace: &Workspace) -> PathBuf {
 /// Scripts of packages are not run, and npm's own cache goes beside the installed package.
 fn npm_ci(folder: &Path, cache: &Path) -> Result<(), EmulatorError> {
     let mut npm = Command::new("npm");
-    npm.args([
-        "ci",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--loglevel=error",
-    ]);
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
     if env::var_os("npm_config_cache").is_none() {
         npm.env("npm_config_cache", cache);
     }
@@ -130,18 +107,12 @@ fn npm_ci(folder: &Path, cache: &Path) -> Result<(), EmulatorError> {
         .stdout(std::io::stderr())
         .status()
         .map_err(EmulatorError::program("npm"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(EmulatorError::Install(status))
-    }
+    if status.success() { Ok(()) } else { Err(EmulatorError::Install(status)) }
 }
 
 /// FNV-1a, 64 bits: the same on every machine and with every compiler, unlike the standard library's hasher.
 fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -158,10 +129,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_reaches_the_launcher() {
-        let package = Package {
-            files: "files".into(),
-            installed: "cache/emulate".into(),
-        };
+        let package = Package { files: "files".into(), installed: "cache/emulate".into() };
         let start = Start {
             services: vec!["github".into(), "slack".into()],
             ports: vec![("github".into(), 4101), ("slack".into(), 4102)],
@@ -169,9 +137,7 @@ mod tests {
             load: false,
             ..Start::default()
         };
-        let line = package
-            .detached_command(&start, Path::new("run/env"))
-            .join(" ");
+        let line = package.detached_command(&start, Path::new("run/env")).join(" ");
         assert_eq!(
             line,
             "node --import files/lib/loopback.mjs files/lib/launch.mjs --package cache/emulate --write-env run/env \

@@ -37,8 +37,7 @@ struct State {
 impl Fake {
     fn new(answers: impl IntoIterator<Item = Outcome>) -> Self {
         Self {
-            rules: UrlRules::parse(&["https://api.example.com/v1/*", "https://files.example.com"])
-                .unwrap(),
+            rules: UrlRules::parse(&["https://api.example.com/v1/*", "https://files.example.com"]).unwrap(),
             api_url: "https://api.example.com/v1",
             token: Some("t0ken"),
             hangs: false,
@@ -76,10 +75,7 @@ impl Fake {
 impl Outbound for Fake {
     fn start(&self) -> Result<()> {
         let mut state = self.state();
-        state.budget = state
-            .budget
-            .checked_sub(1)
-            .ok_or_else(|| Error::bug("too many requests"))?;
+        state.budget = state.budget.checked_sub(1).ok_or_else(|| Error::bug("too many requests"))?;
         Ok(())
     }
 
@@ -133,34 +129,21 @@ impl NetworkPort for Fake {
 }
 
 fn answer_with(status: u16, headers: &[(&str, &str)], body: &str) -> Outcome {
-    let headers = headers.iter().map(|(name, value)| {
-        (
-            name.parse::<HeaderName>().unwrap(),
-            value.parse::<HeaderValue>().unwrap(),
-        )
-    });
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap()));
     let url = "https://api.example.com/v1/x".parse().unwrap();
     let status = StatusCode::from_u16(status).unwrap();
-    Ok(Response::new(
-        status,
-        HeaderMap::from_iter(headers),
-        Bytes::copy_from_slice(body.as_bytes()),
-        url,
-    ))
+    Ok(Response::new(status, HeaderMap::from_iter(headers), Bytes::copy_from_slice(body.as_bytes()), url))
 }
 
 fn connection_lost() -> Outcome {
-    Err(TransportError::Connection {
-        url: "api.example.com/v1/x".to_owned(),
-        reason: "reset".to_owned(),
-    })
+    Err(TransportError::Connection { url: "api.example.com/v1/x".to_owned(), reason: "reset".to_owned() })
 }
 
 /// Nothing here ever waits.
 fn run<T>(future: impl Future<Output = T>) -> T {
-    future
-        .now_or_never()
-        .expect("the request waits for something")
+    future.now_or_never().expect("the request waits for something")
 }
 
 /// The error of a request of which nothing may be sent.
@@ -187,40 +170,20 @@ fn a_request_has_what_was_set() {
     run(request.send()).unwrap();
     let sent = fake.sent();
     assert_eq!(sent.method, Method::POST);
-    assert_eq!(
-        sent.url.as_str(),
-        "https://api.example.com/v1/items?a=1&name=x+%26+y%3D%C3%A4&page=2"
-    );
+    assert_eq!(sent.url.as_str(), "https://api.example.com/v1/items?a=1&name=x+%26+y%3D%C3%A4&page=2");
     assert_eq!(sent.headers["x-version"], "3");
     assert_eq!(sent.headers["content-type"], "application/json");
-    assert_eq!(
-        sent.headers["user-agent"],
-        format!("connector/{}", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(sent.headers["user-agent"], format!("connector/{}", env!("CARGO_PKG_VERSION")));
     assert!(!sent.headers.contains_key("authorization"));
     assert_eq!(&sent.body[..], br#"{"title":"t"}"#);
-    assert_eq!(
-        (sent.timeout, sent.max_response),
-        (Duration::from_secs(5), 10)
-    );
+    assert_eq!((sent.timeout, sent.max_response), (Duration::from_secs(5), 10));
 
     let fake = Fake::new([]);
-    run(fake
-        .network()
-        .put("https://files.example.com/f")
-        .form([("a", "1 2"), ("b", "&")])
-        .send())
-    .unwrap();
+    run(fake.network().put("https://files.example.com/f").form([("a", "1 2"), ("b", "&")]).send()).unwrap();
     let sent = fake.sent();
-    assert_eq!(
-        sent.headers["content-type"],
-        "application/x-www-form-urlencoded"
-    );
+    assert_eq!(sent.headers["content-type"], "application/x-www-form-urlencoded");
     assert_eq!(&sent.body[..], b"a=1+2&b=%26");
-    assert_eq!(
-        (sent.timeout, sent.max_response),
-        (Duration::from_secs(30), 32 << 20)
-    );
+    assert_eq!((sent.timeout, sent.max_response), (Duration::from_secs(30), 32 << 20));
 }
 
 /// R10.2, L29: what authorizes is marked, so that nothing shows it.
@@ -231,35 +194,18 @@ fn secrets_are_marked() {
         (
             "authorization",
             "Bearer pa55",
-            (|request, secret| RequestBuilder::bearer(request, secret))
-                as fn(RequestBuilder<'static>, &Secret) -> _,
+            (|request, secret| RequestBuilder::bearer(request, secret)) as fn(RequestBuilder<'static>, &Secret) -> _,
         ),
-        ("authorization", "Basic YWRhOnBhNTU=", |request, secret| {
-            request.basic("ada", secret)
-        }),
-        ("x-thing", "pa55", |request, secret| {
-            request.secret_header("x-thing", secret)
-        }),
-        ("x-api-key", "pa55", |request, secret| {
-            request.header("X-Api-Key", secret.expose())
-        }),
-        ("private-token", "pa55", |request, secret| {
-            request.header("PRIVATE-TOKEN", secret.expose())
-        }),
-        ("cookie", "pa55", |request, secret| {
-            request.header("cookie", secret.expose())
-        }),
+        ("authorization", "Basic YWRhOnBhNTU=", |request, secret| request.basic("ada", secret)),
+        ("x-thing", "pa55", |request, secret| request.secret_header("x-thing", secret)),
+        ("x-api-key", "pa55", |request, secret| request.header("X-Api-Key", secret.expose())),
+        ("private-token", "pa55", |request, secret| request.header("PRIVATE-TOKEN", secret.expose())),
+        ("cookie", "pa55", |request, secret| request.header("cookie", secret.expose())),
     ] {
         let fake: &'static Fake = Box::leak(Box::new(Fake::new([])));
-        let request = build(
-            fake.network().get("https://files.example.com/?key=hidden"),
-            &secret,
-        );
+        let request = build(fake.network().get("https://files.example.com/?key=hidden"), &secret);
         let shown = format!("{request:?}");
-        assert!(
-            !shown.contains("pa55") && !shown.contains("hidden"),
-            "{shown}"
-        );
+        assert!(!shown.contains("pa55") && !shown.contains("hidden"), "{shown}");
         run(request.send()).unwrap();
         let sent = fake.sent();
         assert_eq!(sent.headers[name], value);
@@ -272,62 +218,25 @@ fn secrets_are_marked() {
 #[test]
 fn headers_cannot_be_injected() {
     for value in ["a\r\nx-injected: 1", "a\nb", "a\rb", "a\0b", "a\u{7f}"] {
-        let error = refused(|fake| {
-            fake.network()
-                .get("https://files.example.com/")
-                .header("x-name", value)
-        });
+        let error = refused(|fake| fake.network().get("https://files.example.com/").header("x-name", value));
         assert_eq!(error.kind(), &ErrorKind::Bug);
-        assert!(
-            error.message().contains("GET files.example.com/")
-                && error.message().contains("`x-name`"),
-            "{error}"
-        );
+        assert!(error.message().contains("GET files.example.com/") && error.message().contains("`x-name`"), "{error}");
         assert!(!error.message().contains(value), "{error}");
 
-        let error = refused(|fake| {
-            fake.network()
-                .get("https://files.example.com/")
-                .bearer(&Secret::new(value))
-        });
-        assert!(
-            error.kind() == &ErrorKind::Bug && !error.message().contains(value),
-            "{error}"
-        );
-        let error = refused(|fake| {
-            fake.network()
-                .get("https://files.example.com/")
-                .body("x", value)
-        });
+        let error = refused(|fake| fake.network().get("https://files.example.com/").bearer(&Secret::new(value)));
+        assert!(error.kind() == &ErrorKind::Bug && !error.message().contains(value), "{error}");
+        let error = refused(|fake| fake.network().get("https://files.example.com/").body("x", value));
         assert_eq!(error.kind(), &ErrorKind::Bug);
     }
     for name in ["", "a b", "a:b", "a\r\nb", "ä"] {
-        let error = refused(|fake| {
-            fake.network()
-                .get("https://files.example.com/")
-                .header(name, "x")
-        });
-        assert!(
-            error.kind() == &ErrorKind::Bug && error.message().contains("no name of a header"),
-            "{error}"
-        );
+        let error = refused(|fake| fake.network().get("https://files.example.com/").header(name, "x"));
+        assert!(error.kind() == &ErrorKind::Bug && error.message().contains("no name of a header"), "{error}");
     }
     for name in ["Host", "content-length", "Transfer-Encoding", "connection"] {
-        let error = refused(|fake| {
-            fake.network()
-                .get("https://files.example.com/")
-                .header(name, "x")
-        });
-        assert!(
-            error.kind() == &ErrorKind::Bug && error.message().contains("client alone"),
-            "{error}"
-        );
+        let error = refused(|fake| fake.network().get("https://files.example.com/").header(name, "x"));
+        assert!(error.kind() == &ErrorKind::Bug && error.message().contains("client alone"), "{error}");
     }
-    let error = refused(|fake| {
-        fake.network()
-            .get("https://files.example.com/")
-            .basic("a:b", &Secret::new("c"))
-    });
+    let error = refused(|fake| fake.network().get("https://files.example.com/").basic("a:b", &Secret::new("c")));
     assert!(error.message().contains("colon"), "{error}");
 }
 
@@ -342,24 +251,11 @@ fn only_declared_urls_are_reached() {
     ] {
         let error = refused(|fake| fake.network().get(url));
         assert_eq!(error.kind(), &ErrorKind::Bug);
-        assert!(
-            error.message().contains("add it to `urls`") && !error.message().contains("u:p"),
-            "{error}"
-        );
+        assert!(error.message().contains("add it to `urls`") && !error.message().contains("u:p"), "{error}");
     }
-    for url in [
-        "",
-        "/v1/x",
-        "api.example.com/v1",
-        "https://",
-        "file:///etc/passwd",
-        "mailto:a@example.com",
-    ] {
+    for url in ["", "/v1/x", "api.example.com/v1", "https://", "file:///etc/passwd", "mailto:a@example.com"] {
         let error = refused(|fake| fake.network().get(url));
-        assert!(
-            error.kind() == &ErrorKind::Bug && error.message().contains("is no URL"),
-            "{error}"
-        );
+        assert!(error.kind() == &ErrorKind::Bug && error.message().contains("is no URL"), "{error}");
     }
     let error = refused(|fake| fake.network().get("//x?token=hidden"));
     assert!(!error.to_string().contains("hidden"), "{error}");
@@ -373,14 +269,8 @@ fn the_provider_is_asked_as_the_account() {
         ("items?page=2", "https://api.example.com/v1/items?page=2"),
         ("", "https://api.example.com/v1/"),
         ("//evil.test/x", "https://api.example.com/v1//evil.test/x"),
-        (
-            "/https://evil.test/",
-            "https://api.example.com/v1/https://evil.test/",
-        ),
-        (
-            "https://api.example.com/v1/items?page=3",
-            "https://api.example.com/v1/items?page=3",
-        ),
+        ("/https://evil.test/", "https://api.example.com/v1/https://evil.test/"),
+        ("https://api.example.com/v1/items?page=3", "https://api.example.com/v1/items?page=3"),
     ] {
         let fake = Fake::new([]);
         run(fake.provider().get(path).send()).unwrap();
@@ -391,13 +281,7 @@ fn the_provider_is_asked_as_the_account() {
         assert_eq!(sent.headers["accept"], "application/json");
     }
     let fake = Fake::new([]);
-    run(fake
-        .provider()
-        .patch("x")
-        .header("accept", "text/plain")
-        .bearer(&Secret::new("other"))
-        .send())
-    .unwrap();
+    run(fake.provider().patch("x").header("accept", "text/plain").bearer(&Secret::new("other")).send()).unwrap();
     assert_eq!(fake.sent().headers["authorization"], "Bearer other");
     assert_eq!(fake.sent().headers["accept"], "text/plain");
     assert_eq!(fake.provider().api_url(), "https://api.example.com/v1");
@@ -413,23 +297,11 @@ fn the_accounts_token_stays_at_the_providers_api() {
         "https://api.example.com@evil.test/",
     ] {
         let error = refused(|fake| fake.provider().get(url));
-        assert!(
-            error.kind() == &ErrorKind::Bug && error.message().contains("account's token"),
-            "{error}"
-        );
+        assert!(error.kind() == &ErrorKind::Bug && error.message().contains("account's token"), "{error}");
     }
-    for path in [
-        "../v2",
-        "/../../x",
-        "x/../../admin",
-        "%2e%2e/admin",
-        "..%2fadmin",
-    ] {
+    for path in ["../v2", "/../../x", "x/../../admin", "%2e%2e/admin", "..%2fadmin"] {
         let error = refused(|fake| fake.provider().get(path));
-        assert!(
-            error.kind() == &ErrorKind::Bug && error.message().contains("leads out"),
-            "{error}"
-        );
+        assert!(error.kind() == &ErrorKind::Bug && error.message().contains("leads out"), "{error}");
     }
 }
 
@@ -437,10 +309,7 @@ fn the_accounts_token_stays_at_the_providers_api() {
 #[test]
 fn without_a_token_the_account_needs_reauthorization() {
     for token in [None, Some("a\nb")] {
-        let fake = Fake {
-            token,
-            ..Fake::new([])
-        };
+        let fake = Fake { token, ..Fake::new([]) };
         let error = run(fake.provider().get("/x").send()).unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::NeedsReauth);
         assert!(fake.state().sent.is_empty());
@@ -450,76 +319,43 @@ fn without_a_token_the_account_needs_reauthorization() {
 /// R6.6, R10.2
 #[test]
 fn a_status_of_400_and_more_is_an_error() {
-    for (status, kind) in [
-        (401, ErrorKind::NeedsReauth),
-        (404, ErrorKind::Gone),
-        (422, ErrorKind::Rejected),
-        (500, ErrorKind::Transient),
-    ] {
-        let error = run(Fake::new([answer_with(status, &[], "")])
-            .provider()
-            .get("x")
-            .send())
-        .unwrap_err();
+    for (status, kind) in
+        [(401, ErrorKind::NeedsReauth), (404, ErrorKind::Gone), (422, ErrorKind::Rejected), (500, ErrorKind::Transient)]
+    {
+        let error = run(Fake::new([answer_with(status, &[], "")]).provider().get("x").send()).unwrap_err();
         assert_eq!(error.kind(), &kind);
-        let response = run(Fake::new([answer_with(status, &[], "")])
-            .provider()
-            .get("x")
-            .send_raw())
-        .unwrap();
+        let response = run(Fake::new([answer_with(status, &[], "")]).provider().get("x").send_raw()).unwrap();
         assert_eq!(response.status.as_u16(), status);
     }
     for status in [200, 304] {
-        assert!(
-            run(Fake::new([answer_with(status, &[], "")])
-                .provider()
-                .get("x")
-                .send())
-            .is_ok()
-        );
+        assert!(run(Fake::new([answer_with(status, &[], "")]).provider().get("x").send()).is_ok());
     }
 }
 
 /// R10.2
 #[test]
 fn fetch_reads_json() {
-    let fetch = |status, body| {
-        run(Fake::new([answer_with(status, &[], body)])
-            .provider()
-            .get("x")
-            .fetch::<Option<Vec<u8>>>())
-    };
+    let fetch =
+        |status, body| run(Fake::new([answer_with(status, &[], body)]).provider().get("x").fetch::<Option<Vec<u8>>>());
     assert_eq!(fetch(200, "[1, 2]").unwrap(), Some(vec![1, 2]));
     assert_eq!(fetch(204, "").unwrap(), None);
-    assert_eq!(
-        fetch(200, "<html>").unwrap_err().kind(),
-        &ErrorKind::Transient
-    );
+    assert_eq!(fetch(200, "<html>").unwrap_err().kind(), &ErrorKind::Transient);
     assert_eq!(fetch(404, "[1]").unwrap_err().kind(), &ErrorKind::Gone);
 }
 
 /// R10.2
 #[test]
 fn fetch_pages_follows_the_link_header_as_the_account() {
-    let next = |url: &str, body: &str| {
-        answer_with(200, &[("link", &format!("<{url}>; rel=\"next\""))], body)
-    };
+    let next = |url: &str, body: &str| answer_with(200, &[("link", &format!("<{url}>; rel=\"next\""))], body);
     let fake = Fake::new([
         next("https://api.example.com/v1/items?page=2", "[1, 2]"),
         next("/v1/items?page=3", "[3]"),
         answer_with(200, &[], "[]"),
     ]);
     let items = fake.provider().get("/items").header("x-version", "7");
-    assert_eq!(
-        run(items.fetch_pages::<Vec<u32>>()).unwrap().concat(),
-        [1, 2, 3]
-    );
+    assert_eq!(run(items.fetch_pages::<Vec<u32>>()).unwrap().concat(), [1, 2, 3]);
     let state = fake.state();
-    let urls: Vec<_> = state
-        .sent
-        .iter()
-        .map(|request| request.url.as_str())
-        .collect();
+    let urls: Vec<_> = state.sent.iter().map(|request| request.url.as_str()).collect();
     assert_eq!(
         urls,
         [
@@ -540,10 +376,7 @@ fn fetch_pages_stays_where_it_began() {
     for (elsewhere, message) in [
         ("https://files.example.com/items", "at another host"),
         ("http://api.example.com/v1/items", "at another host"),
-        (
-            "https://api.example.com/v2/items",
-            "among the URLs that the connector declares",
-        ),
+        ("https://api.example.com/v2/items", "among the URLs that the connector declares"),
     ] {
         let link = format!("<{elsewhere}>; rel=\"next\"");
         let fake = Fake::new([answer_with(200, &[("link", &link)], "[1]")]);
@@ -551,10 +384,8 @@ fn fetch_pages_stays_where_it_began() {
         assert!(error.message().contains(message), "{error}");
         assert_eq!(fake.state().sent.len(), 1, "{elsewhere}");
     }
-    let fake = Fake::new([
-        answer_with(200, &[("link", "</v1/items?page=2>; rel=next")], "[1]"),
-        answer_with(404, &[], ""),
-    ]);
+    let fake =
+        Fake::new([answer_with(200, &[("link", "</v1/items?page=2>; rel=next")], "[1]"), answer_with(404, &[], "")]);
     let error = run(fake.provider().get("/items").fetch_pages::<Vec<u32>>()).unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Gone);
 }
@@ -562,41 +393,25 @@ fn fetch_pages_stays_where_it_began() {
 /// R10.2: a request that is safe to repeat is sent twice more; each counts against the limit.
 #[test]
 fn what_is_safe_to_repeat_is_repeated() {
-    let failures: [fn() -> Outcome; 4] = [
-        connection_lost,
-        || answer_with(502, &[], ""),
-        || answer_with(503, &[], ""),
-        || answer_with(504, &[], ""),
-    ];
-    let waits = [
-        SignedDuration::from_millis(250),
-        SignedDuration::from_secs(1),
-    ];
+    let failures: [fn() -> Outcome; 4] =
+        [connection_lost, || answer_with(502, &[], ""), || answer_with(503, &[], ""), || answer_with(504, &[], "")];
+    let waits = [SignedDuration::from_millis(250), SignedDuration::from_secs(1)];
     for failure in failures {
         for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
             let fake = Fake::new([failure(), failure()]);
-            run(fake
-                .provider()
-                .request(method, "x")
-                .body("b", "text/plain")
-                .send())
-            .unwrap();
+            run(fake.provider().request(method, "x").body("b", "text/plain").send()).unwrap();
             let state = fake.state();
-            assert_eq!(
-                (state.sent.len(), state.budget, &state.waits[..]),
-                (3, 97, &waits[..])
-            );
+            assert_eq!((state.sent.len(), state.budget, &state.waits[..]), (3, 97, &waits[..]));
             assert!(
-                state.sent.iter().all(|request| request.body == "b"
-                    && request.headers["authorization"] == "Bearer t0ken")
+                state
+                    .sent
+                    .iter()
+                    .all(|request| request.body == "b" && request.headers["authorization"] == "Bearer t0ken")
             );
         }
         let fake = Fake::new([failure(), failure(), failure()]);
         let error = run(fake.provider().get("x").send()).unwrap_err();
-        assert_eq!(
-            (error.kind(), fake.state().sent.len()),
-            (&ErrorKind::Transient, 3)
-        );
+        assert_eq!((error.kind(), fake.state().sent.len()), (&ErrorKind::Transient, 3));
 
         for method in [Method::POST, Method::PATCH] {
             let fake = Fake::new([failure()]);
@@ -604,20 +419,10 @@ fn what_is_safe_to_repeat_is_repeated() {
             assert_eq!(fake.state().sent.len(), 1, "{method}");
 
             let fake = Fake::new([failure()]);
-            run(fake
-                .provider()
-                .request(method, "x")
-                .idempotency_key()
-                .send())
-            .unwrap();
+            run(fake.provider().request(method, "x").idempotency_key().send()).unwrap();
             let state = fake.state();
             assert_eq!(state.sent.len(), 2);
-            assert!(
-                state
-                    .sent
-                    .iter()
-                    .all(|request| request.headers["idempotency-key"] == "dispatch-7")
-            );
+            assert!(state.sent.iter().all(|request| request.headers["idempotency-key"] == "dispatch-7"));
         }
     }
 }
@@ -631,18 +436,9 @@ fn what_would_not_help_is_not_repeated() {
         answer_with(408, &[], ""),
         answer_with(503, &[("retry-after", "1")], ""),
         Err(TransportError::NotDeclared { url: url() }),
-        Err(TransportError::PrivateAddress {
-            host: url(),
-            address: "10.0.0.1".to_owned(),
-        }),
-        Err(TransportError::Timeout {
-            url: url(),
-            limit: Duration::from_secs(30),
-        }),
-        Err(TransportError::TooLarge {
-            url: url(),
-            limit: 1,
-        }),
+        Err(TransportError::PrivateAddress { host: url(), address: "10.0.0.1".to_owned() }),
+        Err(TransportError::Timeout { url: url(), limit: Duration::from_secs(30) }),
+        Err(TransportError::TooLarge { url: url(), limit: 1 }),
     ] {
         let fake = Fake::new([failure]);
         assert!(run(fake.provider().get("x").send()).is_err());
@@ -658,21 +454,13 @@ fn a_rate_limit_is_never_waited_for() {
         (429, &[("retry-after", "7")][..]),
         (403, &[("retry-after", "7")]),
         (503, &[("retry-after", "7")]),
-        (
-            403,
-            &[
-                ("x-ratelimit-remaining", "0"),
-                ("x-ratelimit-reset", "1750000007"),
-            ],
-        ),
+        (403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1750000007")]),
     ] {
         let fake = Fake::new([answer_with(status, headers, "")]);
         let error = run(fake.provider().get("x").send()).unwrap_err();
         assert_eq!(
             error.kind(),
-            &ErrorKind::RateLimited {
-                until: Timestamp::from_second(1_750_000_007).unwrap()
-            },
+            &ErrorKind::RateLimited { until: Timestamp::from_second(1_750_000_007).unwrap() },
             "{status}"
         );
         let state = fake.state();
@@ -693,12 +481,8 @@ fn the_limit_of_requests_ends_repeating() {
 /// R10.2: without a connection nothing was sent, so that any request is sent again.
 #[test]
 fn what_was_never_sent_is_repeated() {
-    let refused = || {
-        Err(TransportError::NoConnection {
-            url: "api.example.com/v1/x".to_owned(),
-            reason: "refused".to_owned(),
-        })
-    };
+    let refused =
+        || Err(TransportError::NoConnection { url: "api.example.com/v1/x".to_owned(), reason: "refused".to_owned() });
     let fake = Fake::new([refused(), refused()]);
     run(fake.provider().post("x").send()).unwrap();
     let state = fake.state();
@@ -709,50 +493,26 @@ fn what_was_never_sent_is_repeated() {
 #[test]
 fn a_write_without_an_answer_is_noted() {
     let url = || "api.example.com/v1/x".to_owned();
-    let timeout = || {
-        Err(TransportError::Timeout {
-            url: url(),
-            limit: Duration::from_secs(30),
-        })
-    };
+    let timeout = || Err(TransportError::Timeout { url: url(), limit: Duration::from_secs(30) });
     for (method, outcome, unanswered) in [
         (Method::POST, timeout(), true),
         (Method::PATCH, timeout(), true),
         (Method::POST, connection_lost(), true),
-        (
-            Method::POST,
-            Err(TransportError::TooLarge {
-                url: url(),
-                limit: 1,
-            }),
-            true,
-        ),
+        (Method::POST, Err(TransportError::TooLarge { url: url(), limit: 1 }), true),
         (Method::POST, answer_with(502, &[], ""), true),
         (Method::POST, answer_with(504, &[], ""), true),
         (Method::POST, answer_with(500, &[], ""), false),
         (Method::POST, answer_with(422, &[], ""), false),
         (Method::POST, answer_with(201, &[], ""), false),
-        (
-            Method::POST,
-            Err(TransportError::NoSuchHost { host: url() }),
-            false,
-        ),
-        (
-            Method::POST,
-            Err(TransportError::NotDeclared { url: url() }),
-            false,
-        ),
+        (Method::POST, Err(TransportError::NoSuchHost { host: url() }), false),
+        (Method::POST, Err(TransportError::NotDeclared { url: url() }), false),
         (Method::GET, timeout(), false),
         (Method::PUT, timeout(), false),
     ] {
         let shown = format!("{method} {outcome:?}");
         let fake = Fake::new([outcome]);
         let succeeded = run(fake.provider().request(method, "x").send()).is_ok();
-        assert_eq!(
-            (fake.state().unanswered, succeeded),
-            (unanswered, shown.contains("201")),
-            "{shown}"
-        );
+        assert_eq!((fake.state().unanswered, succeeded), (unanswered, shown.contains("201")), "{shown}");
     }
     let fake = Fake::new([timeout()]);
     assert!(run(fake.provider().post("x").idempotency_key().send()).is_err());
@@ -762,18 +522,9 @@ fn a_write_without_an_answer_is_noted() {
 /// R7.2: also when the dispatch is cancelled meanwhile.
 #[test]
 fn a_cancelled_write_is_noted() {
-    let fake = Fake {
-        hangs: true,
-        ..Fake::new([])
-    };
+    let fake = Fake { hangs: true, ..Fake::new([]) };
     for (method, unanswered) in [(Method::GET, false), (Method::POST, true)] {
-        assert!(
-            fake.provider()
-                .request(method, "x")
-                .send()
-                .now_or_never()
-                .is_none()
-        );
+        assert!(fake.provider().request(method, "x").send().now_or_never().is_none());
         assert_eq!(fake.state().unanswered, unanswered);
     }
 }

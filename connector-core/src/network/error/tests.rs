@@ -11,15 +11,10 @@ fn now() -> Timestamp {
 }
 
 fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Error {
-    let headers = headers.iter().map(|(name, value)| {
-        (
-            name.parse::<HeaderName>().unwrap(),
-            value.parse::<HeaderValue>().unwrap(),
-        )
-    });
-    let url = "https://api.example.com/issues?token=hidden"
-        .parse()
-        .unwrap();
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap()));
+    let url = "https://api.example.com/issues?token=hidden".parse().unwrap();
     let response = Response::new(
         StatusCode::from_u16(status).unwrap(),
         HeaderMap::from_iter(headers),
@@ -65,26 +60,15 @@ fn each_status_has_its_kind() {
 /// R10.2: GitHub's primary limit is a 403 with nothing remaining, and the time of the reset.
 #[test]
 fn githubs_primary_limit() {
-    let reset = (now() + SignedDuration::from_secs(900))
-        .as_second()
-        .to_string();
-    let headers = [
-        ("x-ratelimit-limit", "5000"),
-        ("x-ratelimit-remaining", "0"),
-        ("x-ratelimit-reset", reset.as_str()),
-    ];
+    let reset = (now() + SignedDuration::from_secs(900)).as_second().to_string();
+    let headers =
+        [("x-ratelimit-limit", "5000"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset.as_str())];
     let body = r#"{"message": "API rate limit exceeded for user ID 1."}"#;
     assert_eq!(wait(403, &headers, body), Some(900));
     assert_eq!(wait(429, &headers, body), Some(900));
 
-    let some_left = [
-        ("x-ratelimit-remaining", "17"),
-        ("x-ratelimit-reset", reset.as_str()),
-    ];
-    assert_eq!(
-        answer(403, &some_left, r#"{"message": "Must have admin rights"}"#).kind(),
-        &ErrorKind::Rejected
-    );
+    let some_left = [("x-ratelimit-remaining", "17"), ("x-ratelimit-reset", reset.as_str())];
+    assert_eq!(answer(403, &some_left, r#"{"message": "Must have admin rights"}"#).kind(), &ErrorKind::Rejected);
     assert_eq!(answer(401, &headers, "").kind(), &ErrorKind::NeedsReauth);
     assert_eq!(answer(503, &headers, "").kind(), &ErrorKind::Transient);
 }
@@ -92,28 +76,11 @@ fn githubs_primary_limit() {
 /// R10.2: GitHub's secondary limit has `Retry-After`, or only a message.
 #[test]
 fn githubs_secondary_limit() {
-    let body =
-        r#"{"message": "You have exceeded a secondary rate limit. Please wait a few minutes."}"#;
+    let body = r#"{"message": "You have exceeded a secondary rate limit. Please wait a few minutes."}"#;
     for status in [403, 429] {
-        assert_eq!(
-            wait(status, &[("retry-after", "30")], body),
-            Some(30),
-            "{status}"
-        );
-        assert_eq!(
-            wait(
-                status,
-                &[("retry-after", "30"), ("x-ratelimit-remaining", "42")],
-                body
-            ),
-            Some(30),
-            "{status}"
-        );
-        assert_eq!(
-            wait(status, &[("x-ratelimit-remaining", "42")], body),
-            Some(60),
-            "{status}"
-        );
+        assert_eq!(wait(status, &[("retry-after", "30")], body), Some(30), "{status}");
+        assert_eq!(wait(status, &[("retry-after", "30"), ("x-ratelimit-remaining", "42")], body), Some(30), "{status}");
+        assert_eq!(wait(status, &[("x-ratelimit-remaining", "42")], body), Some(60), "{status}");
     }
 }
 
@@ -134,16 +101,8 @@ fn retry_after_in_each_form() {
         ("Sun, 01 Jun 2025 11:00:00 GMT", 1),
         ("Tue, 01 Jun 2055 12:00:00 GMT", 86_400),
     ] {
-        assert_eq!(
-            wait(429, &[("retry-after", text)], ""),
-            Some(seconds),
-            "{text}"
-        );
-        assert_eq!(
-            wait(503, &[("retry-after", text)], ""),
-            Some(seconds),
-            "{text}"
-        );
+        assert_eq!(wait(429, &[("retry-after", text)], ""), Some(seconds), "{text}");
+        assert_eq!(wait(503, &[("retry-after", text)], ""), Some(seconds), "{text}");
     }
     assert_eq!(wait(500, &[("retry-after", "30")], ""), None);
 }
@@ -164,32 +123,12 @@ fn rate_limit_headers_in_each_form() {
         ("x-ratelimit-reset", "?".to_owned(), 60),
         ("x-other", String::new(), 60),
     ] {
-        assert_eq!(
-            wait(429, &[(name, &text)], ""),
-            Some(seconds),
-            "{name} {text}"
-        );
-        assert_eq!(
-            wait(429, &[(name, &text), ("ratelimit-remaining", "0")], ""),
-            Some(seconds),
-            "{name} {text}"
-        );
-        assert_eq!(
-            wait(403, &[(name, &text), ("ratelimit-remaining", "0")], ""),
-            Some(seconds),
-            "{name} {text}"
-        );
+        assert_eq!(wait(429, &[(name, &text)], ""), Some(seconds), "{name} {text}");
+        assert_eq!(wait(429, &[(name, &text), ("ratelimit-remaining", "0")], ""), Some(seconds), "{name} {text}");
+        assert_eq!(wait(403, &[(name, &text), ("ratelimit-remaining", "0")], ""), Some(seconds), "{name} {text}");
     }
     assert_eq!(
-        wait(
-            429,
-            &[
-                ("retry-after", "7"),
-                ("ratelimit-remaining", "0"),
-                ("ratelimit-reset", "50")
-            ],
-            ""
-        ),
+        wait(429, &[("retry-after", "7"), ("ratelimit-remaining", "0"), ("ratelimit-reset", "50")], ""),
         Some(7)
     );
 }
@@ -201,37 +140,17 @@ fn a_missing_scope_is_named() {
         ErrorKind::ScopeMissing { scope } => Some(scope.clone()),
         _ => None,
     };
-    let standard = r#"Bearer realm="https://accounts.example.com/", error="insufficient_scope", scope="mail.read mail.send""#;
+    let standard =
+        r#"Bearer realm="https://accounts.example.com/", error="insufficient_scope", scope="mail.read mail.send""#;
+    assert_eq!(missing(&[("www-authenticate", standard)]), Some(Some("mail.read mail.send".to_owned())));
+    assert_eq!(missing(&[("www-authenticate", r#"Bearer error="insufficient_scope""#)]), Some(None));
+    assert_eq!(missing(&[("www-authenticate", r#"Bearer error="invalid_token""#)]), None);
     assert_eq!(
-        missing(&[("www-authenticate", standard)]),
-        Some(Some("mail.read mail.send".to_owned()))
-    );
-    assert_eq!(
-        missing(&[("www-authenticate", r#"Bearer error="insufficient_scope""#)]),
-        Some(None)
-    );
-    assert_eq!(
-        missing(&[("www-authenticate", r#"Bearer error="invalid_token""#)]),
-        None
-    );
-    assert_eq!(
-        missing(&[
-            ("x-accepted-oauth-scopes", "repo, admin:org"),
-            ("x-oauth-scopes", "gist, read:user")
-        ]),
+        missing(&[("x-accepted-oauth-scopes", "repo, admin:org"), ("x-oauth-scopes", "gist, read:user")]),
         Some(Some("repo".to_owned()))
     );
-    assert_eq!(
-        missing(&[
-            ("x-accepted-oauth-scopes", "repo"),
-            ("x-oauth-scopes", "gist, repo")
-        ]),
-        None
-    );
-    assert_eq!(
-        missing(&[("x-accepted-oauth-scopes", ""), ("x-oauth-scopes", "gist")]),
-        None
-    );
+    assert_eq!(missing(&[("x-accepted-oauth-scopes", "repo"), ("x-oauth-scopes", "gist, repo")]), None);
+    assert_eq!(missing(&[("x-accepted-oauth-scopes", ""), ("x-oauth-scopes", "gist")]), None);
     assert_eq!(missing(&[("x-oauth-scopes", "gist")]), None);
 }
 
@@ -250,10 +169,7 @@ fn the_message_says_what_the_service_said() {
         r#"{"message": "", "error": "no\nsuch\u001blabel"}"#,
     ] {
         let text = answer(422, &[], body).to_string();
-        assert_eq!(
-            text, "api.example.com/issues answered 422 Unprocessable Entity: no such label",
-            "{body}"
-        );
+        assert_eq!(text, "api.example.com/issues answered 422 Unprocessable Entity: no such label", "{body}");
     }
     for body in ["", "<html>", "[]", "{}", r#"{"message": 7}"#] {
         assert_eq!(
@@ -262,12 +178,7 @@ fn the_message_says_what_the_service_said() {
             "{body}"
         );
     }
-    let long = answer(
-        422,
-        &[],
-        &format!(r#"{{"message": "{}"}}"#, "ä".repeat(9000)),
-    )
-    .to_string();
+    let long = answer(422, &[], &format!(r#"{{"message": "{}"}}"#, "ä".repeat(9000))).to_string();
     assert!(long.ends_with(&"ä".repeat(300)) && long.chars().count() < 400);
 }
 
@@ -277,49 +188,13 @@ fn a_missing_response_has_its_kind() {
     let url = || "example.com/".to_owned();
     for (error, kind) in [
         (TransportError::NotDeclared { url: url() }, ErrorKind::Bug),
-        (
-            TransportError::PrivateAddress {
-                host: url(),
-                address: "10.0.0.1".to_owned(),
-            },
-            ErrorKind::Bug,
-        ),
-        (
-            TransportError::TooLarge {
-                url: url(),
-                limit: 7,
-            },
-            ErrorKind::Bug,
-        ),
-        (
-            TransportError::NoSuchHost { host: url() },
-            ErrorKind::Transient,
-        ),
-        (
-            TransportError::Timeout {
-                url: url(),
-                limit: std::time::Duration::from_millis(1500),
-            },
-            ErrorKind::Transient,
-        ),
-        (
-            TransportError::TooManyRedirects { url: url() },
-            ErrorKind::Transient,
-        ),
-        (
-            TransportError::NoConnection {
-                url: url(),
-                reason: "refused".to_owned(),
-            },
-            ErrorKind::Transient,
-        ),
-        (
-            TransportError::Connection {
-                url: url(),
-                reason: "reset".to_owned(),
-            },
-            ErrorKind::Transient,
-        ),
+        (TransportError::PrivateAddress { host: url(), address: "10.0.0.1".to_owned() }, ErrorKind::Bug),
+        (TransportError::TooLarge { url: url(), limit: 7 }, ErrorKind::Bug),
+        (TransportError::NoSuchHost { host: url() }, ErrorKind::Transient),
+        (TransportError::Timeout { url: url(), limit: std::time::Duration::from_millis(1500) }, ErrorKind::Transient),
+        (TransportError::TooManyRedirects { url: url() }, ErrorKind::Transient),
+        (TransportError::NoConnection { url: url(), reason: "refused".to_owned() }, ErrorKind::Transient),
+        (TransportError::Connection { url: url(), reason: "reset".to_owned() }, ErrorKind::Transient),
     ] {
         let text = error.to_string();
         let error = error.into_error();

@@ -8,14 +8,14 @@ use crate::context::Mode;
 use crate::declaration::Hooks;
 use crate::dispatch::{HookCall, HookReply};
 use crate::engine::{
-    ChannelRow, ChannelSync, CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, SyncState, TaskPriority, TaskRow,
-    Write, WriteSet,
+    ChannelRow, ChannelSync, CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, SyncState,
+    TaskPriority, TaskRow, Write, WriteSet,
 };
 use crate::error::{Error, ErrorKind};
 use crate::id::{ChannelId, ConnectionId, ConnectorId, TaskId, UserId, WorkspaceId};
 use crate::model::{Account, Authorization, Channel, LinkFilter};
 use crate::ports::CREDENTIAL_PURPOSE;
-use crate::records::{RecordIntent, Resolution, resolve, enable_writes, new_channel, with_parents, work_task};
+use crate::records::{RecordIntent, Resolution, enable_writes, new_channel, resolve, with_parents, work_task};
 use crate::registry::RegisteredConnector;
 use crate::runtime::connections::{ActiveConnection, Unavailable};
 use crate::runtime::dispatching::acting;
@@ -91,7 +91,11 @@ impl Runtime {
             return Err(ActionError::Invalid("a connection needs a user".to_owned()));
         }
         if !declaration.multiple_instances {
-            let others = shared.ports.engine.connections(Some(request.user.clone()), Some(request.connector.clone()), None, 1).await?;
+            let others = shared
+                .ports
+                .engine
+                .connections(Some(request.user.clone()), Some(request.connector.clone()), None, 1)
+                .await?;
             if let Some(other) = others.first() {
                 let (user, id) = (&request.user, other.id);
                 return Err(ActionError::Conflict(format!(
@@ -105,7 +109,10 @@ impl Runtime {
         let credential = match (&request.token, declaration.provider, declaration.key_option) {
             (Some(token), Some(_), _) => Some(shared.ports.vault.seal(CREDENTIAL_PURPOSE, token.expose().as_bytes())),
             (Some(_), None, _) => {
-                return Err(ActionError::Invalid(format!("{} has no provider, so it takes no token", declaration.name)));
+                return Err(ActionError::Invalid(format!(
+                    "{} has no provider, so it takes no token",
+                    declaration.name
+                )));
             }
             (None, Some(provider), None) => {
                 return Err(ActionError::Invalid(format!(
@@ -157,7 +164,10 @@ impl Runtime {
     }
 
     /// Asks the service who the account is, and which channels it has.
-    async fn probe(&self, row: &ConnectionRow) -> Result<(Option<String>, Option<crate::model::Actor>, Vec<Channel>), ActionError> {
+    async fn probe(
+        &self,
+        row: &ConnectionRow,
+    ) -> Result<(Option<String>, Option<crate::model::Actor>, Vec<Channel>), ActionError> {
         let refused = |error: Error| match error.kind() {
             ErrorKind::NeedsReauth => ActionError::Invalid(format!("the credential was not accepted: {error}")),
             _ => ActionError::from(error),
@@ -250,7 +260,11 @@ impl Runtime {
     }
 
     /// Changes a connection's name or options; options reach the connector through `on_options_changed`.
-    pub async fn update_connection(&self, id: ConnectionId, update: ConnectionUpdate) -> Result<Arc<ConnectionRow>, ActionError> {
+    pub async fn update_connection(
+        &self,
+        id: ConnectionId,
+        update: ConnectionUpdate,
+    ) -> Result<Arc<ConnectionRow>, ActionError> {
         let shared = &self.shared;
         let before = self.connection(id).await?;
         let connector = self.connector(&before.connector)?;
@@ -335,7 +349,8 @@ impl Runtime {
                 let deadline = shared.config.channels_deadline;
                 let listing = shared.list_channels(&dispatch);
                 let clock = &shared.ports.clock;
-                let until = SignedDuration::try_from(deadline).ok().and_then(|deadline| clock.now().checked_add(deadline).ok());
+                let until =
+                    SignedDuration::try_from(deadline).ok().and_then(|deadline| clock.now().checked_add(deadline).ok());
                 let timer = clock.sleep_until(until.unwrap_or(jiff::Timestamp::MAX));
                 let guarded = std::pin::pin!(shared.guarded(&dispatch, listing));
                 let channels = match futures_util::future::select(guarded, timer).await {
@@ -353,7 +368,12 @@ impl Runtime {
     }
 
     /// Enables a channel (R3.4); one that is enabled already stays as it is.
-    pub async fn enable_channel(&self, id: ConnectionId, channel: &ChannelId, update: ChannelUpdate) -> Result<ChannelRow, ActionError> {
+    pub async fn enable_channel(
+        &self,
+        id: ConnectionId,
+        channel: &ChannelId,
+        update: ChannelUpdate,
+    ) -> Result<ChannelRow, ActionError> {
         let shared = &self.shared;
         let connection = self.connection(id).await?;
         let connector = self.connector(&connection.connector)?;
@@ -390,7 +410,10 @@ impl Runtime {
             unit.push(Write::PutChannel { row: Box::new(row), expect: Some(before.version) });
             unit.push(Write::Feed(FeedEntry::new(FeedKind::Channel, id, channel)));
             unit.push(Write::DeleteTasks { connection: id, channel: Some(channel.clone()), except: None, dead: false });
-            unit.push(Write::DeleteStatePrefix { connection: id, prefix: format!("h/{}", channel_key_prefix(channel)) });
+            unit.push(Write::DeleteStatePrefix {
+                connection: id,
+                prefix: format!("h/{}", channel_key_prefix(channel)),
+            });
             for (namespace, entry) in connector.callbacks() {
                 if let Some(Work::Drain { .. }) = entry.work {
                     let prefix = drain_mark_prefix(&format!("c/{namespace}/{}:{channel}", entry.name));
@@ -425,14 +448,20 @@ impl Runtime {
     pub(crate) async fn channel(&self, id: ConnectionId, channel: &ChannelId) -> Result<ChannelRow, ActionError> {
         let row = self.shared.ports.engine.channel(id, channel.clone()).await?;
         row.ok_or_else(|| {
-            ActionError::NotFound(format!("{id} has no channel `{channel}`: list those it has with `connectors channels {id}`"))
+            ActionError::NotFound(format!(
+                "{id} has no channel `{channel}`: list those it has with `connectors channels {id}`"
+            ))
         })
     }
 
     pub(crate) fn connector(&self, id: &ConnectorId) -> Result<Arc<RegisteredConnector>, ActionError> {
         self.shared.registry.get(id.as_str()).cloned().ok_or_else(|| {
             let known: Vec<_> = self.shared.registry.iter().map(|connector| connector.declaration.id).collect();
-            let known = if known.is_empty() { "none is linked into this host".to_owned() } else { format!("there are {}", known.join(", ")) };
+            let known = if known.is_empty() {
+                "none is linked into this host".to_owned()
+            } else {
+                format!("there are {}", known.join(", "))
+            };
             ActionError::NotFound(format!("there is no connector `{id}`: {known}"))
         })
     }
@@ -455,7 +484,8 @@ impl Runtime {
                 for before in rows.iter().filter(|row| row.connector_version != version) {
                     let row = ConnectionRow { connector_version: version.to_owned(), ..ConnectionRow::clone(before) };
                     let hook = HookTask::Upgrade { from: before.connector_version.clone() };
-                    let task = TaskPayload::Hook(hook).task(TaskId::from_number(shared.ports.engine.take_ids(1)), before.id)?;
+                    let task = TaskPayload::Hook(hook)
+                        .task(TaskId::from_number(shared.ports.engine.take_ids(1)), before.id)?;
                     let writes = [
                         Write::PutConnection { row: Box::new(row), expect: Some(before.version) },
                         Write::PutTask { task, keyed: KeyedTask::Replace },

@@ -1,5 +1,5 @@
 use super::ActionError;
-use crate::callback::{BoundCallback, InvocationTarget, Invocable};
+use crate::callback::{BoundCallback, Invocable, InvocationTarget};
 use crate::component::Component;
 use crate::engine::{KeyedTask, TaskRow, Write, WriteSet};
 use crate::error::Error;
@@ -32,15 +32,25 @@ impl Runtime {
         let namespace = <M::Component as Component>::NAMESPACE;
         if connector.callback(namespace, M::NAME).is_none() {
             let (id, name) = (connector.declaration.id, M::NAME);
-            return Err(ActionError::Invalid(format!("{connection} is a connection to `{id}`, which has no callback `{name}`")));
+            return Err(ActionError::Invalid(format!(
+                "{connection} is a connection to `{id}`, which has no callback `{name}`"
+            )));
         }
         let (mut ids, mut writes) = (Vec::new(), Vec::new());
         for message in messages {
-            let InvocationTarget::Bound { namespace, name, args, channel } = Invocable::<M::Component, ()>::into_target(message)? else {
+            let InvocationTarget::Bound { namespace, name, args, channel } =
+                Invocable::<M::Component, ()>::into_target(message)?
+            else {
                 return Err(Error::bug("a message is no token").into());
             };
             let id = TaskId::from_number(self.shared.ports.engine.take_ids(1));
-            let payload = TaskPayload::Callback { namespace: namespace.into(), name: name.into(), args: args.into(), input: None, token: None };
+            let payload = TaskPayload::Callback {
+                namespace: namespace.into(),
+                name: name.into(),
+                args: args.into(),
+                input: None,
+                token: None,
+            };
             let task = TaskRow { channel, ..payload.task(id, connection)? };
             writes.push(Write::PutTask { task, keyed: KeyedTask::Replace });
             ids.push(id);

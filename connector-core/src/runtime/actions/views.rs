@@ -59,7 +59,8 @@ pub struct TaskView {
 
 impl TaskView {
     fn new(row: TaskRow, died_at: Option<Timestamp>, now: Timestamp) -> Self {
-        let does = value::from_bytes::<TaskPayload>(&row.payload).map_or_else(|_| "unknown".to_owned(), |payload| payload.title());
+        let does = value::from_bytes::<TaskPayload>(&row.payload)
+            .map_or_else(|_| "unknown".to_owned(), |payload| payload.title());
         let state = match (died_at, row.run_at) {
             (Some(_), _) => "dead",
             (None, Some(at)) if at > now => "waiting",
@@ -88,7 +89,8 @@ fn shown(payload: &[u8]) -> serde_json::Value {
         Ok(TaskPayload::Drain(drain)) => vec![("args", Some(drain.args)), ("only", drain.only)],
         _ => Vec::new(),
     };
-    let fields = shown.as_object_mut().and_then(|kinds| kinds.values_mut().next()).and_then(serde_json::Value::as_object_mut);
+    let fields =
+        shown.as_object_mut().and_then(|kinds| kinds.values_mut().next()).and_then(serde_json::Value::as_object_mut);
     if let Some(fields) = fields {
         for (name, bytes) in encoded {
             if let Some(json) = bytes.and_then(|bytes| value::to_json(&bytes).ok()) {

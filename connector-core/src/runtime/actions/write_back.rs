@@ -7,13 +7,14 @@ use crate::context::has_status;
 use crate::declaration::Hooks;
 use crate::dispatch::{HookCall, HookReply};
 use crate::engine::{
-    ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, LinkQuery, LinkRow, NoteRow, TaskRow, UserThreadRow, Write, WriteSet,
+    ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, LinkQuery, LinkRow, NoteRow, TaskRow,
+    UserThreadRow, Write, WriteSet,
 };
 use crate::id::{ChannelId, ConnectionId, LinkId, LinkTypeId, NoteId, ScheduleKey, StatusId, TaskId, ThreadId, UserId};
 use crate::link_type::LinkTypeDeclaration;
 use crate::model::{
-    Actor, Attendance, Author, Contact, ContactChanges, Content, Delivery, Download, Emoji, Link, LinkChanges, LinkDraft, Note, Patch, Reaction,
-    Recipient, Source,
+    Actor, Attendance, Author, Contact, ContactChanges, Content, Delivery, Download, Emoji, Link, LinkChanges,
+    LinkDraft, Note, Patch, Reaction, Recipient, Source,
 };
 use crate::records::untouched;
 use crate::registry::RegisteredConnector;
@@ -117,7 +118,10 @@ impl Runtime {
         let engine = &self.shared.ports.engine;
         let connection = self.connection(row.connection).await?;
         let connector = self.connector(&connection.connector)?;
-        let usable = matches!(connection.status, ConnectionStatus::Active | ConnectionStatus::NeedsReauth | ConnectionStatus::Suspended);
+        let usable = matches!(
+            connection.status,
+            ConnectionStatus::Active | ConnectionStatus::NeedsReauth | ConnectionStatus::Suspended
+        );
         let mut own = connection.owner == *user && usable;
         if own && let Some(channel) = engine.channel(row.connection, row.link.channel.clone()).await? {
             own = !channel.observe_only;
@@ -197,7 +201,11 @@ impl Runtime {
             attachments: Vec::new(),
             reactions: Vec::new(),
             actions: Vec::new(),
-            recipients: new.recipients.into_iter().filter(|recipient| Some(&recipient.actor.id) != own_id.as_ref()).collect(),
+            recipients: new
+                .recipients
+                .into_iter()
+                .filter(|recipient| Some(&recipient.actor.id) != own_id.as_ref())
+                .collect(),
             written_by: Some(new.user),
             delivery: sends.then_some(Delivery::Pending),
             archived: false,
@@ -249,7 +257,8 @@ impl Runtime {
         // One that is still waiting to be sent goes out as it is then.
         let waits = created && matches!(before.note.delivery, Some(Delivery::Pending));
         if sends && !waits {
-            let hook = if created { HookTask::NoteCreated { note: note.id } } else { HookTask::NoteUpdated { note: note.id } };
+            let hook =
+                if created { HookTask::NoteCreated { note: note.id } } else { HookTask::NoteUpdated { note: note.id } };
             writes.push(self.hook_task(&link, hook)?);
         }
         self.put(link.row.connection, writes).await?;
@@ -286,7 +295,9 @@ impl Runtime {
         let (row, _) = self.own_note(id, user).await?;
         let undelivered = !matches!(row.note.delivery, Some(Delivery::Sending)) && row.note.key.is_none();
         if row.note.written_by.as_ref() != Some(user) || !undelivered {
-            return Err(ActionError::Conflict(format!("{id} is at the service, or is not {user}'s: it cannot be discarded here")));
+            return Err(ActionError::Conflict(format!(
+                "{id} is at the service, or is not {user}'s: it cannot be discarded here"
+            )));
         }
         let feed = Write::Feed(FeedEntry::new(FeedKind::Note, row.connection, id));
         self.put(row.connection, vec![Write::DeleteNote { id: row.id() }, feed]).await
@@ -306,7 +317,8 @@ impl Runtime {
         if let Some(status) = update.status.filter(|status| Some(status) != before.link.status.as_ref()) {
             let channel = self.shared.ports.engine.channel(before.connection, before.link.channel.clone()).await?;
             if !declaration.is_some_and(|declaration| has_status(channel.as_ref(), declaration, status.as_str())) {
-                let known: Vec<_> = declaration.iter().flat_map(|declaration| declaration.statuses).map(|status| status.id).collect();
+                let known: Vec<_> =
+                    declaration.iter().flat_map(|declaration| declaration.statuses).map(|status| status.id).collect();
                 return Err(ActionError::Invalid(format!(
                     "a {} has no status `{status}`: it has {}",
                     before.link.link_type,
@@ -331,7 +343,10 @@ impl Runtime {
             return Ok(before.link);
         }
         if !acting.connector.hooks.has(Hooks::LINK_UPDATED) {
-            return Err(ActionError::Conflict(format!("{} shows this, and cannot change it", acting.connector.declaration.name)));
+            return Err(ActionError::Conflict(format!(
+                "{} shows this, and cannot change it",
+                acting.connector.declaration.name
+            )));
         }
         // One that a user composed and that is not at the service yet still says so.
         let composing = matches!(before.link.delivery, Some(Delivery::Pending | Delivery::Sending | Delivery::Unknown));
@@ -369,7 +384,8 @@ impl Runtime {
         if row == before {
             return Ok(row);
         }
-        let mut writes = vec![Write::PutUserThread { row: row.clone(), expect }, Write::Feed(FeedEntry::thread(thread))];
+        let mut writes =
+            vec![Write::PutUserThread { row: row.clone(), expect }, Write::Feed(FeedEntry::thread(thread))];
         let mut told = Vec::new();
         for link in links.iter().filter(|link| link.dispatches(hook)) {
             if !told.contains(&link.row.connection) {
@@ -388,7 +404,13 @@ impl Runtime {
     }
 
     /// A user makes a thread a to-do, or finishes it.
-    pub async fn set_to_do(&self, thread: ThreadId, user: &UserId, todo: bool, date: Option<Date>) -> Result<UserThreadRow, ActionError> {
+    pub async fn set_to_do(
+        &self,
+        thread: ThreadId,
+        user: &UserId,
+        todo: bool,
+        date: Option<Date>,
+    ) -> Result<UserThreadRow, ActionError> {
         let date = date.filter(|_| todo);
         let task = |thread| HookTask::ThreadToDo { thread, todo, date };
         self.change_marks(thread, user, Hooks::THREAD_TO_DO, task, |row| {
@@ -401,9 +423,13 @@ impl Runtime {
     /// A user reacts to a note, or takes it back.
     pub async fn react(&self, id: NoteId, user: &UserId, emoji: Emoji, added: bool) -> Result<Note, ActionError> {
         let (before, link) = self.own_note(id, user).await?;
-        let takes = link.declaration().and_then(|declaration| declaration.reactions).or(link.connector.declaration.reactions);
+        let takes =
+            link.declaration().and_then(|declaration| declaration.reactions).or(link.connector.declaration.reactions);
         if !takes.is_some_and(|takes| takes.takes(&emoji)) {
-            return Err(ActionError::Invalid(format!("{} cannot take the reaction {emoji}", link.connector.declaration.name)));
+            return Err(ActionError::Invalid(format!(
+                "{} cannot take the reaction {emoji}",
+                link.connector.declaration.name
+            )));
         }
         let actor = Actor { user: Some(user.clone()), ..link.actor(user) };
         let mut row = before.clone();
@@ -427,9 +453,15 @@ impl Runtime {
     }
 
     /// A user changes the people of a thread's link.
-    pub async fn change_contacts(&self, thread: ThreadId, user: &UserId, changes: ContactChanges) -> Result<Link, ActionError> {
+    pub async fn change_contacts(
+        &self,
+        thread: ThreadId,
+        user: &UserId,
+        changes: ContactChanges,
+    ) -> Result<Link, ActionError> {
         let links = self.links_for(thread, user).await?;
-        let supports = |link: &&Acting| link.declaration().is_some_and(|declaration| declaration.supports.contact_changes);
+        let supports =
+            |link: &&Acting| link.declaration().is_some_and(|declaration| declaration.supports.contact_changes);
         let Some(link) = links.iter().find(supports) else {
             return Err(ActionError::Invalid("the people of this thread cannot be changed".to_owned()));
         };
@@ -479,7 +511,8 @@ impl Runtime {
             Write::Feed(FeedEntry::new(FeedKind::Link, before.connection, link.id)),
         ];
         if acting.dispatches(Hooks::SCHEDULE_CONTACT_UPDATED) {
-            let hook = HookTask::ScheduleContactUpdated { link: link.id, schedule: schedule.clone(), contact, attendance };
+            let hook =
+                HookTask::ScheduleContactUpdated { link: link.id, schedule: schedule.clone(), contact, attendance };
             writes.push(self.hook_task(&acting, hook)?);
         }
         self.put(before.connection, writes).await?;
@@ -512,10 +545,22 @@ impl Runtime {
         let connector = self.connector(&connection.connector)?;
         let declared = connector.declaration.link_type(compose.link_type.as_str());
         let Some((declaration, rules)) = declared.and_then(|declared| Some((declared, declared.compose?))) else {
-            let known: Vec<_> =
-                connector.declaration.link_types.iter().filter(|declared| declared.compose.is_some()).map(|declared| declared.id).collect();
-            let known = if known.is_empty() { "it composes none".to_owned() } else { format!("it composes {}", known.join(", ")) };
-            return Err(ActionError::Invalid(format!("{} composes no `{}`: {known}", connector.declaration.name, compose.link_type)));
+            let known: Vec<_> = connector
+                .declaration
+                .link_types
+                .iter()
+                .filter(|declared| declared.compose.is_some())
+                .map(|declared| declared.id)
+                .collect();
+            let known = if known.is_empty() {
+                "it composes none".to_owned()
+            } else {
+                format!("it composes {}", known.join(", "))
+            };
+            return Err(ActionError::Invalid(format!(
+                "{} composes no `{}`: {known}",
+                connector.declaration.name, compose.link_type
+            )));
         };
         if compose.title.trim().is_empty() {
             return Err(ActionError::Invalid("give it a title".to_owned()));
@@ -531,11 +576,14 @@ impl Runtime {
             return Err(ActionError::Conflict(format!("{name} is not enabled for writing: enable it first")));
         }
         let status = compose.status.or_else(|| rules.status.map(StatusId::from_static));
-        if let Some(status) = status.as_ref().filter(|status| !has_status(channel.as_ref(), declaration, status.as_str())) {
+        if let Some(status) =
+            status.as_ref().filter(|status| !has_status(channel.as_ref(), declaration, status.as_str()))
+        {
             return Err(ActionError::Invalid(format!("a {} has no status `{status}`", declaration.id)));
         }
         let first = engine.take_ids(4);
-        let (thread, id, note) = (ThreadId::from_number(first), LinkId::from_number(first + 1), NoteId::from_number(first + 2));
+        let (thread, id, note) =
+            (ThreadId::from_number(first), LinkId::from_number(first + 1), NoteId::from_number(first + 2));
         let author = Author::Person(Actor {
             user: Some(compose.user.clone()),
             ..connection.identity.clone().unwrap_or_else(|| acting(&compose.user))

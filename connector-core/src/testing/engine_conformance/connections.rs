@@ -1,23 +1,15 @@
 use super::TestStore;
 use super::fixture::*;
-use crate::engine::{
-    CallbackRow, ChannelRow, ChannelSync, ConnectionRow, SyncState, TaskRow, Write,
-};
+use crate::engine::{CallbackRow, ChannelRow, ChannelSync, ConnectionRow, SyncState, TaskRow, Write};
 use crate::id::ConnectionId;
 use crate::model::Source;
 
 fn put(row: &ConnectionRow, expect: Option<i64>) -> Write {
-    Write::PutConnection {
-        row: Box::new(row.clone()),
-        expect,
-    }
+    Write::PutConnection { row: Box::new(row.clone()), expect }
 }
 
 fn put_channel(row: &ChannelRow, expect: Option<i64>) -> Write {
-    Write::PutChannel {
-        row: Box::new(row.clone()),
-        expect,
-    }
+    Write::PutChannel { row: Box::new(row.clone()), expect }
 }
 
 async fn channel(store: &TestStore, connection: ConnectionId, id: &str) -> Option<ChannelRow> {
@@ -30,16 +22,8 @@ pub(super) async fn connections_are_listed_by_user_and_connector(store: TestStor
     let mut all = Vec::new();
     for number in 0..12 {
         let mut row = connection_row(store.id());
-        row.owner = if number % 2 == 0 {
-            "ada".into()
-        } else {
-            "Ada".into()
-        };
-        row.connector = if number % 3 == 0 {
-            "github".into()
-        } else {
-            "git%".into()
-        };
+        row.owner = if number % 2 == 0 { "ada".into() } else { "Ada".into() };
+        row.connector = if number % 3 == 0 { "github".into() } else { "git%".into() };
         store.apply([put(&row, None)]).await;
         all.push(row);
     }
@@ -57,12 +41,7 @@ pub(super) async fn connections_are_listed_by_user_and_connector(store: TestStor
                     let after = found.last().copied();
                     let page = store
                         .read(|engine| {
-                            engine.connections(
-                                user.map(Into::into),
-                                connector.map(Into::into),
-                                after,
-                                limit,
-                            )
+                            engine.connections(user.map(Into::into), connector.map(Into::into), after, limit)
                         })
                         .await;
                     assert!(page.len() <= limit, "a page has at most its limit");
@@ -72,10 +51,7 @@ pub(super) async fn connections_are_listed_by_user_and_connector(store: TestStor
                     found.extend(page.iter().map(|row| row.id));
                     assert!(found.len() <= ALL, "the pages have no end");
                 }
-                assert_eq!(
-                    found, wanted,
-                    "of {user:?} and {connector:?} in pages of {limit}"
-                );
+                assert_eq!(found, wanted, "of {user:?} and {connector:?} in pages of {limit}");
             }
         }
     }
@@ -90,16 +66,10 @@ pub(super) async fn a_connection_row_is_versioned(store: TestStore) {
     row.version = 77;
     store.apply([put(&row, None)]).await;
     for version in 1..4 {
-        let stored = store
-            .read(|engine| engine.connection(id))
-            .await
-            .expect("it is there");
+        let stored = store.read(|engine| engine.connection(id)).await.expect("it is there");
         assert_eq!(
             *stored,
-            ConnectionRow {
-                version,
-                ..row.clone()
-            },
+            ConnectionRow { version, ..row.clone() },
             "the version counts the writes, whatever the row says"
         );
         for wrong in [None, Some(version - 1), Some(version + 1)] {
@@ -112,10 +82,7 @@ pub(super) async fn a_connection_row_is_versioned(store: TestStore) {
     row.name = "within one set".to_owned();
     store.apply([put(&row, Some(4)), put(&row, Some(5))]).await;
     assert_eq!(
-        store
-            .read(|engine| engine.connection(id))
-            .await
-            .map(|row| row.version),
+        store.read(|engine| engine.connection(id)).await.map(|row| row.version),
         Some(6),
         "a set sees its own writes"
     );
@@ -130,16 +97,8 @@ pub(super) async fn a_channel_row_is_versioned(store: TestStore) {
     store.conflicts([put_channel(&row, Some(1))]).await;
     store.apply([put_channel(&row, None)]).await;
     for version in 1..4 {
-        let stored = channel(&store, connection, "repo")
-            .await
-            .expect("it is there");
-        assert_eq!(
-            stored,
-            ChannelRow {
-                version,
-                ..row.clone()
-            }
-        );
+        let stored = channel(&store, connection, "repo").await.expect("it is there");
+        assert_eq!(stored, ChannelRow { version, ..row.clone() });
         for wrong in [None, Some(version - 1), Some(version + 1)] {
             store.conflicts([put_channel(&row, wrong)]).await;
         }
@@ -147,46 +106,22 @@ pub(super) async fn a_channel_row_is_versioned(store: TestStore) {
         row.channel.name = format!("name {version}");
         store.apply([put_channel(&row, Some(version))]).await;
     }
-    assert_eq!(
-        channel(&store, other, "repo").await,
-        None,
-        "a channel belongs to its connection"
-    );
-    store
-        .apply([put_channel(&channel_row(other, "repo"), None)])
-        .await;
+    assert_eq!(channel(&store, other, "repo").await, None, "a channel belongs to its connection");
+    store.apply([put_channel(&channel_row(other, "repo"), None)]).await;
 }
 
 /// Channels in the order of the bytes of their ids, whatever they hold.
 pub(super) async fn channels_are_in_the_order_of_their_ids(store: TestStore) {
     let (connection, other) = (store.connection().await, store.connection().await);
-    store
-        .apply([put_channel(&channel_row(other, "m"), None)])
-        .await;
-    store
-        .apply(
-            STRANGE
-                .iter()
-                .rev()
-                .map(|id| put_channel(&channel_row(connection, id), None)),
-        )
-        .await;
+    store.apply([put_channel(&channel_row(other, "m"), None)]).await;
+    store.apply(STRANGE.iter().rev().map(|id| put_channel(&channel_row(connection, id), None))).await;
     let mut wanted: Vec<_> = STRANGE.to_vec();
     wanted.sort_unstable();
     let found = store.read(|engine| engine.channels(connection)).await;
-    assert_eq!(
-        found
-            .iter()
-            .map(|row| row.channel.id.as_str())
-            .collect::<Vec<_>>(),
-        wanted
-    );
+    assert_eq!(found.iter().map(|row| row.channel.id.as_str()).collect::<Vec<_>>(), wanted);
     for id in STRANGE {
         assert_eq!(
-            channel(&store, connection, id)
-                .await
-                .map(|row| row.channel.id.as_str().to_owned())
-                .as_deref(),
+            channel(&store, connection, id).await.map(|row| row.channel.id.as_str().to_owned()).as_deref(),
             Some(*id)
         );
     }
@@ -195,48 +130,18 @@ pub(super) async fn channels_are_in_the_order_of_their_ids(store: TestStore) {
 /// A channel that the service no longer has is removed, and nothing with it.
 pub(super) async fn a_channel_is_deleted_without_its_links(store: TestStore) {
     let (connection, other) = (store.connection().await, store.connection().await);
-    let rows = [
-        channel_row(connection, "repo"),
-        channel_row(connection, "repo2"),
-        channel_row(other, "repo"),
-    ];
-    store
-        .apply(rows.iter().map(|row| put_channel(row, None)))
-        .await;
-    let link = store
-        .new_link(connection, &Source::new("github", ["1"]))
-        .await;
-    let task = store
-        .put_task(TaskRow {
-            channel: Some("repo".into()),
-            ..task_row(connection, store.id())
-        })
-        .await;
-    let delete = Write::DeleteChannel {
-        connection,
-        channel: "repo".into(),
-    };
+    let rows = [channel_row(connection, "repo"), channel_row(connection, "repo2"), channel_row(other, "repo")];
+    store.apply(rows.iter().map(|row| put_channel(row, None))).await;
+    let link = store.new_link(connection, &Source::new("github", ["1"])).await;
+    let task = store.put_task(TaskRow { channel: Some("repo".into()), ..task_row(connection, store.id()) }).await;
+    let delete = Write::DeleteChannel { connection, channel: "repo".into() };
     store.apply([delete.clone()]).await;
     store.apply([delete]).await;
     assert_eq!(channel(&store, connection, "repo").await, None);
-    assert!(
-        channel(&store, connection, "repo2").await.is_some()
-            && channel(&store, other, "repo").await.is_some()
-    );
-    assert_eq!(
-        store.read(|engine| engine.channels(connection)).await.len(),
-        1
-    );
-    assert_eq!(
-        store.link(link.link.id).await,
-        Some(link),
-        "its links stay as they are"
-    );
-    assert_eq!(
-        store.task(task.id).await,
-        Some(task),
-        "its tasks are not removed by this"
-    );
+    assert!(channel(&store, connection, "repo2").await.is_some() && channel(&store, other, "repo").await.is_some());
+    assert_eq!(store.read(|engine| engine.channels(connection)).await.len(), 1);
+    assert_eq!(store.link(link.link.id).await, Some(link), "its links stay as they are");
+    assert_eq!(store.task(task.id).await, Some(task), "its tasks are not removed by this");
     store.conflicts([put_channel(&rows[0], Some(1))]).await;
     store.apply([put_channel(&rows[0], None)]).await;
 }
@@ -245,67 +150,28 @@ pub(super) async fn a_channel_is_deleted_without_its_links(store: TestStore) {
 pub(super) async fn counting_what_was_saved_conflicts_with_nobody(store: TestStore) {
     let connection = store.connection().await;
     let mut row = channel_row(connection, "repo");
-    row.sync = ChannelSync {
-        state: SyncState::Syncing,
-        saved: 5,
-        ..ChannelSync::default()
-    };
+    row.sync = ChannelSync { state: SyncState::Syncing, saved: 5, ..ChannelSync::default() };
     store.apply([put_channel(&row, None)]).await;
-    let read = channel(&store, connection, "repo")
-        .await
-        .expect("it is there");
-    let count = |saved| Write::CountSaved {
-        connection,
-        channel: "repo".into(),
-        saved,
-    };
-    let counting: Vec<_> = (0..20)
-        .map(|_| tokio::spawn(store.apply([count(3)])))
-        .collect();
+    let read = channel(&store, connection, "repo").await.expect("it is there");
+    let count = |saved| Write::CountSaved { connection, channel: "repo".into(), saved };
+    let counting: Vec<_> = (0..20).map(|_| tokio::spawn(store.apply([count(3)]))).collect();
     for counted in counting {
         counted.await.expect("it is counted");
     }
     store.apply([count(1), count(1)]).await;
-    let counted = channel(&store, connection, "repo")
-        .await
-        .expect("it is there");
+    let counted = channel(&store, connection, "repo").await.expect("it is there");
     assert_eq!(counted.sync.saved, 67);
     assert_eq!(
-        ChannelRow {
-            sync: read.sync.clone(),
-            ..counted.clone()
-        },
+        ChannelRow { sync: read.sync.clone(), ..counted.clone() },
         read,
         "nothing else changes, also not the version"
     );
-    row.sync = ChannelSync {
-        state: SyncState::Synced,
-        saved: 2,
-        ..ChannelSync::default()
-    };
-    store
-        .apply([put_channel(&row, Some(read.version)), count(1)])
-        .await;
-    let put = channel(&store, connection, "repo")
-        .await
-        .expect("it is there");
-    assert_eq!(
-        (put.sync.state, put.sync.saved),
-        (SyncState::Synced, 3),
-        "a put says what the count is from then on"
-    );
-    store
-        .apply([Write::CountSaved {
-            connection,
-            channel: "absent".into(),
-            saved: 1,
-        }])
-        .await;
-    assert_eq!(
-        channel(&store, connection, "absent").await,
-        None,
-        "counting makes no channel"
-    );
+    row.sync = ChannelSync { state: SyncState::Synced, saved: 2, ..ChannelSync::default() };
+    store.apply([put_channel(&row, Some(read.version)), count(1)]).await;
+    let put = channel(&store, connection, "repo").await.expect("it is there");
+    assert_eq!((put.sync.state, put.sync.saved), (SyncState::Synced, 3), "a put says what the count is from then on");
+    store.apply([Write::CountSaved { connection, channel: "absent".into(), saved: 1 }]).await;
+    assert_eq!(channel(&store, connection, "absent").await, None, "counting makes no channel");
 }
 
 /// R3.8: what is a connection's own goes with it; what is others' stays.
@@ -313,194 +179,74 @@ pub(super) async fn a_deleted_connection_takes_what_is_its_own_and_nothing_else(
     let tenant = Tenant::new(&store, "tenant").await;
     let other = Tenant::new(&store, "other").await;
     let shared = other.links[0].link.source.clone();
-    let theirs = store
-        .put_link(link_row(
-            tenant.id,
-            store.id(),
-            other.links[0].link.thread,
-            shared,
-        ))
-        .await;
+    let theirs = store.put_link(link_row(tenant.id, store.id(), other.links[0].link.thread, shared)).await;
     let running = tenant.tasks[0].clone();
     let before = other.view(&store).await;
-    let committed = store
-        .apply([Write::DeleteConnection { id: tenant.id }])
-        .await;
+    let committed = store.apply([Write::DeleteConnection { id: tenant.id }]).await;
     for task in &tenant.tasks {
-        assert!(
-            said_gone(&committed, task),
-            "the commit does not say that {} is gone: {committed:?}",
-            task.id
-        );
+        assert!(said_gone(&committed, task), "the commit does not say that {} is gone: {committed:?}", task.id);
     }
-    assert!(
-        tenant.view(&store).await.is_gone(),
-        "something is left: {:#?}",
-        tenant.view(&store).await
-    );
+    assert!(tenant.view(&store).await.is_gone(), "something is left: {:#?}", tenant.view(&store).await);
     assert_eq!(store.link(theirs.link.id).await, None);
     assert_eq!(store.link(tenant.links[1].link.id).await, None);
     let note = tenant.notes[1].note.id;
     assert_eq!(store.read(|engine| engine.note(note)).await, None);
     assert_eq!(store.task(running.id).await, None);
     let key = running.key.clone().expect("it has a key");
-    assert_eq!(
-        store
-            .read(|engine| engine.task_by_key(tenant.id, key))
-            .await,
-        None
-    );
+    assert_eq!(store.read(|engine| engine.task_by_key(tenant.id, key)).await, None);
     assert_eq!(store.dead(tenant.dead).await, None);
-    let sources = tenant
-        .links
-        .iter()
-        .map(|link| &link.link.source)
-        .collect::<Vec<_>>();
-    assert_eq!(
-        store.threads_of(&sources).await,
-        [None, None],
-        "no connection has these sources any more"
-    );
-    assert_eq!(
-        before,
-        other.view(&store).await,
-        "what is another's has changed"
-    );
-    let left = store
-        .read(|engine| engine.connections(None, None, None, ALL))
-        .await;
-    assert_eq!(
-        left.iter().map(|row| row.id).collect::<Vec<_>>(),
-        [other.id]
-    );
-    store
-        .apply([Write::DeleteConnection { id: tenant.id }])
-        .await;
+    let sources = tenant.links.iter().map(|link| &link.link.source).collect::<Vec<_>>();
+    assert_eq!(store.threads_of(&sources).await, [None, None], "no connection has these sources any more");
+    assert_eq!(before, other.view(&store).await, "what is another's has changed");
+    let left = store.read(|engine| engine.connections(None, None, None, ALL)).await;
+    assert_eq!(left.iter().map(|row| row.id).collect::<Vec<_>>(), [other.id]);
+    store.apply([Write::DeleteConnection { id: tenant.id }]).await;
 
     let revived = connection_row(tenant.id.number());
     store.apply([put(&revived, None)]).await;
-    store
-        .put_task(TaskRow {
-            key: running.key,
-            ..task_row(tenant.id, store.id())
-        })
-        .await;
+    store.put_task(TaskRow { key: running.key, ..task_row(tenant.id, store.id()) }).await;
     let own = tenant.links[0].link.source.clone();
-    store
-        .put_link(link_row(tenant.id, store.id(), store.thread(), own))
-        .await;
+    store.put_link(link_row(tenant.id, store.id(), store.thread(), own)).await;
 }
 
 /// Callbacks that are too large for their token.
 pub(super) async fn callbacks_are_stored_and_deleted(store: TestStore) {
     let (connection, other) = (store.connection().await, store.connection().await);
     let large = "x".repeat(300_000);
-    let rows: Vec<_> = ["", "body", &large]
-        .iter()
-        .map(|body| CallbackRow {
-            id: store.id(),
-            connection,
-            body: bytes(body),
-        })
-        .collect();
-    let theirs = CallbackRow {
-        id: store.id(),
-        connection: other,
-        body: bytes("theirs"),
-    };
-    store
-        .apply(
-            rows.iter()
-                .chain([&theirs])
-                .cloned()
-                .map(Write::PutCallback),
-        )
-        .await;
+    let rows: Vec<_> =
+        ["", "body", &large].iter().map(|body| CallbackRow { id: store.id(), connection, body: bytes(body) }).collect();
+    let theirs = CallbackRow { id: store.id(), connection: other, body: bytes("theirs") };
+    store.apply(rows.iter().chain([&theirs]).cloned().map(Write::PutCallback)).await;
     for row in rows.iter().chain([&theirs]) {
         let (owner, id) = (row.connection, row.id);
-        assert_eq!(
-            store
-                .read(|engine| engine.callback(owner, id))
-                .await
-                .as_ref(),
-            Some(row)
-        );
+        assert_eq!(store.read(|engine| engine.callback(owner, id)).await.as_ref(), Some(row));
     }
     let (first, second) = (rows[0].id, rows[1].id);
-    assert_eq!(
-        store.read(|engine| engine.callback(other, first)).await,
-        None,
-        "a callback belongs to its connection"
-    );
+    assert_eq!(store.read(|engine| engine.callback(other, first)).await, None, "a callback belongs to its connection");
     store
-        .apply([
-            Write::DeleteCallback {
-                connection,
-                id: first,
-            },
-            Write::DeleteCallback {
-                connection,
-                id: first,
-            },
-        ])
+        .apply([Write::DeleteCallback { connection, id: first }, Write::DeleteCallback { connection, id: first }])
         .await;
-    assert_eq!(
-        store
-            .read(|engine| engine.callback(connection, first))
-            .await,
-        None
-    );
-    assert!(
-        store
-            .read(|engine| engine.callback(connection, second))
-            .await
-            .is_some()
-    );
+    assert_eq!(store.read(|engine| engine.callback(connection, first)).await, None);
+    assert!(store.read(|engine| engine.callback(connection, second)).await.is_some());
     store.apply([Write::DeleteCallbacks { connection }]).await;
-    assert_eq!(
-        store
-            .read(|engine| engine.callback(connection, second))
-            .await,
-        None
-    );
+    assert_eq!(store.read(|engine| engine.callback(connection, second)).await, None);
     let id = theirs.id;
-    assert_eq!(
-        store.read(|engine| engine.callback(other, id)).await,
-        Some(theirs)
-    );
+    assert_eq!(store.read(|engine| engine.callback(other, id)).await, Some(theirs));
 }
 
 /// Callbacks that are sealed in their token are deleted by a mark.
 pub(super) async fn sealed_callbacks_are_revoked(store: TestStore) {
     let (connection, other) = (store.connection().await, store.connection().await);
-    let revoke = |connection, nonce: &str| Write::RevokeCallback {
-        connection,
-        nonce: nonce.to_owned(),
-    };
+    let revoke = |connection, nonce: &str| Write::RevokeCallback { connection, nonce: nonce.to_owned() };
     let revoked = async |connection, nonce: &str| {
         let nonce = nonce.to_owned();
-        store
-            .read(|engine| engine.callback_revoked(connection, nonce))
-            .await
+        store.read(|engine| engine.callback_revoked(connection, nonce)).await
     };
-    store
-        .apply([
-            revoke(connection, "n"),
-            revoke(connection, "n"),
-            revoke(other, "m"),
-        ])
-        .await;
+    store.apply([revoke(connection, "n"), revoke(connection, "n"), revoke(other, "m")]).await;
     store.apply([revoke(connection, "n")]).await;
     assert!(revoked(connection, "n").await);
-    assert!(
-        !revoked(connection, "N").await
-            && !revoked(connection, "m").await
-            && !revoked(other, "n").await
-    );
+    assert!(!revoked(connection, "N").await && !revoked(connection, "m").await && !revoked(other, "n").await);
     store.apply([Write::DeleteCallbacks { connection }]).await;
-    assert!(
-        !revoked(connection, "n").await,
-        "the generation of the connection says it from now on"
-    );
+    assert!(!revoked(connection, "n").await, "the generation of the connection says it from now on");
     assert!(revoked(other, "m").await);
 }

@@ -17,76 +17,39 @@ pub(super) async fn feed_positions_increase_in_the_order_of_commits(store: TestS
     let mut end = store.read(|engine| engine.feed_end()).await;
     let mut wanted = Vec::new();
     for round in 0..5_u32 {
-        let ids: Vec<_> = (0..=round % 3)
-            .map(|number| format!("{round}:{number}"))
-            .collect();
-        let committed = store
-            .apply(ids.iter().map(|id| entry(connection, id)))
-            .await;
+        let ids: Vec<_> = (0..=round % 3).map(|number| format!("{round}:{number}")).collect();
+        let committed = store.apply(ids.iter().map(|id| entry(connection, id))).await;
         wanted.extend(ids);
         let new_end = committed.feed_end.expect("the set added to the feed");
         assert!(new_end > end, "the feed went from {end} to {new_end}");
         assert_eq!(new_end, store.read(|engine| engine.feed_end()).await);
         end = new_end;
         let committed = store.apply([put_state(connection, "key", "value")]).await;
-        assert_eq!(
-            committed.feed_end, None,
-            "the set added nothing to the feed"
-        );
+        assert_eq!(committed.feed_end, None, "the set added nothing to the feed");
     }
     let found = entries(&store, 0, ALL).await;
-    assert_eq!(
-        found
-            .iter()
-            .map(|entry| entry.id.clone())
-            .collect::<Vec<_>>(),
-        wanted
-    );
-    assert!(
-        found.is_sorted_by(|one, next| one.position < next.position),
-        "{found:?}"
-    );
+    assert_eq!(found.iter().map(|entry| entry.id.clone()).collect::<Vec<_>>(), wanted);
+    assert!(found.is_sorted_by(|one, next| one.position < next.position), "{found:?}");
     assert_eq!(found.last().map(|entry| entry.position), Some(end));
-    assert!(
-        found.first().is_some_and(|entry| entry.position > 0),
-        "zero is before the first"
-    );
+    assert!(found.first().is_some_and(|entry| entry.position > 0), "zero is before the first");
 }
 
 /// R10.2: a reader goes on from where it was, and gets each entry as it was written.
 pub(super) async fn the_feed_is_paged(store: TestStore) {
     let connection = store.connection().await;
-    let kinds = [
-        FeedKind::Link,
-        FeedKind::Note,
-        FeedKind::Connection,
-        FeedKind::Channel,
-        FeedKind::Thread,
-    ];
-    let mut written: Vec<_> = kinds
-        .into_iter()
-        .zip(STRANGE)
-        .map(|(kind, id)| FeedEntry::new(kind, connection, id))
-        .collect();
+    let kinds = [FeedKind::Link, FeedKind::Note, FeedKind::Connection, FeedKind::Channel, FeedKind::Thread];
+    let mut written: Vec<_> =
+        kinds.into_iter().zip(STRANGE).map(|(kind, id)| FeedEntry::new(kind, connection, id)).collect();
     written.push(FeedEntry::thread(ThreadId::from_number(7)));
     written.push(FeedEntry {
         position: 4711,
-        ..FeedEntry::new(
-            FeedKind::Link,
-            connection,
-            "the position is not the writer's",
-        )
+        ..FeedEntry::new(FeedKind::Link, connection, "the position is not the writer's")
     });
     store.apply(written.iter().cloned().map(Write::Feed)).await;
     for limit in [1, 2, 3, ALL] {
         let mut found: Vec<FeedEntry> = Vec::new();
         loop {
-            let page = entries(
-                &store,
-                found.last().map_or(0, |entry| entry.position),
-                limit,
-            )
-            .await;
+            let page = entries(&store, found.last().map_or(0, |entry| entry.position), limit).await;
             assert!(page.len() <= limit, "a page has at most its limit");
             if page.is_empty() {
                 break;
@@ -94,17 +57,14 @@ pub(super) async fn the_feed_is_paged(store: TestStore) {
             found.extend(page);
             assert!(found.len() <= ALL, "the pages have no end");
         }
-        let wanted = written.iter().zip(&found).map(|(entry, found)| FeedEntry {
-            position: found.position,
-            ..entry.clone()
-        });
+        let wanted =
+            written.iter().zip(&found).map(|(entry, found)| FeedEntry { position: found.position, ..entry.clone() });
         assert_eq!(found, wanted.collect::<Vec<_>>(), "in pages of {limit}");
         assert_eq!(found.len(), written.len(), "in pages of {limit}");
     }
     let end = store.read(|engine| engine.feed_end()).await;
     assert!(
-        entries(&store, end, ALL).await.is_empty()
-            && entries(&store, end + 100, ALL).await.is_empty(),
+        entries(&store, end, ALL).await.is_empty() && entries(&store, end + 100, ALL).await.is_empty(),
         "after the end there is nothing"
     );
 }
@@ -112,48 +72,19 @@ pub(super) async fn the_feed_is_paged(store: TestStore) {
 /// Entries of a refused set are never seen, and leave no hole that a reader would wait at.
 pub(super) async fn a_refused_set_adds_nothing_to_the_feed(store: TestStore) {
     let connection = store.connection().await;
-    let conflict = Write::PutConnection {
-        row: Box::new(connection_row(connection.number())),
-        expect: None,
-    };
+    let conflict = Write::PutConnection { row: Box::new(connection_row(connection.number())), expect: None };
     store.apply([entry(connection, "a")]).await;
     let end = store.read(|engine| engine.feed_end()).await;
-    store
-        .conflicts([entry(connection, "refused"), conflict.clone()])
-        .await;
-    assert_eq!(
-        store.read(|engine| engine.feed_end()).await,
-        end,
-        "the end of the feed is that of the last entry"
-    );
+    store.conflicts([entry(connection, "refused"), conflict.clone()]).await;
+    assert_eq!(store.read(|engine| engine.feed_end()).await, end, "the end of the feed is that of the last entry");
     store.apply([entry(connection, "b")]).await;
-    store
-        .conflicts([
-            entry(connection, "refused"),
-            entry(connection, "refused"),
-            conflict,
-        ])
-        .await;
+    store.conflicts([entry(connection, "refused"), entry(connection, "refused"), conflict]).await;
     store.apply([entry(connection, "c")]).await;
     let found = entries(&store, 0, ALL).await;
-    assert_eq!(
-        found
-            .iter()
-            .map(|entry| entry.id.as_str())
-            .collect::<Vec<_>>(),
-        ["a", "b", "c"]
-    );
-    assert_eq!(
-        found.last().map(|entry| entry.position),
-        Some(store.read(|engine| engine.feed_end()).await)
-    );
+    assert_eq!(found.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(found.last().map(|entry| entry.position), Some(store.read(|engine| engine.feed_end()).await));
     let rest = entries(&store, end, ALL).await;
-    assert_eq!(
-        rest.iter()
-            .map(|entry| entry.id.as_str())
-            .collect::<Vec<_>>(),
-        ["b", "c"]
-    );
+    assert_eq!(rest.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["b", "c"]);
 }
 
 /// R10.2: who follows the feed while others commit sees every entry, once: none becomes visible
@@ -167,12 +98,9 @@ pub(super) async fn no_entry_appears_behind_a_reader(store: TestStore) {
             let engine = store.engine();
             tokio::spawn(async move {
                 for number in 0..EACH {
-                    let writes = (0..=number % 3)
-                        .map(|part| entry(connection, format!("{writer}:{number}:{part}")));
-                    let set = crate::engine::WriteSet {
-                        connection: Some(connection),
-                        ..crate::engine::WriteSet::of(writes)
-                    };
+                    let writes = (0..=number % 3).map(|part| entry(connection, format!("{writer}:{number}:{part}")));
+                    let set =
+                        crate::engine::WriteSet { connection: Some(connection), ..crate::engine::WriteSet::of(writes) };
                     let end = engine.commit(set).await.expect("it is stored").feed_end;
                     let seen = engine.feed_end().await.expect("it is read");
                     assert!(
@@ -196,14 +124,7 @@ pub(super) async fn no_entry_appears_behind_a_reader(store: TestStore) {
     for writer in writers {
         writer.await.expect("the writer ends");
     }
-    assert!(
-        followed.is_sorted_by(|one, next| one.position < next.position),
-        "positions increase"
-    );
+    assert!(followed.is_sorted_by(|one, next| one.position < next.position), "positions increase");
     assert_eq!(followed.len(), total, "an entry appeared behind the reader");
-    assert_eq!(
-        followed,
-        entries(&store, 0, ALL).await,
-        "who follows sees what who comes later sees"
-    );
+    assert_eq!(followed, entries(&store, 0, ALL).await, "who follows sees what who comes later sees");
 }

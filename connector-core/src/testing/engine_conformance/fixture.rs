@@ -9,34 +9,17 @@ use jiff::{SignedDuration, Timestamp};
 use super::TestStore;
 use crate::clock::BoxFuture;
 use crate::engine::{
-    After, CallbackRow, ChannelRow, ChannelSync, CommitError, Committed, Completion, ConnectionRow,
-    ConnectionStatus, Counts, DeadTask, Engine, EngineError, EngineResult, FeedEntry, FeedKind,
-    KeyedTask, LinkQuery, LinkRow, NoteRow, StateValue, TaskChange, TaskError, TaskPriority,
-    TaskQuery, TaskRow, UserThreadRow, Write, WriteSet,
+    After, CallbackRow, ChannelRow, ChannelSync, CommitError, Committed, Completion, ConnectionRow, ConnectionStatus,
+    Counts, DeadTask, Engine, EngineError, EngineResult, FeedEntry, FeedKind, KeyedTask, LinkQuery, LinkRow, NoteRow,
+    StateValue, TaskChange, TaskError, TaskPriority, TaskQuery, TaskRow, UserThreadRow, Write, WriteSet,
 };
 use crate::error::ErrorKind;
 use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::{Account, Author, Channel, Link, Note, Source};
 
 /// Prefixes that a careless engine takes for a pattern, or sorts by a language.
-pub(super) const STRANGE: &[&str] = &[
-    "%",
-    "_",
-    "*",
-    "?",
-    "[",
-    "\\",
-    "'",
-    "\"",
-    "\u{1}",
-    "é",
-    "日本",
-    "\u{10ffff}",
-    "A",
-    "a",
-    "a%",
-    "a_b",
-];
+pub(super) const STRANGE: &[&str] =
+    &["%", "_", "*", "?", "[", "\\", "'", "\"", "\u{1}", "é", "日本", "\u{10ffff}", "A", "a", "a%", "a_b"];
 
 /// More than there is of anything in a check.
 pub(super) const ALL: usize = 10_000;
@@ -69,10 +52,7 @@ impl TestStore {
     }
 
     /// What a read answers.
-    pub(super) async fn read<T>(
-        &self,
-        read: impl FnOnce(&dyn Engine) -> BoxFuture<'static, EngineResult<T>>,
-    ) -> T {
+    pub(super) async fn read<T>(&self, read: impl FnOnce(&dyn Engine) -> BoxFuture<'static, EngineResult<T>>) -> T {
         read(&*self.engine).await.expect("the store is read")
     }
 
@@ -81,11 +61,7 @@ impl TestStore {
     pub(super) fn commit(&self, set: WriteSet) -> impl Future<Output = Committed> + Send + 'static {
         let from = std::panic::Location::caller();
         let answer = self.engine.commit(set);
-        async move {
-            answer
-                .await
-                .unwrap_or_else(|error| panic!("{from}: the set was refused: {error:?}"))
-        }
+        async move { answer.await.unwrap_or_else(|error| panic!("{from}: the set was refused: {error:?}")) }
     }
 
     /// Stores writes that have to be taken.
@@ -99,10 +75,7 @@ impl TestStore {
 
     /// Stores a set that has to be refused.
     #[track_caller]
-    pub(super) fn refused(
-        &self,
-        set: WriteSet,
-    ) -> impl Future<Output = CommitError> + Send + 'static {
+    pub(super) fn refused(&self, set: WriteSet) -> impl Future<Output = CommitError> + Send + 'static {
         let from = std::panic::Location::caller();
         let answer = self.engine.commit(set);
         async move {
@@ -123,10 +96,7 @@ impl TestStore {
         let refused = self.refused(WriteSet::of(writes));
         async move {
             let error = refused.await;
-            assert!(
-                matches!(error, CommitError::RecordConflict),
-                "{from}: it is no record conflict: {error:?}"
-            );
+            assert!(matches!(error, CommitError::RecordConflict), "{from}: it is no record conflict: {error:?}");
         }
     }
 
@@ -134,57 +104,33 @@ impl TestStore {
     pub(super) async fn connection(&self) -> ConnectionId {
         let row = connection_row(self.id());
         let id = row.id;
-        self.apply([Write::PutConnection {
-            row: Box::new(row),
-            expect: None,
-        }])
-        .await;
+        self.apply([Write::PutConnection { row: Box::new(row), expect: None }]).await;
         id
     }
 
     /// A new link with this source, in a thread of its own.
     pub(super) async fn new_link(&self, connection: ConnectionId, source: &Source) -> LinkRow {
-        self.put_link(link_row(
-            connection,
-            self.id(),
-            self.thread(),
-            source.clone(),
-        ))
-        .await
+        self.put_link(link_row(connection, self.id(), self.thread(), source.clone())).await
     }
 
     /// Stores a new link, as it is then.
     pub(super) async fn put_link(&self, row: LinkRow) -> LinkRow {
         let id = row.link.id;
-        self.apply([Write::PutLink {
-            row: Box::new(row),
-            expect: None,
-        }])
-        .await;
+        self.apply([Write::PutLink { row: Box::new(row), expect: None }]).await;
         self.link(id).await.expect("the link is there")
     }
 
     /// Stores a new note, as it is then.
     pub(super) async fn put_note(&self, row: NoteRow) -> NoteRow {
         let id = row.note.id;
-        self.apply([Write::PutNote {
-            row: Box::new(row),
-            expect: None,
-        }])
-        .await;
-        self.read(|engine| engine.note(id))
-            .await
-            .expect("the note is there")
+        self.apply([Write::PutNote { row: Box::new(row), expect: None }]).await;
+        self.read(|engine| engine.note(id)).await.expect("the note is there")
     }
 
     /// Stores a new task, as it waits then.
     pub(super) async fn put_task(&self, task: TaskRow) -> TaskRow {
         let id = task.id;
-        self.apply([Write::PutTask {
-            task,
-            keyed: KeyedTask::Replace,
-        }])
-        .await;
+        self.apply([Write::PutTask { task, keyed: KeyedTask::Replace }]).await;
         self.task(id).await.expect("the task is there")
     }
 
@@ -193,10 +139,7 @@ impl TestStore {
     }
 
     pub(super) async fn task(&self, id: TaskId) -> Option<TaskRow> {
-        self.read(|engine| engine.tasks_by_id(vec![id]))
-            .await
-            .pop()
-            .expect("an answer for each id")
+        self.read(|engine| engine.tasks_by_id(vec![id])).await.pop().expect("an answer for each id")
     }
 
     pub(super) async fn dead(&self, id: TaskId) -> Option<DeadTask> {
@@ -205,23 +148,13 @@ impl TestStore {
 
     pub(super) async fn value(&self, connection: ConnectionId, key: &str) -> Option<StateValue> {
         let keys = vec![key.to_owned()];
-        self.read(|engine| engine.state(connection, keys))
-            .await
-            .pop()
-            .expect("an answer for each key")
+        self.read(|engine| engine.state(connection, keys)).await.pop().expect("an answer for each key")
     }
 
     /// Writes a state value, and how it is stored.
-    pub(super) async fn put_value(
-        &self,
-        connection: ConnectionId,
-        key: &str,
-        value: &str,
-    ) -> StateValue {
+    pub(super) async fn put_value(&self, connection: ConnectionId, key: &str, value: &str) -> StateValue {
         self.apply([put_state(connection, key, value)]).await;
-        self.value(connection, key)
-            .await
-            .expect("the value is there")
+        self.value(connection, key).await.expect("the value is there")
     }
 
     pub(super) async fn threads_of(&self, sources: &[&Source]) -> Vec<Option<ThreadId>> {
@@ -235,20 +168,12 @@ impl TestStore {
         self.engine.close().await.expect("the store is closed");
         let kept = std::mem::take(&mut self.kept);
         drop(self);
-        Some(Self {
-            engine: reopen().await,
-            reopen: None,
-            kept,
-        })
+        Some(Self { engine: reopen().await, reopen: None, kept })
     }
 }
 
 pub(super) fn put_state(connection: ConnectionId, key: &str, value: &str) -> Write {
-    Write::PutState {
-        connection,
-        key: key.to_owned(),
-        value: bytes(value),
-    }
+    Write::PutState { connection, key: key.to_owned(), value: bytes(value) }
 }
 
 pub(super) fn connection_row(id: i64) -> ConnectionRow {
@@ -288,12 +213,7 @@ pub(super) fn channel_row(connection: ConnectionId, id: &str) -> ChannelRow {
     }
 }
 
-pub(super) fn link_row(
-    connection: ConnectionId,
-    id: i64,
-    thread: ThreadId,
-    source: Source,
-) -> LinkRow {
+pub(super) fn link_row(connection: ConnectionId, id: i64, thread: ThreadId, source: Source) -> LinkRow {
     let link = Link {
         id: LinkId::from_number(id),
         thread,
@@ -315,11 +235,7 @@ pub(super) fn link_row(
         delivery: None,
         archived: false,
     };
-    LinkRow {
-        connection,
-        link,
-        version: 0,
-    }
+    LinkRow { connection, link, version: 0 }
 }
 
 pub(super) fn note_row(link: &LinkRow, id: i64, key: Option<&str>) -> NoteRow {
@@ -342,24 +258,11 @@ pub(super) fn note_row(link: &LinkRow, id: i64, key: Option<&str>) -> NoteRow {
         delivery: None,
         archived: false,
     };
-    NoteRow {
-        connection: link.connection,
-        note,
-        baseline: None,
-        version: 0,
-    }
+    NoteRow { connection: link.connection, note, baseline: None, version: 0 }
 }
 
 pub(super) fn mark_row(user: &str, thread: ThreadId) -> UserThreadRow {
-    UserThreadRow {
-        user: user.into(),
-        thread,
-        unread: true,
-        todo: false,
-        todo_date: None,
-        archived: false,
-        version: 0,
-    }
+    UserThreadRow { user: user.into(), thread, unread: true, todo: false, todo_date: None, archived: false, version: 0 }
 }
 
 pub(super) fn task_row(connection: ConnectionId, id: i64) -> TaskRow {
@@ -389,24 +292,13 @@ pub(super) fn task_error(attempt: u32) -> TaskError {
 
 /// A set that ends a run of this task, as it was read.
 pub(super) fn completes(task: &TaskRow, then: After) -> WriteSet {
-    let completion = Completion {
-        task: task.id,
-        revision: task.revision,
-        then,
-    };
-    WriteSet {
-        connection: Some(task.connection),
-        completes: Some(completion),
-        ..WriteSet::default()
-    }
+    let completion = Completion { task: task.id, revision: task.revision, then };
+    WriteSet { connection: Some(task.connection), completes: Some(completion), ..WriteSet::default() }
 }
 
 /// The row without its revision, which an engine chooses.
 pub(super) fn unrevised(task: &TaskRow) -> TaskRow {
-    TaskRow {
-        revision: 0,
-        ..task.clone()
-    }
+    TaskRow { revision: 0, ..task.clone() }
 }
 
 /// The rows that wait after a commit.
@@ -423,11 +315,7 @@ pub(super) fn said_gone(committed: &Committed, task: &TaskRow) -> bool {
     committed.tasks.iter().any(|change| match change {
         TaskChange::Waits(_) => false,
         TaskChange::Gone(id) => *id == task.id,
-        TaskChange::AllGone {
-            connection,
-            channel,
-            except,
-        } => {
+        TaskChange::AllGone { connection, channel, except } => {
             *connection == task.connection
                 && (channel.is_none() || *channel == task.channel)
                 && *except != Some(task.id)
@@ -490,14 +378,9 @@ impl Tenant {
         let id = store.connection().await;
         let channel = ChannelId::from("repo");
         let source = |item: &str| Source::new("github", [name, item]);
-        let links = [
-            store.new_link(id, &source("1")).await,
-            store.new_link(id, &source("2")).await,
-        ];
+        let links = [store.new_link(id, &source("1")).await, store.new_link(id, &source("2")).await];
         let notes = [
-            store
-                .put_note(note_row(&links[0], store.id(), Some("n1")))
-                .await,
+            store.put_note(note_row(&links[0], store.id(), Some("n1"))).await,
             store.put_note(note_row(&links[0], store.id(), None)).await,
         ];
         let later = TaskRow {
@@ -507,50 +390,20 @@ impl Tenant {
             every_ms: Some(60_000),
             ..task_row(id, store.id())
         };
-        let tasks = [
-            store.put_task(later).await,
-            store.put_task(task_row(id, store.id())).await,
-        ];
-        let dead = DeadTask {
-            task: TaskRow {
-                channel: Some(channel.clone()),
-                ..task_row(id, store.id())
-            },
-            died_at: at(1),
-        };
+        let tasks = [store.put_task(later).await, store.put_task(task_row(id, store.id())).await];
+        let dead =
+            DeadTask { task: TaskRow { channel: Some(channel.clone()), ..task_row(id, store.id()) }, died_at: at(1) };
         let dirty = store.put_value(id, "dirty:1", "1").await.version;
-        let tenant = Self {
-            id,
-            channel,
-            callback: store.id(),
-            tasks,
-            dead: dead.task.id,
-            dirty,
-            links,
-            notes,
-        };
+        let tenant = Self { id, channel, callback: store.id(), tasks, dead: dead.task.id, dirty, links, notes };
         store
             .apply([
-                Write::PutChannel {
-                    row: Box::new(channel_row(id, "repo")),
-                    expect: None,
-                },
+                Write::PutChannel { row: Box::new(channel_row(id, "repo")), expect: None },
                 put_state(id, "cursor", "1"),
                 put_state(id, "dirty:2", "1"),
-                Write::PutCallback(CallbackRow {
-                    id: tenant.callback,
-                    connection: id,
-                    body: bytes("body"),
-                }),
-                Write::RevokeCallback {
-                    connection: id,
-                    nonce: "nonce".to_owned(),
-                },
+                Write::PutCallback(CallbackRow { id: tenant.callback, connection: id, body: bytes("body") }),
+                Write::RevokeCallback { connection: id, nonce: "nonce".to_owned() },
                 Write::PutDead(dead),
-                Write::PutUserThread {
-                    row: mark_row("ada", tenant.links[0].link.thread),
-                    expect: None,
-                },
+                Write::PutUserThread { row: mark_row("ada", tenant.links[0].link.thread), expect: None },
             ])
             .await;
         tenant
@@ -558,58 +411,34 @@ impl Tenant {
 
     /// A set that stores nothing because of its last write.
     pub(super) fn conflict(&self) -> Write {
-        Write::PutConnection {
-            row: Box::new(connection_row(self.id.number())),
-            expect: Some(4711),
-        }
+        Write::PutConnection { row: Box::new(connection_row(self.id.number())), expect: Some(4711) }
     }
 
     pub(super) async fn view(&self, store: &TestStore) -> TenantView {
         let (id, callback) = (self.id, self.callback);
-        let query = TaskQuery {
-            connection: Some(id),
-            after: None,
-            limit: ALL,
-        };
+        let query = TaskQuery { connection: Some(id), after: None, limit: ALL };
         let dead = query.clone();
-        let links = LinkQuery {
-            connections: Some(vec![id]),
-            archived: true,
-            limit: ALL,
-            ..LinkQuery::default()
-        };
+        let links = LinkQuery { connections: Some(vec![id]), archived: true, limit: ALL, ..LinkQuery::default() };
         let mut notes = Vec::new();
         for link in &self.links {
             let link = link.link.id;
             notes.extend(store.read(|engine| engine.notes_of_link(link)).await);
         }
-        let keys: Vec<_> = ["n1", "n2"]
-            .into_iter()
-            .map(|key| (self.links[0].link.id, NoteKey::from(key)))
-            .collect();
+        let keys: Vec<_> = ["n1", "n2"].into_iter().map(|key| (self.links[0].link.id, NoteKey::from(key))).collect();
         let threads: Vec<_> = self.links.iter().map(|link| link.link.thread).collect();
         let sources: Vec<_> = self.links.iter().map(|link| &link.link.source).collect();
         TenantView {
-            row: store
-                .read(|engine| engine.connection(id))
-                .await
-                .map(|row| (*row).clone()),
-            state: store
-                .read(|engine| engine.state_entries(id, String::new(), ALL))
-                .await,
+            row: store.read(|engine| engine.connection(id)).await.map(|row| (*row).clone()),
+            state: store.read(|engine| engine.state_entries(id, String::new(), ALL)).await,
             callback: store.read(|engine| engine.callback(id, callback)).await,
-            revoked: store
-                .read(|engine| engine.callback_revoked(id, "nonce".to_owned()))
-                .await,
+            revoked: store.read(|engine| engine.callback_revoked(id, "nonce".to_owned())).await,
             channels: store.read(|engine| engine.channels(id)).await,
             tasks: store.read(|engine| engine.tasks(query)).await,
             dead: store.read(|engine| engine.dead_tasks(dead)).await,
             links: store.read(|engine| engine.links(links)).await,
             notes,
             notes_by_key: store.read(|engine| engine.notes_by_key(id, keys)).await,
-            marks: store
-                .read(|engine| engine.user_threads("ada".into(), threads))
-                .await,
+            marks: store.read(|engine| engine.user_threads("ada".into(), threads)).await,
             threads: store.threads_of(&sources).await,
         }
     }
@@ -647,11 +476,7 @@ pub(super) fn extra_source() -> Source {
 }
 
 pub(super) fn feed(tenant: &Tenant) -> Write {
-    Write::Feed(FeedEntry::new(
-        FeedKind::Link,
-        tenant.id,
-        tenant.links[0].link.id,
-    ))
+    Write::Feed(FeedEntry::new(FeedKind::Link, tenant.id, tenant.links[0].link.id))
 }
 
 /// What a closed store answers.

@@ -5,19 +5,20 @@ use serde_json::{Value, json};
 use super::TestStore;
 use super::fixture::*;
 use crate::engine::{
-    ChannelRow, ChannelSync, ConnectionRow, ConnectionStatus, DeadTask, KeyedTask, LinkRow,
-    NoteRow, SyncState, TaskError, TaskPriority, TaskRow, UserThreadRow, Write,
+    ChannelRow, ChannelSync, ConnectionRow, ConnectionStatus, DeadTask, KeyedTask, LinkRow, NoteRow, SyncState,
+    TaskError, TaskPriority, TaskRow, UserThreadRow, Write,
 };
 use crate::error::ErrorKind;
 use crate::id::{ConnectionId, FileId, ThreadId};
 use crate::link_type::{DynamicStatus, LinkTypeRefinement};
 use crate::model::{
-    Account, ActionButton, Actor, Attachment, AttachmentRef, Attendance, Author, ButtonTarget,
-    Channel, Contact, Delivery, Emoji, Reaction, Recipient, Schedule, Source, When,
+    Account, ActionButton, Actor, Attachment, AttachmentRef, Attendance, Author, ButtonTarget, Channel, Contact,
+    Delivery, Emoji, Reaction, Recipient, Schedule, Source, When,
 };
 
 /// A text that databases and their drivers get wrong.
-const UNICODE: &str = "“q” 'q' \"q\" \\ % _ ; -- \u{1} \t\r\n é e\u{301} ß İ 日本 👩‍👩‍👧 \u{202e}rtl\u{202c} \u{feff} \u{10ffff}";
+const UNICODE: &str =
+    "“q” 'q' \"q\" \\ % _ ; -- \u{1} \t\r\n é e\u{301} ß İ 日本 👩‍👩‍👧 \u{202e}rtl\u{202c} \u{feff} \u{10ffff}";
 
 /// A row of each kind that has something in every field.
 struct Rows {
@@ -39,21 +40,9 @@ impl Rows {
         Self {
             channel: channel_row(id, "repo"),
             note: note_row(&link, store.id(), None),
-            mark: UserThreadRow {
-                unread: false,
-                ..mark_row("ada", link.link.thread)
-            },
-            task: TaskRow {
-                payload: bytes(""),
-                ..task_row(id, store.id())
-            },
-            dead: DeadTask {
-                task: TaskRow {
-                    payload: bytes(""),
-                    ..task_row(id, store.id())
-                },
-                died_at: at(0),
-            },
+            mark: UserThreadRow { unread: false, ..mark_row("ada", link.link.thread) },
+            task: TaskRow { payload: bytes(""), ..task_row(id, store.id()) },
+            dead: DeadTask { task: TaskRow { payload: bytes(""), ..task_row(id, store.id()) }, died_at: at(0) },
             connection,
             link,
         }
@@ -76,39 +65,18 @@ impl Rows {
             ..mark_row(text, thread)
         };
         rows.task = full_task(id, rows.task.id.number(), text);
-        rows.dead = DeadTask {
-            task: full_task(id, rows.dead.task.id.number(), text),
-            died_at: at_micro(999_999),
-        };
+        rows.dead = DeadTask { task: full_task(id, rows.dead.task.id.number(), text), died_at: at_micro(999_999) };
         rows
     }
 
     fn writes(&self) -> Vec<Write> {
         vec![
-            Write::PutConnection {
-                row: Box::new(self.connection.clone()),
-                expect: None,
-            },
-            Write::PutChannel {
-                row: Box::new(self.channel.clone()),
-                expect: None,
-            },
-            Write::PutLink {
-                row: Box::new(self.link.clone()),
-                expect: None,
-            },
-            Write::PutNote {
-                row: Box::new(self.note.clone()),
-                expect: None,
-            },
-            Write::PutUserThread {
-                row: self.mark.clone(),
-                expect: None,
-            },
-            Write::PutTask {
-                task: self.task.clone(),
-                keyed: KeyedTask::Keep,
-            },
+            Write::PutConnection { row: Box::new(self.connection.clone()), expect: None },
+            Write::PutChannel { row: Box::new(self.channel.clone()), expect: None },
+            Write::PutLink { row: Box::new(self.link.clone()), expect: None },
+            Write::PutNote { row: Box::new(self.note.clone()), expect: None },
+            Write::PutUserThread { row: self.mark.clone(), expect: None },
+            Write::PutTask { task: self.task.clone(), keyed: KeyedTask::Keep },
             Write::PutDead(self.dead.clone()),
         ]
     }
@@ -117,86 +85,33 @@ impl Rows {
     async fn come_back(&self, store: &TestStore) {
         store.apply(self.writes()).await;
         let id = self.connection.id;
-        let connection = ConnectionRow {
-            version: 1,
-            ..self.connection.clone()
-        };
-        assert_eq!(
-            store.read(|engine| engine.connection(id)).await.as_deref(),
-            Some(&connection)
-        );
-        let listed = store
-            .read(|engine| engine.connections(None, None, None, ALL))
-            .await;
-        assert_eq!(
-            listed.iter().find(|row| row.id == id).map(|row| &**row),
-            Some(&connection)
-        );
+        let connection = ConnectionRow { version: 1, ..self.connection.clone() };
+        assert_eq!(store.read(|engine| engine.connection(id)).await.as_deref(), Some(&connection));
+        let listed = store.read(|engine| engine.connections(None, None, None, ALL)).await;
+        assert_eq!(listed.iter().find(|row| row.id == id).map(|row| &**row), Some(&connection));
 
-        let channel = ChannelRow {
-            version: 1,
-            ..self.channel.clone()
-        };
+        let channel = ChannelRow { version: 1, ..self.channel.clone() };
         let channel_id = channel.channel.id.clone();
-        assert_eq!(
-            store
-                .read(|engine| engine.channel(id, channel_id))
-                .await
-                .as_ref(),
-            Some(&channel)
-        );
+        assert_eq!(store.read(|engine| engine.channel(id, channel_id)).await.as_ref(), Some(&channel));
         assert_eq!(store.read(|engine| engine.channels(id)).await, [channel]);
 
-        let link = LinkRow {
-            version: 1,
-            ..self.link.clone()
-        };
+        let link = LinkRow { version: 1, ..self.link.clone() };
         assert_eq!(store.link(link.link.id).await.as_ref(), Some(&link));
         let sources = vec![link.link.source.clone()];
-        assert_eq!(
-            store
-                .read(|engine| engine.links_by_source(id, sources))
-                .await,
-            [Some(link.clone())]
-        );
-        assert_eq!(
-            store.threads_of(&[&link.link.source]).await,
-            [Some(link.link.thread)]
-        );
+        assert_eq!(store.read(|engine| engine.links_by_source(id, sources)).await, [Some(link.clone())]);
+        assert_eq!(store.threads_of(&[&link.link.source]).await, [Some(link.link.thread)]);
 
-        let note = NoteRow {
-            version: 1,
-            ..self.note.clone()
-        };
+        let note = NoteRow { version: 1, ..self.note.clone() };
         let (note_id, link_id) = (note.note.id, note.note.link);
-        assert_eq!(
-            store.read(|engine| engine.note(note_id)).await.as_ref(),
-            Some(&note)
-        );
-        assert_eq!(
-            store.read(|engine| engine.notes_of_link(link_id)).await,
-            std::slice::from_ref(&note)
-        );
+        assert_eq!(store.read(|engine| engine.note(note_id)).await.as_ref(), Some(&note));
+        assert_eq!(store.read(|engine| engine.notes_of_link(link_id)).await, std::slice::from_ref(&note));
         if let Some(key) = note.note.key.clone() {
-            assert_eq!(
-                store
-                    .read(|engine| engine.notes_by_key(id, vec![(link_id, key)]))
-                    .await,
-                [Some(note)]
-            );
+            assert_eq!(store.read(|engine| engine.notes_by_key(id, vec![(link_id, key)])).await, [Some(note)]);
         }
 
-        let mark = UserThreadRow {
-            version: 1,
-            ..self.mark.clone()
-        };
+        let mark = UserThreadRow { version: 1, ..self.mark.clone() };
         let (user, thread) = (mark.user.clone(), mark.thread);
-        assert_eq!(
-            store
-                .read(|engine| engine.user_threads(user, vec![thread]))
-                .await,
-            [Some(mark)]
-        );
+        assert_eq!(store.read(|engine| engine.user_threads(user, vec![thread])).await, [Some(mark)]);
 
         let task = store.task(self.task.id).await;
         assert_eq!(task.as_ref().map(unrevised).as_ref(), Some(&self.task));
@@ -204,23 +119,12 @@ impl Rows {
             assert_eq!(store.read(|engine| engine.task_by_key(id, key)).await, task);
         }
         let dead = store.dead(self.dead.task.id).await.expect("it is there");
-        assert_eq!(
-            DeadTask {
-                task: unrevised(&dead.task),
-                ..dead
-            },
-            self.dead
-        );
+        assert_eq!(DeadTask { task: unrevised(&dead.task), ..dead }, self.dead);
     }
 }
 
 fn actor(text: &str) -> Actor {
-    let mut actor = Actor::new(text)
-        .name(text)
-        .email(text)
-        .avatar(text)
-        .handle(text)
-        .bot();
+    let mut actor = Actor::new(text).name(text).email(text).avatar(text).handle(text).bot();
     actor.user = Some(text.into());
     actor
 }
@@ -264,23 +168,13 @@ fn full_connection(id: ConnectionId, text: &str) -> ConnectionRow {
 fn full_channel(connection: ConnectionId, text: &str) -> ChannelRow {
     let mut status = DynamicStatus::new(text, text);
     (status.done, status.todo, status.active, status.hidden) = (true, true, true, true);
-    let refinement = LinkTypeRefinement {
-        id: text.to_owned(),
-        label: Some(text.to_owned()),
-        statuses: Some(vec![status]),
-    };
+    let refinement =
+        LinkTypeRefinement { id: text.to_owned(), label: Some(text.to_owned()), statuses: Some(vec![status]) };
     let channel = Channel::new(text, text)
         .description(text)
         .children([Channel::new("child", text)])
         .enabled_by_default(false)
-        .link_types([
-            refinement,
-            LinkTypeRefinement {
-                id: String::new(),
-                label: None,
-                statuses: Some(Vec::new()),
-            },
-        ]);
+        .link_types([refinement, LinkTypeRefinement { id: String::new(), label: None, statuses: Some(Vec::new()) }]);
     ChannelRow {
         connection,
         channel,
@@ -302,10 +196,7 @@ fn full_channel(connection: ConnectionId, text: &str) -> ChannelRow {
 }
 
 fn buttons(text: &str) -> Vec<ActionButton> {
-    let callback = ActionButton {
-        label: text.to_owned(),
-        does: ButtonTarget::Callback(text.to_owned()),
-    };
+    let callback = ActionButton { label: text.to_owned(), does: ButtonTarget::Callback(text.to_owned()) };
     vec![ActionButton::open(text, text), callback]
 }
 
@@ -320,10 +211,7 @@ fn full_link(empty: &LinkRow, text: &str) -> LinkRow {
     link.url = Some(text.to_owned());
     link.status = Some(text.into());
     link.assignee = Some(actor(text));
-    link.contacts = vec![
-        Contact::new(actor(text)).role(text),
-        Contact::new(Actor::new("")),
-    ];
+    link.contacts = vec![Contact::new(actor(text)).role(text), Contact::new(Actor::new(""))];
     link.schedules = vec![
         Schedule::new(text, at_micro(3))
             .end(at_micro(4))
@@ -339,9 +227,7 @@ fn full_link(empty: &LinkRow, text: &str) -> LinkRow {
     link.occurred_at = at_micro(-62_135_596_800_000_000);
     link.updated_at = at_micro(123_456);
     link.raw_meta = json_of(text);
-    link.delivery = Some(Delivery::Failed {
-        reason: text.to_owned(),
-    });
+    link.delivery = Some(Delivery::Failed { reason: text.to_owned() });
     link.archived = true;
     row
 }
@@ -357,23 +243,13 @@ fn full_note(link: &LinkRow, id: i64, text: &str) -> NoteRow {
     note.reply_to = Some(text.into());
     let mut file = Attachment::new(text, text);
     file.at = AttachmentRef::File(FileId::from_number(7));
-    note.attachments = vec![
-        Attachment::new(text, text).media_type(text).size(u64::MAX),
-        file,
-    ];
-    note.reactions = vec![
-        Reaction::new(Emoji::unicode(text), actor(text)),
-        Reaction::new(Emoji::custom(text), Actor::new("")),
-    ];
+    note.attachments = vec![Attachment::new(text, text).media_type(text).size(u64::MAX), file];
+    note.reactions =
+        vec![Reaction::new(Emoji::unicode(text), actor(text)), Reaction::new(Emoji::custom(text), Actor::new(""))];
     note.actions = buttons(text);
-    note.recipients = vec![Recipient {
-        actor: actor(text),
-        role: text.to_owned(),
-    }];
+    note.recipients = vec![Recipient { actor: actor(text), role: text.to_owned() }];
     note.written_by = Some(text.into());
-    note.delivery = Some(Delivery::Failed {
-        reason: text.to_owned(),
-    });
+    note.delivery = Some(Delivery::Failed { reason: text.to_owned() });
     note.archived = true;
     row.baseline = Some(text.to_owned());
     row
@@ -382,9 +258,7 @@ fn full_note(link: &LinkRow, id: i64, text: &str) -> NoteRow {
 fn full_task(connection: ConnectionId, id: i64, text: &str) -> TaskRow {
     let kinds = [
         ErrorKind::NeedsReauth,
-        ErrorKind::ScopeMissing {
-            scope: Some(text.to_owned()),
-        },
+        ErrorKind::ScopeMissing { scope: Some(text.to_owned()) },
         ErrorKind::ScopeMissing { scope: None },
         ErrorKind::Gone,
         ErrorKind::RateLimited { until: at_micro(7) },
@@ -393,15 +267,12 @@ fn full_task(connection: ConnectionId, id: i64, text: &str) -> TaskRow {
         ErrorKind::Rejected,
         ErrorKind::Bug,
     ];
-    let errors = kinds
-        .into_iter()
-        .enumerate()
-        .map(|(number, kind)| TaskError {
-            at: at_micro(i64::try_from(number).unwrap()),
-            attempt: u32::MAX,
-            kind,
-            message: text.to_owned(),
-        });
+    let errors = kinds.into_iter().enumerate().map(|(number, kind)| TaskError {
+        at: at_micro(i64::try_from(number).unwrap()),
+        attempt: u32::MAX,
+        kind,
+        message: text.to_owned(),
+    });
     TaskRow {
         run_at: Some(at_micro(123_456)),
         attempt: u32::MAX,
@@ -429,10 +300,7 @@ pub(super) async fn empty_rows_come_back_equal(store: TestStore) {
     let connection = rows.connection.id;
     store.apply([put_state(connection, "empty", "")]).await;
     assert_eq!(
-        store
-            .value(connection, "empty")
-            .await
-            .map(|value| value.value),
+        store.value(connection, "empty").await.map(|value| value.value),
         Some(bytes("")),
         "an empty value is not an absent one"
     );
@@ -465,24 +333,10 @@ pub(super) async fn every_word_of_the_enums_comes_back(store: TestStore) {
         ConnectionStatus::Suspended,
         ConnectionStatus::Disabled,
     ] {
-        let row = ConnectionRow {
-            status,
-            ..connection_row(store.id())
-        };
-        store
-            .apply([Write::PutConnection {
-                row: Box::new(row.clone()),
-                expect: None,
-            }])
-            .await;
+        let row = ConnectionRow { status, ..connection_row(store.id()) };
+        store.apply([Write::PutConnection { row: Box::new(row.clone()), expect: None }]).await;
         let id = row.id;
-        assert_eq!(
-            store
-                .read(|engine| engine.connection(id))
-                .await
-                .map(|row| row.status),
-            Some(status)
-        );
+        assert_eq!(store.read(|engine| engine.connection(id)).await.map(|row| row.status), Some(status));
     }
     let connection = store.connection().await;
     for (number, state) in [
@@ -499,50 +353,19 @@ pub(super) async fn every_word_of_the_enums_comes_back(store: TestStore) {
         let mut row = channel_row(connection, &number.to_string());
         row.sync.state = state;
         let id = row.channel.id.clone();
-        store
-            .apply([Write::PutChannel {
-                row: Box::new(row),
-                expect: None,
-            }])
-            .await;
-        assert_eq!(
-            store
-                .read(|engine| engine.channel(connection, id))
-                .await
-                .map(|row| row.sync.state),
-            Some(state)
-        );
+        store.apply([Write::PutChannel { row: Box::new(row), expect: None }]).await;
+        assert_eq!(store.read(|engine| engine.channel(connection, id)).await.map(|row| row.sync.state), Some(state));
     }
-    for priority in [
-        TaskPriority::User,
-        TaskPriority::Webhook,
-        TaskPriority::Incremental,
-        TaskPriority::Backfill,
-    ] {
-        let row = store
-            .put_task(TaskRow {
-                priority,
-                ..task_row(connection, store.id())
-            })
-            .await;
+    for priority in [TaskPriority::User, TaskPriority::Webhook, TaskPriority::Incremental, TaskPriority::Backfill] {
+        let row = store.put_task(TaskRow { priority, ..task_row(connection, store.id()) }).await;
         assert_eq!(row.priority, priority);
     }
     let link = store
-        .put_link(link_row(
-            connection,
-            store.id(),
-            ThreadId::from_number(store.id()),
-            Source::new("x", ["1"]),
-        ))
+        .put_link(link_row(connection, store.id(), ThreadId::from_number(store.id()), Source::new("x", ["1"])))
         .await;
-    for delivery in [
-        Delivery::Pending,
-        Delivery::Delivered,
-        Delivery::Failed {
-            reason: String::new(),
-        },
-        Delivery::Unknown,
-    ] {
+    for delivery in
+        [Delivery::Pending, Delivery::Delivered, Delivery::Failed { reason: String::new() }, Delivery::Unknown]
+    {
         let mut row = note_row(&link, store.id(), None);
         row.note.delivery = Some(delivery.clone());
         row.note.author = Author::Owner;

@@ -12,10 +12,7 @@ pub(super) struct Table<K, V> {
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self {
-            rows: BTreeMap::new(),
-            undo: Vec::new(),
-        }
+        Self { rows: BTreeMap::new(), undo: Vec::new() }
     }
 }
 
@@ -27,10 +24,7 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
         self.rows.get(key)
     }
 
-    pub(super) fn range(
-        &self,
-        keys: impl RangeBounds<K>,
-    ) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+    pub(super) fn range(&self, keys: impl RangeBounds<K>) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.rows.range(keys)
     }
 
@@ -63,12 +57,8 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
 
     /// Removes the rows that `gone` says yes to.
     pub(super) fn remove_where(&mut self, gone: impl Fn(&K, &V) -> bool) {
-        let keys: Vec<K> = self
-            .rows
-            .iter()
-            .filter(|(key, value)| gone(key, value))
-            .map(|(key, _)| key.clone())
-            .collect();
+        let keys: Vec<K> =
+            self.rows.iter().filter(|(key, value)| gone(key, value)).map(|(key, _)| key.clone()).collect();
         for key in &keys {
             self.remove(key);
         }

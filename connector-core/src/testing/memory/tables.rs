@@ -6,9 +6,8 @@ use jiff::Timestamp;
 
 use super::table::Table;
 use crate::engine::{
-    After, CallbackRow, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask,
-    Expect, FeedEntry, KeyedTask, LinkQuery, LinkRow, NoteRow, StateValue, TaskChange, TaskQuery,
-    TaskRow, UserThreadRow, Write, WriteSet,
+    After, CallbackRow, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, Expect, FeedEntry,
+    KeyedTask, LinkQuery, LinkRow, NoteRow, StateValue, TaskChange, TaskQuery, TaskRow, UserThreadRow, Write, WriteSet,
 };
 use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::Source;
@@ -104,29 +103,13 @@ impl Tables {
                 row.attempt = 0;
                 row.errors.clear();
             }
-            After::Retry {
-                run_at,
-                attempt,
-                errors,
-            } => {
+            After::Retry { run_at, attempt, errors } => {
                 row.run_at = run_at;
                 row.attempt = attempt;
                 row.errors = errors;
             }
-            After::Dead {
-                attempt,
-                errors,
-                at,
-                again,
-            } => {
-                let mut dead = DeadTask {
-                    task: TaskRow {
-                        attempt,
-                        errors,
-                        ..row.clone()
-                    },
-                    died_at: at,
-                };
+            After::Dead { attempt, errors, at, again } => {
+                let mut dead = DeadTask { task: TaskRow { attempt, errors, ..row.clone() }, died_at: at };
                 let Some((run_at, dead_id)) = again else {
                     self.dead.put(id, dead);
                     self.remove_task(id);
@@ -145,31 +128,14 @@ impl Tables {
 
     fn check(&self, expect: Expect) -> Result<(), CommitError> {
         match expect {
-            Expect::State {
-                connection,
-                key,
-                version,
-            } => {
+            Expect::State { connection, key, version } => {
                 let place = (connection, key);
                 let found = self.state.get(&place).map(|value| value.version);
-                if found == version {
-                    Ok(())
-                } else {
-                    Err(CommitError::StateConflict(place.1))
-                }
+                if found == version { Ok(()) } else { Err(CommitError::StateConflict(place.1)) }
             }
-            Expect::StatePrefix {
-                connection,
-                prefix,
-                versions,
-            } => {
-                let found = self
-                    .state_entries(connection, &prefix)
-                    .map(|(key, value)| (key.as_str(), value.version));
-                if found.eq(versions
-                    .iter()
-                    .map(|(key, version)| (key.as_str(), *version)))
-                {
+            Expect::StatePrefix { connection, prefix, versions } => {
+                let found = self.state_entries(connection, &prefix).map(|(key, value)| (key.as_str(), value.version));
+                if found.eq(versions.iter().map(|(key, version)| (key.as_str(), *version))) {
                     Ok(())
                 } else {
                     Err(CommitError::StateConflict(prefix))
@@ -191,37 +157,21 @@ impl Tables {
 
     fn write(&mut self, write: Write, committed: &mut Committed) -> Result<(), CommitError> {
         match write {
-            Write::PutState {
-                connection,
-                key,
-                value,
-            } => {
+            Write::PutState { connection, key, value } => {
                 let version = self.next_version();
-                self.state
-                    .put((connection, key), StateValue { version, value });
+                self.state.put((connection, key), StateValue { version, value });
             }
             Write::DeleteState { connection, key } => {
                 self.state.remove(&(connection, key));
             }
-            Write::DeleteStateVersion {
-                connection,
-                key,
-                version,
-            } => {
+            Write::DeleteStateVersion { connection, key, version } => {
                 let place = (connection, key);
-                if self
-                    .state
-                    .get(&place)
-                    .is_some_and(|value| value.version == version)
-                {
+                if self.state.get(&place).is_some_and(|value| value.version == version) {
                     self.state.remove(&place);
                 }
             }
             Write::DeleteStatePrefix { connection, prefix } => {
-                let keys: Vec<String> = self
-                    .state_entries(connection, &prefix)
-                    .map(|(key, _)| key.clone())
-                    .collect();
+                let keys: Vec<String> = self.state_entries(connection, &prefix).map(|(key, _)| key.clone()).collect();
                 for key in keys {
                     self.state.remove(&(connection, key));
                 }
@@ -231,89 +181,47 @@ impl Tables {
                 self.callbacks.remove(&(connection, id));
             }
             Write::DeleteCallbacks { connection } => self.delete_callbacks(connection),
-            Write::RevokeCallback { connection, nonce } => {
-                self.revoked.put((connection, nonce), ())
-            }
-            Write::PutTask { task, keyed } => committed
-                .tasks
-                .extend(self.add_task(task, keyed).map(TaskChange::Waits)),
-            Write::DeleteTask { id } => committed
-                .tasks
-                .extend(self.remove_task(id).map(TaskChange::Gone)),
+            Write::RevokeCallback { connection, nonce } => self.revoked.put((connection, nonce), ()),
+            Write::PutTask { task, keyed } => committed.tasks.extend(self.add_task(task, keyed).map(TaskChange::Waits)),
+            Write::DeleteTask { id } => committed.tasks.extend(self.remove_task(id).map(TaskChange::Gone)),
             Write::DeleteTaskByKey { connection, key } => {
                 if let Some(id) = self.tasks_by_key.get(&(connection, key)).copied() {
-                    committed
-                        .tasks
-                        .extend(self.remove_task(id).map(TaskChange::Gone));
+                    committed.tasks.extend(self.remove_task(id).map(TaskChange::Gone));
                 }
             }
-            Write::DeleteTasks {
-                connection,
-                channel,
-                except,
-                dead,
-            } => {
+            Write::DeleteTasks { connection, channel, except, dead } => {
                 self.delete_tasks(connection, channel.as_ref(), except);
                 if dead {
                     self.dead.remove_where(|_, row| {
-                        row.task.connection == connection
-                            && (channel.is_none() || row.task.channel == channel)
+                        row.task.connection == connection && (channel.is_none() || row.task.channel == channel)
                     });
                 }
-                committed.tasks.push(TaskChange::AllGone {
-                    connection,
-                    channel,
-                    except,
-                });
+                committed.tasks.push(TaskChange::AllGone { connection, channel, except });
             }
-            Write::HastenTasks {
-                connection,
-                key_prefix,
-            } => {
-                committed.tasks.extend(
-                    self.hasten_tasks(connection, key_prefix)
-                        .into_iter()
-                        .map(TaskChange::Waits),
-                );
+            Write::HastenTasks { connection, key_prefix } => {
+                committed.tasks.extend(self.hasten_tasks(connection, key_prefix).into_iter().map(TaskChange::Waits));
             }
             Write::PutDead(dead) => self.dead.put(dead.task.id, dead),
             Write::DeleteDead { id } => {
                 self.dead.remove(&id);
             }
             Write::PutConnection { mut row, expect } => {
-                row.version = counted(
-                    self.connections.get(&row.id).map(|stored| stored.version),
-                    expect,
-                )?;
+                row.version = counted(self.connections.get(&row.id).map(|stored| stored.version), expect)?;
                 self.connections.put(row.id, Arc::new(*row));
             }
             Write::DeleteConnection { id } => {
                 self.delete_connection(id);
-                committed.tasks.push(TaskChange::AllGone {
-                    connection: id,
-                    channel: None,
-                    except: None,
-                });
+                committed.tasks.push(TaskChange::AllGone { connection: id, channel: None, except: None });
             }
             Write::PutChannel { mut row, expect } => {
                 let place = (row.connection, row.channel.id.clone());
-                row.version = counted(
-                    self.channels.get(&place).map(|stored| stored.version),
-                    expect,
-                )?;
+                row.version = counted(self.channels.get(&place).map(|stored| stored.version), expect)?;
                 self.channels.put(place, *row);
             }
-            Write::DeleteChannel {
-                connection,
-                channel,
-            } => {
+            Write::DeleteChannel { connection, channel } => {
                 self.channels.remove(&(connection, channel));
             }
-            Write::CountSaved {
-                connection,
-                channel,
-                saved,
-            } => {
+            Write::CountSaved { connection, channel, saved } => {
                 let place = (connection, channel);
                 if let Some(mut row) = self.channels.get(&place).cloned() {
                     row.sync.saved = row.sync.saved.saturating_add(saved);
@@ -328,10 +236,7 @@ impl Tables {
             Write::DeleteNote { id } => self.remove_note(id),
             Write::PutUserThread { mut row, expect } => {
                 let place = (row.thread, row.user.clone());
-                row.version = counted(
-                    self.user_threads.get(&place).map(|stored| stored.version),
-                    expect,
-                )?;
+                row.version = counted(self.user_threads.get(&place).map(|stored| stored.version), expect)?;
                 self.user_threads.put(place, row);
             }
             Write::DeleteUserThread { user, thread } => {
@@ -342,10 +247,7 @@ impl Tables {
                 committed.feed_end = Some(entry.position);
                 self.feed.put(entry.position, entry);
             }
-            Write::PutSetting {
-                name,
-                value: Some(value),
-            } => self.settings.put(name, value),
+            Write::PutSetting { name, value: Some(value) } => self.settings.put(name, value),
             Write::PutSetting { name, value: None } => {
                 self.settings.remove(&name);
             }
@@ -360,10 +262,7 @@ impl Tables {
 
     /// Adds a task, or does to the one that has its key what `keyed` says. The row that waits now; none if nothing changed.
     fn add_task(&mut self, mut task: TaskRow, keyed: KeyedTask) -> Option<TaskRow> {
-        let holder = task
-            .key
-            .as_ref()
-            .and_then(|key| self.tasks_by_key.get(&(task.connection, key.clone())));
+        let holder = task.key.as_ref().and_then(|key| self.tasks_by_key.get(&(task.connection, key.clone())));
         let stored = holder.and_then(|id| self.tasks.get(id)).cloned();
         let mut row = match (stored, keyed) {
             (None, _) => task,
@@ -402,17 +301,10 @@ impl Tables {
         hastened
     }
 
-    fn delete_tasks(
-        &mut self,
-        connection: ConnectionId,
-        channel: Option<&ChannelId>,
-        except: Option<TaskId>,
-    ) {
+    fn delete_tasks(&mut self, connection: ConnectionId, channel: Option<&ChannelId>, except: Option<TaskId>) {
         let ids: Vec<TaskId> = self
             .tasks_of(connection, TaskId::from_number(i64::MIN))
-            .filter(|row| {
-                Some(row.id) != except && (channel.is_none() || row.channel.as_ref() == channel)
-            })
+            .filter(|row| Some(row.id) != except && (channel.is_none() || row.channel.as_ref() == channel))
             .map(|row| row.id)
             .collect();
         for id in ids {
@@ -445,11 +337,7 @@ impl Tables {
         let stored = self.links.get(&id);
         row.version = counted(stored.map(|stored| stored.version), expect)?;
         let place = (row.link.source.clone(), row.connection);
-        if self
-            .links_by_source
-            .get(&place)
-            .is_some_and(|holder| *holder != id)
-        {
+        if self.links_by_source.get(&place).is_some_and(|holder| *holder != id) {
             return Err(CommitError::RecordConflict);
         }
         if let Some(before) = stored.map(|stored| (stored.link.source.clone(), stored.connection)) {
@@ -464,8 +352,7 @@ impl Tables {
         let Some(row) = self.links.remove(&id) else {
             return;
         };
-        self.links_by_source
-            .remove(&(row.link.source, row.connection));
+        self.links_by_source.remove(&(row.link.source, row.connection));
         let notes: Vec<NoteId> = self.notes_of(id).map(|row| row.note.id).collect();
         for note in notes {
             self.remove_note(note);
@@ -477,11 +364,7 @@ impl Tables {
         row.version = counted(self.notes.get(&id).map(|stored| stored.version), expect)?;
         let place = row.note.key.clone().map(|key| (row.note.link, key));
         if let Some(place) = place {
-            if self
-                .notes_by_key
-                .get(&place)
-                .is_some_and(|holder| *holder != id)
-            {
+            if self.notes_by_key.get(&place).is_some_and(|holder| *holder != id) {
                 return Err(CommitError::RecordConflict);
             }
             self.remove_note(id);
@@ -489,8 +372,7 @@ impl Tables {
         } else {
             self.remove_note(id);
         }
-        self.notes_by_age
-            .put((row.note.link, row.note.occurred_at, id), ());
+        self.notes_by_age.put((row.note.link, row.note.occurred_at, id), ());
         self.notes.put(id, row);
         Ok(())
     }
@@ -500,8 +382,7 @@ impl Tables {
             if let Some(key) = row.note.key {
                 self.notes_by_key.remove(&(row.note.link, key));
             }
-            self.notes_by_age
-                .remove(&(row.note.link, row.note.occurred_at, id));
+            self.notes_by_age.remove(&(row.note.link, row.note.occurred_at, id));
         }
     }
 
@@ -510,52 +391,29 @@ impl Tables {
         if from == into {
             return;
         }
-        let links: Vec<LinkRow> = self
-            .links
-            .values()
-            .filter(|row| row.link.thread == from)
-            .cloned()
-            .collect();
+        let links: Vec<LinkRow> = self.links.values().filter(|row| row.link.thread == from).cloned().collect();
         for mut row in links {
             row.link.thread = into;
             row.version += 1;
             self.links.put(row.link.id, row);
         }
-        let notes: Vec<NoteRow> = self
-            .notes
-            .values()
-            .filter(|row| row.note.thread == from)
-            .cloned()
-            .collect();
+        let notes: Vec<NoteRow> = self.notes.values().filter(|row| row.note.thread == from).cloned().collect();
         for mut row in notes {
             row.note.thread = into;
             row.version += 1;
             self.notes.put(row.note.id, row);
         }
-        let sources: Vec<Source> = self
-            .sources
-            .iter()
-            .filter(|(_, thread)| **thread == from)
-            .map(|(source, _)| source.clone())
-            .collect();
+        let sources: Vec<Source> =
+            self.sources.iter().filter(|(_, thread)| **thread == from).map(|(source, _)| source.clone()).collect();
         for source in sources {
             self.sources.put(source, into);
         }
-        let aliases: Vec<ThreadId> = self
-            .aliases
-            .iter()
-            .filter(|(_, thread)| **thread == from)
-            .map(|(alias, _)| *alias)
-            .collect();
+        let aliases: Vec<ThreadId> =
+            self.aliases.iter().filter(|(_, thread)| **thread == from).map(|(alias, _)| *alias).collect();
         for alias in aliases.into_iter().chain([from]) {
             self.aliases.put(alias, into);
         }
-        let marks: Vec<UserThreadRow> = self
-            .user_threads
-            .values()
-            .filter(|row| row.thread == from)
-            .cloned()
-            .collect();
+        let marks: Vec<UserThreadRow> = self.user_threads.values().filter(|row| row.thread == from).cloned().collect();
         for mut row in marks {
             self.user_threads.remove(&(from, row.user.clone()));
             let place = (into, row.user.clone());
@@ -567,10 +425,8 @@ impl Tables {
     }
 
     fn delete_callbacks(&mut self, connection: ConnectionId) {
-        self.callbacks
-            .remove_where(|(owner, _), _| *owner == connection);
-        self.revoked
-            .remove_where(|(owner, _), ()| *owner == connection);
+        self.callbacks.remove_where(|(owner, _), _| *owner == connection);
+        self.revoked.remove_where(|(owner, _), ()| *owner == connection);
     }
 
     fn delete_connection(&mut self, id: ConnectionId) {
@@ -580,15 +436,10 @@ impl Tables {
         self.delete_tasks(id, None, None);
         self.dead.remove_where(|_, row| row.task.connection == id);
         self.channels.remove_where(|(owner, _), _| *owner == id);
-        self.links_by_source
-            .remove_where(|(_, owner), _| *owner == id);
+        self.links_by_source.remove_where(|(_, owner), _| *owner == id);
         self.links.remove_where(|_, row| row.connection == id);
-        let notes: Vec<NoteId> = self
-            .notes
-            .values()
-            .filter(|row| row.connection == id)
-            .map(|row| row.note.id)
-            .collect();
+        let notes: Vec<NoteId> =
+            self.notes.values().filter(|row| row.connection == id).map(|row| row.note.id).collect();
         for note in notes {
             self.remove_note(note);
         }
@@ -615,14 +466,8 @@ impl Tables {
 
     pub(super) fn thread_of_source(&self, source: &Source) -> Option<ThreadId> {
         let first = (source.clone(), ConnectionId::from_number(i64::MIN));
-        let own = self
-            .links_by_source
-            .range(first..)
-            .next()
-            .filter(|((found, _), _)| found == source);
-        let linked = own
-            .and_then(|(_, id)| self.links.get(id))
-            .map(|row| row.link.thread);
+        let own = self.links_by_source.range(first..).next().filter(|((found, _), _)| found == source);
+        let linked = own.and_then(|(_, id)| self.links.get(id)).map(|row| row.link.thread);
         linked.or_else(|| self.sources.get(source).copied())
     }
 
@@ -635,11 +480,7 @@ impl Tables {
     }
 
     /// The tasks of a connection after this one.
-    pub(super) fn tasks_of(
-        &self,
-        connection: ConnectionId,
-        after: TaskId,
-    ) -> impl Iterator<Item = &TaskRow> {
+    pub(super) fn tasks_of(&self, connection: ConnectionId, after: TaskId) -> impl Iterator<Item = &TaskRow> {
         self.tasks_by_connection
             .range((Bound::Excluded((connection, after)), Bound::Unbounded))
             .take_while(move |((owner, _), ())| *owner == connection)
@@ -647,10 +488,7 @@ impl Tables {
     }
 
     /// The tasks in the order in which they run, after this position; those that run at once come first.
-    pub(super) fn tasks_in_order(
-        &self,
-        after: (Option<Timestamp>, TaskId),
-    ) -> impl Iterator<Item = &TaskRow> {
+    pub(super) fn tasks_in_order(&self, after: (Option<Timestamp>, TaskId)) -> impl Iterator<Item = &TaskRow> {
         self.tasks_by_time
             .range((Bound::Excluded(after), Bound::Unbounded))
             .filter_map(|((_, id), ())| self.tasks.get(id))
@@ -659,11 +497,7 @@ impl Tables {
     pub(super) fn query_tasks(&self, query: &TaskQuery) -> Vec<TaskRow> {
         let after = query.after.unwrap_or(TaskId::from_number(i64::MIN));
         match query.connection {
-            Some(connection) => self
-                .tasks_of(connection, after)
-                .take(query.limit)
-                .cloned()
-                .collect(),
+            Some(connection) => self.tasks_of(connection, after).take(query.limit).cloned().collect(),
             None => {
                 let rows = self.tasks.range((Bound::Excluded(after), Bound::Unbounded));
                 rows.take(query.limit).map(|(_, row)| row.clone()).collect()
@@ -676,11 +510,7 @@ impl Tables {
         self.dead
             .range((Bound::Excluded(after), Bound::Unbounded))
             .map(|(_, row)| row)
-            .filter(|row| {
-                query
-                    .connection
-                    .is_none_or(|connection| row.task.connection == connection)
-            })
+            .filter(|row| query.connection.is_none_or(|connection| row.task.connection == connection))
             .take(query.limit)
             .cloned()
             .collect()
@@ -695,41 +525,17 @@ impl Tables {
         let mut found: Vec<&LinkRow> = self
             .links
             .values()
-            .filter(|row| {
-                query
-                    .connections
-                    .as_ref()
-                    .is_none_or(|wanted| wanted.contains(&row.connection))
-            })
-            .filter(|row| {
-                query
-                    .channel
-                    .as_ref()
-                    .is_none_or(|wanted| *wanted == row.link.channel)
-            })
-            .filter(|row| {
-                query
-                    .link_type
-                    .as_ref()
-                    .is_none_or(|wanted| wanted == row.link.link_type.as_str())
-            })
+            .filter(|row| query.connections.as_ref().is_none_or(|wanted| wanted.contains(&row.connection)))
+            .filter(|row| query.channel.as_ref().is_none_or(|wanted| *wanted == row.link.channel))
+            .filter(|row| query.link_type.as_ref().is_none_or(|wanted| wanted == row.link.link_type.as_str()))
             .filter(|row| {
                 let status = row.link.status.as_ref().map(|status| status.as_str());
-                query
-                    .status
-                    .as_ref()
-                    .is_none_or(|wanted| status == Some(wanted.as_str()))
+                query.status.as_ref().is_none_or(|wanted| status == Some(wanted.as_str()))
             })
-            .filter(|row| {
-                text.is_none() || has_text(&row.link.title) || has_text(&row.link.preview)
-            })
+            .filter(|row| text.is_none() || has_text(&row.link.title) || has_text(&row.link.preview))
             .filter(|row| query.thread.is_none_or(|wanted| wanted == row.link.thread))
             .filter(|row| query.archived || !row.link.archived)
-            .filter(|row| {
-                query
-                    .after
-                    .is_none_or(|after| (row.link.updated_at, row.link.id) < after)
-            })
+            .filter(|row| query.after.is_none_or(|after| (row.link.updated_at, row.link.id) < after))
             .collect();
         found.sort_by_key(|row| std::cmp::Reverse((row.link.updated_at, row.link.id)));
         found.into_iter().take(query.limit).cloned().collect()
@@ -738,9 +544,5 @@ impl Tables {
 
 /// The version that a row is stored with.
 fn counted(stored: Option<i64>, expect: Option<i64>) -> Result<i64, CommitError> {
-    if stored == expect {
-        Ok(expect.unwrap_or(0) + 1)
-    } else {
-        Err(CommitError::RecordConflict)
-    }
+    if stored == expect { Ok(expect.unwrap_or(0) + 1) } else { Err(CommitError::RecordConflict) }
 }

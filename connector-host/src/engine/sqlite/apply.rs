@@ -1,9 +1,8 @@
 //! What each write of a set does to the tables. Runs within the writer's transaction.
 
 use connector_core::engine::{
-    After, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, Expect,
-    FeedEntry, KeyedTask, LinkRow, NoteRow, TaskChange, TaskError, TaskRow, UserThreadRow, Write,
-    WriteSet,
+    After, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, Expect, FeedEntry, KeyedTask,
+    LinkRow, NoteRow, TaskChange, TaskError, TaskRow, UserThreadRow, Write, WriteSet,
 };
 use connector_core::id::{ChannelId, ConnectionId, TaskId, ThreadId};
 use jiff::Timestamp;
@@ -71,48 +70,32 @@ impl Apply<'_> {
     }
 
     fn complete(&self, completion: &Completion) -> Applied<TaskChange> {
-        let Completion {
-            task,
-            revision,
-            then,
-        } = completion;
+        let Completion { task, revision, then } = completion;
         let (id, revision) = (task.number(), *revision);
         let done = match then {
             After::Delete => {
-                let deleted = self
-                    .sql("DELETE FROM task WHERE id = ?1 AND revision = ?2")?
-                    .execute(params![id, revision])?;
+                let deleted =
+                    self.sql("DELETE FROM task WHERE id = ?1 AND revision = ?2")?.execute(params![id, revision])?;
                 (deleted == 1).then_some(TaskChange::Gone(*task))
             }
-            After::Again { run_at } => self
-                .run_again(id, revision, *run_at, 0, &[])?
-                .map(TaskChange::Waits),
-            After::Retry {
-                run_at,
-                attempt,
-                errors,
-            } => self
-                .run_again(id, revision, *run_at, *attempt, errors)?
-                .map(TaskChange::Waits),
-            After::Dead {
-                attempt,
-                errors,
-                at,
-                again,
-            } => self.die(completion, *attempt, errors, *at, *again)?,
+            After::Again { run_at } => self.run_again(id, revision, *run_at, 0, &[])?.map(TaskChange::Waits),
+            After::Retry { run_at, attempt, errors } => {
+                self.run_again(id, revision, *run_at, *attempt, errors)?.map(TaskChange::Waits)
+            }
+            After::Dead { attempt, errors, at, again } => self.die(completion, *attempt, errors, *at, *again)?,
         };
         if let Some(change) = done {
             return Ok(change);
         }
-        let mut statement = self.sql(task_sql!("UPDATE task SET attempt = 0, errors = NULL WHERE id = ?1 RETURNING " columns))?;
+        let mut statement =
+            self.sql(task_sql!("UPDATE task SET attempt = 0, errors = NULL WHERE id = ?1 RETURNING " columns))?;
         let mut found = statement.query([id])?;
         let row = found.next()?.map(rows::task).transpose()?;
         // Only when it is asked for what follows the last row, the statement has ended.
         if row.is_some() {
             found.next()?;
         }
-        row.map(TaskChange::Waits)
-            .ok_or(Refusal::Refused(CommitError::TaskGone))
+        row.map(TaskChange::Waits).ok_or(Refusal::Refused(CommitError::TaskGone))
     }
 
     fn run_again(
@@ -126,13 +109,7 @@ impl Apply<'_> {
         let mut statement = self.sql(task_sql!(
             "UPDATE task SET run_at = ?3, attempt = ?4, errors = ?5 WHERE id = ?1 AND revision = ?2 RETURNING " columns
         ))?;
-        let mut found = statement.query(params![
-            id,
-            revision,
-            micros(run_at),
-            attempt,
-            errors_json(errors)?
-        ])?;
+        let mut found = statement.query(params![id, revision, micros(run_at), attempt, errors_json(errors)?])?;
         let row = found.next()?.map(rows::task).transpose()?;
         if row.is_some() {
             found.next()?;
@@ -149,87 +126,57 @@ impl Apply<'_> {
         again: Option<(Timestamp, TaskId)>,
     ) -> Applied<Option<TaskChange>> {
         let id = completion.task;
-        let Some(row) = queries::task_by_id(self.connection, id)?
-            .filter(|row| row.revision == completion.revision)
+        let Some(row) = queries::task_by_id(self.connection, id)?.filter(|row| row.revision == completion.revision)
         else {
             return Ok(None);
         };
-        let mut dead = DeadTask {
-            task: TaskRow {
-                attempt,
-                errors: errors.to_vec(),
-                ..row
-            },
-            died_at: at,
-        };
+        let mut dead = DeadTask { task: TaskRow { attempt, errors: errors.to_vec(), ..row }, died_at: at };
         let Some((run_at, dead_id)) = again else {
             self.put_dead(&dead)?;
-            self.sql("DELETE FROM task WHERE id = ?1")?
-                .execute([id.number()])?;
+            self.sql("DELETE FROM task WHERE id = ?1")?.execute([id.number()])?;
             return Ok(Some(TaskChange::Gone(id)));
         };
         dead.task.id = dead_id;
         self.put_dead(&dead)?;
-        Ok(self
-            .run_again(id.number(), completion.revision, Some(run_at), 0, &[])?
-            .map(TaskChange::Waits))
+        Ok(self.run_again(id.number(), completion.revision, Some(run_at), 0, &[])?.map(TaskChange::Waits))
     }
 
     fn check(&self, expect: &Expect) -> Applied {
         let holds = match expect {
-            Expect::State {
-                connection,
-                key,
-                version,
-            } => {
-                let mut statement =
-                    self.sql("SELECT version FROM state WHERE connection_id = ?1 AND key = ?2")?;
-                let found: Option<i64> = statement
-                    .query_row(params![connection.number(), key], |row| row.get(0))
-                    .optional()?;
+            Expect::State { connection, key, version } => {
+                let mut statement = self.sql("SELECT version FROM state WHERE connection_id = ?1 AND key = ?2")?;
+                let found: Option<i64> =
+                    statement.query_row(params![connection.number(), key], |row| row.get(0)).optional()?;
                 if found != *version {
                     return Err(CommitError::StateConflict(key.clone()).into());
                 }
                 true
             }
-            Expect::StatePrefix {
-                connection,
-                prefix,
-                versions,
-            } => {
-                let mut statement =
-                    self.sql("SELECT key, version FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3 ORDER BY key")?;
-                let mut found =
-                    statement.query(params![connection.number(), prefix, prefix_end(prefix)])?;
+            Expect::StatePrefix { connection, prefix, versions } => {
+                let mut statement = self.sql(
+                    "SELECT key, version FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3 ORDER BY key",
+                )?;
+                let mut found = statement.query(params![connection.number(), prefix, prefix_end(prefix)])?;
                 let mut expected = versions.iter();
                 loop {
                     match (found.next()?, expected.next()) {
                         (None, None) => break true,
                         (Some(row), Some((key, version)))
-                            if row.get_ref(0)?.as_str() == Ok(key.as_str())
-                                && row.get::<_, i64>(1)? == *version => {}
+                            if row.get_ref(0)?.as_str() == Ok(key.as_str()) && row.get::<_, i64>(1)? == *version => {}
                         _ => return Err(CommitError::StateConflict(prefix.clone()).into()),
                     }
                 }
             }
             Expect::Task { id } => {
-                let found = self
-                    .sql("SELECT 1 FROM task WHERE id = ?1")?
-                    .exists([id.number()])?;
+                let found = self.sql("SELECT 1 FROM task WHERE id = ?1")?.exists([id.number()])?;
                 if !found {
                     return Err(CommitError::TaskGone.into());
                 }
                 true
             }
-            Expect::SourceThread { source, thread } => {
-                queries::thread_of_source(self.connection, source)? == *thread
-            }
+            Expect::SourceThread { source, thread } => queries::thread_of_source(self.connection, source)? == *thread,
         };
-        if holds {
-            Ok(())
-        } else {
-            Err(CommitError::RecordConflict.into())
-        }
+        if holds { Ok(()) } else { Err(CommitError::RecordConflict.into()) }
     }
 
     fn write<'d>(
@@ -239,49 +186,31 @@ impl Apply<'_> {
         committed: &mut Committed,
     ) -> Applied {
         match write {
-            Write::PutState {
-                connection,
-                key,
-                value,
-            } => {
+            Write::PutState { connection, key, value } => {
                 self.sql(
                     "INSERT INTO state(connection_id, key, version, value) VALUES(?1, ?2, ?3, ?4)
                      ON CONFLICT DO UPDATE SET version = excluded.version, value = excluded.value",
                 )?
-                .execute(params![
-                    connection.number(),
-                    key,
-                    self.ids.take_one(),
-                    value.as_ref()
-                ])?;
+                .execute(params![connection.number(), key, self.ids.take_one(), value.as_ref()])?;
             }
             Write::DeleteState { connection, key } => {
                 self.sql("DELETE FROM state WHERE connection_id = ?1 AND key = ?2")?
                     .execute(params![connection.number(), key])?;
             }
-            Write::DeleteStateVersion {
-                connection,
-                key,
-                version,
-            } => {
-                self.sql(
-                    "DELETE FROM state WHERE connection_id = ?1 AND key = ?2 AND version = ?3",
-                )?
-                .execute(params![connection.number(), key, version])?;
+            Write::DeleteStateVersion { connection, key, version } => {
+                self.sql("DELETE FROM state WHERE connection_id = ?1 AND key = ?2 AND version = ?3")?
+                    .execute(params![connection.number(), key, version])?;
             }
             Write::DeleteStatePrefix { connection, prefix } => {
-                self.sql("DELETE FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3")?
-                    .execute(params![connection.number(), prefix, prefix_end(prefix)])?;
+                self.sql("DELETE FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3")?.execute(params![
+                    connection.number(),
+                    prefix,
+                    prefix_end(prefix)
+                ])?;
             }
             Write::PutCallback(row) => {
-                self.sql(
-                    "INSERT OR REPLACE INTO callback(id, connection_id, body) VALUES(?1, ?2, ?3)",
-                )?
-                .execute(params![
-                    row.id,
-                    row.connection.number(),
-                    row.body.as_ref()
-                ])?;
+                self.sql("INSERT OR REPLACE INTO callback(id, connection_id, body) VALUES(?1, ?2, ?3)")?
+                    .execute(params![row.id, row.connection.number(), row.body.as_ref()])?;
             }
             Write::DeleteCallback { connection, id } => {
                 self.sql("DELETE FROM callback WHERE id = ?2 AND connection_id = ?1")?
@@ -293,33 +222,21 @@ impl Apply<'_> {
                     .execute(params![connection.number(), nonce])?;
             }
             Write::PutTask { task, keyed } => {
-                committed
-                    .tasks
-                    .extend(self.put_task(task, *keyed)?.map(TaskChange::Waits));
+                committed.tasks.extend(self.put_task(task, *keyed)?.map(TaskChange::Waits));
             }
             Write::DeleteTask { id } => {
-                if self
-                    .sql("DELETE FROM task WHERE id = ?1")?
-                    .execute([id.number()])?
-                    > 0
-                {
+                if self.sql("DELETE FROM task WHERE id = ?1")?.execute([id.number()])? > 0 {
                     committed.tasks.push(TaskChange::Gone(*id));
                 }
             }
             Write::DeleteTaskByKey { connection, key } => {
                 let found = queries::task_by_key(self.connection, *connection, key)?;
                 if let Some(row) = found {
-                    self.sql("DELETE FROM task WHERE id = ?1")?
-                        .execute([row.id.number()])?;
+                    self.sql("DELETE FROM task WHERE id = ?1")?.execute([row.id.number()])?;
                     committed.tasks.push(TaskChange::Gone(row.id));
                 }
             }
-            Write::DeleteTasks {
-                connection,
-                channel,
-                except,
-                dead,
-            } => {
+            Write::DeleteTasks { connection, channel, except, dead } => {
                 self.delete_tasks(*connection, channel.as_ref(), *except, *dead)?;
                 committed.tasks.push(TaskChange::AllGone {
                     connection: *connection,
@@ -327,56 +244,30 @@ impl Apply<'_> {
                     except: *except,
                 });
             }
-            Write::HastenTasks {
-                connection,
-                key_prefix,
-            } => self.hasten_tasks(*connection, key_prefix, committed)?,
+            Write::HastenTasks { connection, key_prefix } => self.hasten_tasks(*connection, key_prefix, committed)?,
             Write::PutDead(dead) => self.put_dead(dead)?,
             Write::DeleteDead { id } => {
-                self.sql("DELETE FROM dead WHERE id = ?1")?
-                    .execute([id.number()])?;
+                self.sql("DELETE FROM dead WHERE id = ?1")?.execute([id.number()])?;
             }
-            Write::PutConnection { row, expect } => {
-                self.put_connection(row, *expect, document(documents)?)?
-            }
+            Write::PutConnection { row, expect } => self.put_connection(row, *expect, document(documents)?)?,
             Write::DeleteConnection { id } => {
                 self.delete_connection(*id)?;
-                committed.tasks.push(TaskChange::AllGone {
-                    connection: *id,
-                    channel: None,
-                    except: None,
-                });
+                committed.tasks.push(TaskChange::AllGone { connection: *id, channel: None, except: None });
             }
-            Write::PutChannel { row, expect } => {
-                self.put_channel(row, *expect, document(documents)?)?
-            }
-            Write::DeleteChannel {
-                connection,
-                channel,
-            } => {
+            Write::PutChannel { row, expect } => self.put_channel(row, *expect, document(documents)?)?,
+            Write::DeleteChannel { connection, channel } => {
                 self.sql("DELETE FROM channel WHERE connection_id = ?1 AND id = ?2")?
                     .execute(params![connection.number(), channel.as_str()])?;
             }
-            Write::CountSaved {
-                connection,
-                channel,
-                saved,
-            } => {
-                self.sql(
-                    "UPDATE channel SET saved = saved + ?3 WHERE connection_id = ?1 AND id = ?2",
-                )?
-                .execute(params![
-                    connection.number(),
-                    channel.as_str(),
-                    i64::try_from(*saved).unwrap_or(i64::MAX)
-                ])?;
+            Write::CountSaved { connection, channel, saved } => {
+                self.sql("UPDATE channel SET saved = saved + ?3 WHERE connection_id = ?1 AND id = ?2")?.execute(
+                    params![connection.number(), channel.as_str(), i64::try_from(*saved).unwrap_or(i64::MAX)],
+                )?;
             }
             Write::PutLink { row, expect } => self.put_link(row, *expect, document(documents)?)?,
             Write::DeleteLink { id } => {
-                self.sql("DELETE FROM note WHERE link_id = ?1")?
-                    .execute([id.number()])?;
-                self.sql("DELETE FROM link WHERE id = ?1")?
-                    .execute([id.number()])?;
+                self.sql("DELETE FROM note WHERE link_id = ?1")?.execute([id.number()])?;
+                self.sql("DELETE FROM link WHERE id = ?1")?.execute([id.number()])?;
             }
             Write::PutSource { source, thread } => {
                 self.sql("INSERT OR REPLACE INTO source(source, thread_id) VALUES(?1, ?2)")?
@@ -385,8 +276,7 @@ impl Apply<'_> {
             Write::MergeThreads { from, into } => self.merge_threads(*from, *into)?,
             Write::PutNote { row, expect } => self.put_note(row, *expect, document(documents)?)?,
             Write::DeleteNote { id } => {
-                self.sql("DELETE FROM note WHERE id = ?1")?
-                    .execute([id.number()])?;
+                self.sql("DELETE FROM note WHERE id = ?1")?.execute([id.number()])?;
             }
             Write::PutUserThread { row, expect } => self.put_user_thread(row, *expect)?,
             Write::DeleteUserThread { user, thread } => {
@@ -394,16 +284,12 @@ impl Apply<'_> {
                     .execute(params![thread.number(), user.as_str()])?;
             }
             Write::Feed(entry) => committed.feed_end = Some(self.feed(entry)?),
-            Write::PutSetting {
-                name,
-                value: Some(value),
-            } => {
+            Write::PutSetting { name, value: Some(value) } => {
                 self.sql("INSERT OR REPLACE INTO setting(name, value) VALUES(?1, ?2)")?
                     .execute(params![name, value.as_ref()])?;
             }
             Write::PutSetting { name, value: None } => {
-                self.sql("DELETE FROM setting WHERE name = ?1")?
-                    .execute([name])?;
+                self.sql("DELETE FROM setting WHERE name = ?1")?.execute([name])?;
             }
         }
         Ok(())
@@ -417,24 +303,15 @@ impl Apply<'_> {
         };
         let revision = self.ids.take_one();
         let row = match (holder, keyed) {
-            (None, _) => TaskRow {
-                run_at: stored_time(task.run_at),
-                revision,
-                ..task.clone()
-            },
+            (None, _) => TaskRow { run_at: stored_time(task.run_at), revision, ..task.clone() },
             (Some(_), KeyedTask::Keep) => return Ok(None),
-            (Some(holder), KeyedTask::Replace) => TaskRow {
-                id: holder.id,
-                run_at: stored_time(task.run_at),
-                revision,
-                ..task.clone()
-            },
+            (Some(holder), KeyedTask::Replace) => {
+                TaskRow { id: holder.id, run_at: stored_time(task.run_at), revision, ..task.clone() }
+            }
             // None is at once, and less than any time.
-            (Some(holder), KeyedTask::Coalesce) => TaskRow {
-                run_at: holder.run_at.min(stored_time(task.run_at)),
-                revision,
-                ..holder
-            },
+            (Some(holder), KeyedTask::Coalesce) => {
+                TaskRow { run_at: holder.run_at.min(stored_time(task.run_at)), revision, ..holder }
+            }
         };
         self.sql(
             "INSERT INTO task(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors)
@@ -478,30 +355,18 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn hasten_tasks(
-        &self,
-        connection: ConnectionId,
-        key_prefix: &str,
-        committed: &mut Committed,
-    ) -> Applied {
+    fn hasten_tasks(&self, connection: ConnectionId, key_prefix: &str, committed: &mut Committed) -> Applied {
         let waiting = {
             let mut statement = self.sql(task_sql!(
                 "SELECT " columns " FROM task WHERE connection_id = ?1 AND key IS NOT NULL AND key >= ?2 AND key < ?3
                  ORDER BY key"
             ))?;
             statement
-                .query_and_then(
-                    params![connection.number(), key_prefix, prefix_end(key_prefix)],
-                    rows::task,
-                )?
+                .query_and_then(params![connection.number(), key_prefix, prefix_end(key_prefix)], rows::task)?
                 .collect::<Result<Vec<_>, Fail>>()?
         };
         for task in waiting {
-            let row = TaskRow {
-                run_at: None,
-                revision: self.ids.take_one(),
-                ..task
-            };
+            let row = TaskRow { run_at: None, revision: self.ids.take_one(), ..task };
             self.sql("UPDATE task SET run_at = NULL, revision = ?2 WHERE id = ?1")?
                 .execute([row.id.number(), row.revision])?;
             committed.tasks.push(TaskChange::Waits(row));
@@ -533,10 +398,8 @@ impl Apply<'_> {
     }
 
     fn delete_callbacks(&self, connection: ConnectionId) -> Applied {
-        self.sql("DELETE FROM callback WHERE connection_id = ?1")?
-            .execute([connection.number()])?;
-        self.sql("DELETE FROM revoked WHERE connection_id = ?1")?
-            .execute([connection.number()])?;
+        self.sql("DELETE FROM callback WHERE connection_id = ?1")?.execute([connection.number()])?;
+        self.sql("DELETE FROM revoked WHERE connection_id = ?1")?.execute([connection.number()])?;
         Ok(())
     }
 
@@ -554,7 +417,9 @@ impl Apply<'_> {
                 "INSERT INTO connection(id, connector, owner, status, version, doc) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT DO NOTHING"
             }
-            Some(_) => "UPDATE connection SET connector = ?2, owner = ?3, status = ?4, version = ?5, doc = ?6 WHERE id = ?1 AND version = ?5 - 1",
+            Some(_) => {
+                "UPDATE connection SET connector = ?2, owner = ?3, status = ?4, version = ?5, doc = ?6 WHERE id = ?1 AND version = ?5 - 1"
+            }
         };
         one_or_conflict(self.sql(sql)?.execute(values)?)
     }
@@ -588,7 +453,9 @@ impl Apply<'_> {
                 "INSERT INTO channel(connection_id, id, saved, version, doc) VALUES(?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO NOTHING"
             }
-            Some(_) => "UPDATE channel SET saved = ?3, version = ?4, doc = ?5 WHERE connection_id = ?1 AND id = ?2 AND version = ?4 - 1",
+            Some(_) => {
+                "UPDATE channel SET saved = ?3, version = ?4, doc = ?5 WHERE connection_id = ?1 AND id = ?2 AND version = ?4 - 1"
+            }
         };
         one_or_conflict(self.sql(sql)?.execute(values)?)
     }
@@ -602,9 +469,7 @@ impl Apply<'_> {
             link.thread.number(),
             link.channel.as_str(),
             link.link_type.as_str(),
-            link.status
-                .as_ref()
-                .map(connector_core::id::StatusId::as_str),
+            link.status.as_ref().map(connector_core::id::StatusId::as_str),
             link.occurred_at.as_microsecond(),
             link.updated_at.as_microsecond(),
             link.archived,
@@ -716,28 +581,22 @@ impl Apply<'_> {
         .execute(params![from, name])?;
         self.sql("UPDATE link SET thread_id = ?2, doc = json_set(doc, '$.thread', ?3), version = version + 1 WHERE thread_id = ?1")?
             .execute(params![from, into, name])?;
-        self.sql("UPDATE source SET thread_id = ?2 WHERE thread_id = ?1")?
-            .execute([from, into])?;
-        self.sql("UPDATE thread_alias SET into_id = ?2 WHERE into_id = ?1")?
-            .execute([from, into])?;
-        self.sql("INSERT INTO thread_alias(from_id, into_id) VALUES(?1, ?2)")?
-            .execute([from, into])?;
-        self.sql("UPDATE OR IGNORE user_thread SET thread_id = ?2 WHERE thread_id = ?1")?
-            .execute([from, into])?;
-        self.sql("DELETE FROM user_thread WHERE thread_id = ?1")?
-            .execute([from])?;
+        self.sql("UPDATE source SET thread_id = ?2 WHERE thread_id = ?1")?.execute([from, into])?;
+        self.sql("UPDATE thread_alias SET into_id = ?2 WHERE into_id = ?1")?.execute([from, into])?;
+        self.sql("INSERT INTO thread_alias(from_id, into_id) VALUES(?1, ?2)")?.execute([from, into])?;
+        self.sql("UPDATE OR IGNORE user_thread SET thread_id = ?2 WHERE thread_id = ?1")?.execute([from, into])?;
+        self.sql("DELETE FROM user_thread WHERE thread_id = ?1")?.execute([from])?;
         Ok(())
     }
 
     fn feed(&mut self, entry: &FeedEntry) -> Applied<u64> {
         let position = *self.feed_end + 1;
-        self.sql("INSERT INTO feed(position, kind, connection_id, ref) VALUES(?1, ?2, ?3, ?4)")?
-            .execute(params![
-                i64::try_from(position).unwrap_or(i64::MAX),
-                entry.kind.as_str(),
-                entry.connection.map(ConnectionId::number),
-                entry.id
-            ])?;
+        self.sql("INSERT INTO feed(position, kind, connection_id, ref) VALUES(?1, ?2, ?3, ?4)")?.execute(params![
+            i64::try_from(position).unwrap_or(i64::MAX),
+            entry.kind.as_str(),
+            entry.connection.map(ConnectionId::number),
+            entry.id
+        ])?;
         *self.feed_end = position;
         Ok(position)
     }
@@ -749,16 +608,10 @@ fn version_after(expect: Option<i64>) -> i64 {
 }
 
 fn one_or_conflict(changed: usize) -> Applied {
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(CommitError::RecordConflict.into())
-    }
+    if changed == 1 { Ok(()) } else { Err(CommitError::RecordConflict.into()) }
 }
 
 /// The document of the write at hand; made when the set was handed in.
 fn document<'d>(documents: &mut impl Iterator<Item = &'d str>) -> Result<&'d str, Fail> {
-    documents
-        .next()
-        .ok_or_else(|| Fail::Damaged("a set has fewer documents than rows".to_owned()))
+    documents.next().ok_or_else(|| Fail::Damaged("a set has fewer documents than rows".to_owned()))
 }

@@ -67,35 +67,27 @@ impl Fail {
         let database = database.to_owned();
         let reason = self.to_string();
         match (&self, self.code()) {
-            (Self::Damaged(_), _)
-            | (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
+            (Self::Damaged(_), _) | (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
                 EngineError::Corrupt { database, reason }
             }
-            (
-                Self::Sql(
-                    rusqlite::Error::InvalidColumnType(..)
-                    | rusqlite::Error::FromSqlConversionFailure(..),
-                ),
-                _,
-            ) => EngineError::Corrupt { database, reason },
+            (Self::Sql(rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::FromSqlConversionFailure(..)), _) => {
+                EngineError::Corrupt { database, reason }
+            }
             (_, Some(ErrorCode::DiskFull)) => EngineError::NotWritable {
                 database,
-                reason: format!(
-                    "{reason}. Free some space on its disk; nothing was lost, and no restart is needed"
-                ),
+                reason: format!("{reason}. Free some space on its disk; nothing was lost, and no restart is needed"),
             },
-            (
-                _,
-                Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen),
-            ) => EngineError::NotWritable {
-                database,
-                reason: format!(
-                    "{reason}. The user of this process must be allowed to write the file and its directory"
-                ),
-            },
-            (_, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => EngineError::Failed(
-                format!("{database} is locked by another program that has it open: {reason}"),
-            ),
+            (_, Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen)) => {
+                EngineError::NotWritable {
+                    database,
+                    reason: format!(
+                        "{reason}. The user of this process must be allowed to write the file and its directory"
+                    ),
+                }
+            }
+            (_, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
+                EngineError::Failed(format!("{database} is locked by another program that has it open: {reason}"))
+            }
             _ => EngineError::Failed(format!("{database}: {reason}")),
         }
     }

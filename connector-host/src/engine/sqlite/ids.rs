@@ -22,11 +22,7 @@ pub(super) struct Ids {
 impl Ids {
     /// Goes on from the stored bound.
     pub(super) fn from_stored(stored: i64) -> Self {
-        Self {
-            next: AtomicI64::new(stored),
-            stored: AtomicI64::new(stored),
-            asked: AtomicBool::new(false),
-        }
+        Self { next: AtomicI64::new(stored), stored: AtomicI64::new(stored), asked: AtomicBool::new(false) }
     }
 
     /// Takes ids; the first of them, and whether the caller has to ask the writer for a new bound.

@@ -61,8 +61,7 @@ impl LockFile {
         }
         // One that was made by hand, or came from a backup, may be open to others.
         #[cfg(unix)]
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .map_err(LockError::Io)?;
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(LockError::Io)?;
         let lock = Self(Mutex::new(file));
         lock.set_info(info).map_err(LockError::Io)?;
         Ok(lock)
@@ -83,10 +82,7 @@ impl LockFile {
     /// Lets the next one in. The info goes, for it is true no more.
     pub(super) fn release(&self) -> io::Result<()> {
         self.rewrite(b"")?;
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .unlock()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).unlock()
     }
 
     fn rewrite(&self, bytes: &[u8]) -> io::Result<()> {
@@ -98,15 +94,7 @@ impl LockFile {
 }
 
 fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .collect()
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 fn read_info(file: &mut File) -> io::Result<LockInfo> {

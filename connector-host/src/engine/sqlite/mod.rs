@@ -31,13 +31,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use connector_core::clock::BoxFuture;
 use connector_core::engine::{
-    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, Engine,
-    EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery,
-    TaskRow, UserThreadRow, WriteSet,
+    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, Engine, EngineError,
+    EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery, TaskRow, UserThreadRow, WriteSet,
 };
-use connector_core::id::{
-    ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
-};
+use connector_core::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use connector_core::model::Source;
 use jiff::Timestamp;
 use rusqlite::hooks::Wal;
@@ -79,13 +76,7 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self {
-            durability: Durability::Full,
-            log_size: 16 * 1024 * 1024,
-            readers: 2,
-            info: Vec::new(),
-            max_pages: None,
-        }
+        Self { durability: Durability::Full, log_size: 16 * 1024 * 1024, readers: 2, info: Vec::new(), max_pages: None }
     }
 }
 
@@ -129,8 +120,7 @@ impl SqliteEngine {
         let name: Arc<str> = path.display().to_string().into();
         check_place(path, &name)?;
         check_header(path, &name)?;
-        let lock =
-            LockFile::take(path, &options.info).map_err(|error| no_lock(error, path, &name))?;
+        let lock = LockFile::take(path, &options.info).map_err(|error| no_lock(error, path, &name))?;
         // The write-ahead log and the index of it get the permissions of the file.
         lock::open_private(path).map_err(|error| not_writable(&error, path, &name))?;
         Self::open_locked(path, &options, name.clone(), lock).map_err(|error| match error {
@@ -140,16 +130,9 @@ impl SqliteEngine {
         })
     }
 
-    fn open_locked(
-        path: &Path,
-        options: &SqliteOptions,
-        name: Arc<str>,
-        lock: LockFile,
-    ) -> Result<Self, OpenError> {
-        let mut connection = Connection::open_with_flags(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
+    fn open_locked(path: &Path, options: &SqliteOptions, name: Arc<str>, lock: LockFile) -> Result<Self, OpenError> {
+        let mut connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.set_prepared_statement_cache_capacity(160);
         connection.busy_timeout(Duration::from_secs(5))?;
         check_ours(&connection, &name)?;
@@ -201,9 +184,7 @@ impl SqliteEngine {
             told.store(i64::from(pages), Ordering::Relaxed);
             Ok(())
         }))?;
-        let readers = (0..options.readers.max(1))
-            .map(|_| reading(path))
-            .collect::<Result<Vec<_>, _>>()?;
+        let readers = (0..options.readers.max(1)).map(|_| reading(path)).collect::<Result<Vec<_>, _>>()?;
         let readers = Readers::start(name.clone(), readers).map_err(OpenError::Io)?;
 
         let (ids, lock, tally) = (Arc::new(ids), Arc::new(lock), Arc::new(Tally::default()));
@@ -222,15 +203,7 @@ impl SqliteEngine {
             .name("sqlite-writer".to_owned())
             .spawn(move || writer.run(waiting))
             .map_err(OpenError::Io)?;
-        Ok(Self {
-            queue,
-            readers,
-            ids,
-            lock,
-            tally,
-            unclean,
-            writer: Mutex::new(Some(thread)),
-        })
+        Ok(Self { queue, readers, ids, lock, tally, unclean, writer: Mutex::new(Some(thread)) })
     }
 
     /// What the process says about itself that has this database open, its process id (`pid`) first; none if no process has.
@@ -263,11 +236,7 @@ impl Drop for SqliteEngine {
         if self.queue.send(Message::Stop(None)).is_err() {
             tracing::trace!("the database was closed before");
         }
-        let writer = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the thread that writes the database panicked");
         }
@@ -308,19 +277,13 @@ fn directory(path: &Path) -> PathBuf {
 fn check_place(path: &Path, name: &str) -> Result<(), EngineError> {
     let directory = directory(path);
     let reason = if !directory.is_dir() {
-        format!(
-            "there is no directory {}: create it, or choose another place",
-            directory.display()
-        )
+        format!("there is no directory {}: create it, or choose another place", directory.display())
     } else if path.is_dir() {
         "it is a directory: name a file in it".to_owned()
     } else {
         return Ok(());
     };
-    Err(EngineError::NotWritable {
-        database: name.to_owned(),
-        reason,
-    })
+    Err(EngineError::NotWritable { database: name.to_owned(), reason })
 }
 
 /// Refuses what is no database of ours, before anything is opened, made or locked.
@@ -332,69 +295,39 @@ fn check_header(path: &Path, name: &str) -> Result<(), EngineError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(not_writable(&error, path, name)),
     }
-    let corrupt = |reason: &str| {
-        Err(EngineError::Corrupt {
-            database: name.to_owned(),
-            reason: reason.to_owned(),
-        })
-    };
+    let corrupt = |reason: &str| Err(EngineError::Corrupt { database: name.to_owned(), reason: reason.to_owned() });
     if !header.is_empty() && !header.starts_with(b"SQLite format 3\0") {
         return corrupt("the file is no SQLite database");
     }
-    let id = header
-        .get(68..72)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, i32::from_be_bytes);
-    if id != 0 && id != schema::APPLICATION_ID {
-        corrupt(OF_ANOTHER)
-    } else {
-        Ok(())
-    }
+    let id = header.get(68..72).and_then(|bytes| bytes.try_into().ok()).map_or(0, i32::from_be_bytes);
+    if id != 0 && id != schema::APPLICATION_ID { corrupt(OF_ANOTHER) } else { Ok(()) }
 }
 
 const OF_ANOTHER: &str = "it is the database of another application";
 
 fn check_ours(connection: &Connection, name: &str) -> Result<(), OpenError> {
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 =
-        connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
     if id == schema::APPLICATION_ID || (id == 0 && tables == 0) {
         return Ok(());
     }
-    Err(EngineError::Corrupt {
-        database: name.to_owned(),
-        reason: OF_ANOTHER.to_owned(),
-    }
-    .into())
+    Err(EngineError::Corrupt { database: name.to_owned(), reason: OF_ANOTHER.to_owned() }.into())
 }
 
 fn not_writable(error: &io::Error, path: &Path, name: &str) -> EngineError {
     let what = match error.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => {
-            "its file system is read-only: choose another place".to_owned()
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space on its disk".to_owned()
-        }
-        _ => format!(
-            "let the user of this process write it and the directory {}",
-            directory(path).display()
-        ),
+        io::ErrorKind::ReadOnlyFilesystem => "its file system is read-only: choose another place".to_owned(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space on its disk".to_owned(),
+        _ => format!("let the user of this process write it and the directory {}", directory(path).display()),
     };
-    EngineError::NotWritable {
-        database: name.to_owned(),
-        reason: format!("{error}: {what}"),
-    }
+    EngineError::NotWritable { database: name.to_owned(), reason: format!("{error}: {what}") }
 }
 
 fn no_lock(error: LockError, path: &Path, name: &str) -> EngineError {
     match error {
         LockError::Io(error) => not_writable(&error, path, name),
         LockError::Held(info) => {
-            let pid = info
-                .unwrap_or_default()
-                .into_iter()
-                .find(|(key, _)| key == "pid");
+            let pid = info.unwrap_or_default().into_iter().find(|(key, _)| key == "pid");
             EngineError::InUse {
                 database: name.to_owned(),
                 holder: pid.map_or_else(String::new, |(_, pid)| format!(" (pid {pid})")),
@@ -404,21 +337,14 @@ fn no_lock(error: LockError, path: &Path, name: &str) -> EngineError {
 }
 
 fn meta(connection: &Connection, name: &str) -> Result<i64, Fail> {
-    Ok(
-        connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
-            row.get(0)
-        })?,
-    )
+    Ok(connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))?)
 }
 
 /// How many pages the log has when it is moved.
 fn log_limit(size: u64) -> i64 {
     const DEFAULT: i64 = 4000;
     // A page in the log has a header of 24 bytes.
-    i64::try_from(size / (4096 + 24))
-        .ok()
-        .filter(|pages| *pages > 0)
-        .unwrap_or(DEFAULT)
+    i64::try_from(size / (4096 + 24)).ok().filter(|pages| *pages > 0).unwrap_or(DEFAULT)
 }
 
 /// Makes the log as long as it will be: with pages of a transaction that is larger than the cache, and then rolled back.
@@ -431,23 +357,17 @@ fn fill_log(connection: &mut Connection, path: &Path, size: u64) -> Result<(), r
     let transaction = connection.transaction()?;
     transaction.execute_batch("CREATE TABLE filler(bytes BLOB)")?;
     // Some of it stays in the cache, and never gets into the log.
-    let bytes = i64::try_from(size)
-        .unwrap_or(i64::MAX)
-        .saturating_add(64 * 4096);
+    let bytes = i64::try_from(size).unwrap_or(i64::MAX).saturating_add(64 * 4096);
     transaction.execute("INSERT INTO filler(bytes) VALUES(zeroblob(?1))", [bytes])?;
     transaction.rollback()
 }
 
 fn reading(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.set_prepared_statement_cache_capacity(160);
     connection.busy_timeout(Duration::from_secs(5))?;
-    connection.execute_batch(
-        "PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;",
-    )?;
+    connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;")?;
     Ok(connection)
 }
 
@@ -465,18 +385,10 @@ impl Engine for SqliteEngine {
     fn commit(&self, set: WriteSet) -> BoxFuture<'static, Result<Committed, CommitError>> {
         let (answer, answered) = oneshot::channel();
         let sent = match rows::documents(&set) {
-            Ok((documents, bytes)) => self
-                .queue
-                .send(Message::Commit(Job {
-                    set,
-                    documents,
-                    bytes,
-                    answer,
-                }))
-                .map_err(|_| EngineError::Closed),
-            Err(error) => Err(EngineError::Failed(format!(
-                "a row cannot be written as JSON: {error}"
-            ))),
+            Ok((documents, bytes)) => {
+                self.queue.send(Message::Commit(Job { set, documents, bytes, answer })).map_err(|_| EngineError::Closed)
+            }
+            Err(error) => Err(EngineError::Failed(format!("a row cannot be written as JSON: {error}"))),
         };
         Box::pin(async move {
             sent?;
@@ -507,13 +419,8 @@ impl Engine for SqliteEngine {
         })
     }
 
-    fn state(
-        &self,
-        connection: ConnectionId,
-        keys: Vec<String>,
-    ) -> Reading<Vec<Option<StateValue>>> {
-        self.readers
-            .read(move |c| queries::state(c, connection, &keys))
+    fn state(&self, connection: ConnectionId, keys: Vec<String>) -> Reading<Vec<Option<StateValue>>> {
+        self.readers.read(move |c| queries::state(c, connection, &keys))
     }
 
     fn state_entries(
@@ -522,18 +429,15 @@ impl Engine for SqliteEngine {
         prefix: String,
         limit: usize,
     ) -> Reading<Vec<(String, StateValue)>> {
-        self.readers
-            .read(move |c| queries::state_entries(c, connection, &prefix, limit))
+        self.readers.read(move |c| queries::state_entries(c, connection, &prefix, limit))
     }
 
     fn callback(&self, connection: ConnectionId, id: i64) -> Reading<Option<CallbackRow>> {
-        self.readers
-            .read(move |c| queries::callback(c, connection, id))
+        self.readers.read(move |c| queries::callback(c, connection, id))
     }
 
     fn callback_revoked(&self, connection: ConnectionId, nonce: String) -> Reading<bool> {
-        self.readers
-            .read(move |c| queries::callback_revoked(c, connection, &nonce))
+        self.readers.read(move |c| queries::callback_revoked(c, connection, &nonce))
     }
 
     fn connection(&self, id: ConnectionId) -> Reading<Option<Arc<ConnectionRow>>> {
@@ -547,8 +451,7 @@ impl Engine for SqliteEngine {
         after: Option<ConnectionId>,
         limit: usize,
     ) -> Reading<Vec<Arc<ConnectionRow>>> {
-        self.readers
-            .read(move |c| queries::connections(c, user.as_ref(), connector.as_ref(), after, limit))
+        self.readers.read(move |c| queries::connections(c, user.as_ref(), connector.as_ref(), after, limit))
     }
 
     fn channels(&self, connection: ConnectionId) -> Reading<Vec<ChannelRow>> {
@@ -556,27 +459,19 @@ impl Engine for SqliteEngine {
     }
 
     fn channel(&self, connection: ConnectionId, channel: ChannelId) -> Reading<Option<ChannelRow>> {
-        self.readers
-            .read(move |c| queries::channel(c, connection, &channel))
+        self.readers.read(move |c| queries::channel(c, connection, &channel))
     }
 
-    fn links_by_source(
-        &self,
-        connection: ConnectionId,
-        sources: Vec<Source>,
-    ) -> Reading<Vec<Option<LinkRow>>> {
-        self.readers
-            .read(move |c| queries::links_by_source(c, connection, &sources))
+    fn links_by_source(&self, connection: ConnectionId, sources: Vec<Source>) -> Reading<Vec<Option<LinkRow>>> {
+        self.readers.read(move |c| queries::links_by_source(c, connection, &sources))
     }
 
     fn threads_of_sources(&self, sources: Vec<Source>) -> Reading<Vec<Option<ThreadId>>> {
-        self.readers
-            .read(move |c| queries::threads_of_sources(c, &sources))
+        self.readers.read(move |c| queries::threads_of_sources(c, &sources))
     }
 
     fn current_thread(&self, thread: ThreadId) -> Reading<ThreadId> {
-        self.readers
-            .read(move |c| queries::current_thread(c, thread))
+        self.readers.read(move |c| queries::current_thread(c, thread))
     }
 
     fn link(&self, id: LinkId) -> Reading<Option<LinkRow>> {
@@ -587,13 +482,8 @@ impl Engine for SqliteEngine {
         self.readers.read(move |c| queries::links(c, &query))
     }
 
-    fn notes_by_key(
-        &self,
-        connection: ConnectionId,
-        keys: Vec<(LinkId, NoteKey)>,
-    ) -> Reading<Vec<Option<NoteRow>>> {
-        self.readers
-            .read(move |c| queries::notes_by_key(c, connection, &keys))
+    fn notes_by_key(&self, connection: ConnectionId, keys: Vec<(LinkId, NoteKey)>) -> Reading<Vec<Option<NoteRow>>> {
+        self.readers.read(move |c| queries::notes_by_key(c, connection, &keys))
     }
 
     fn note(&self, id: NoteId) -> Reading<Option<NoteRow>> {
@@ -604,13 +494,8 @@ impl Engine for SqliteEngine {
         self.readers.read(move |c| queries::notes_of_link(c, link))
     }
 
-    fn user_threads(
-        &self,
-        user: UserId,
-        threads: Vec<ThreadId>,
-    ) -> Reading<Vec<Option<UserThreadRow>>> {
-        self.readers
-            .read(move |c| queries::user_threads(c, &user, &threads))
+    fn user_threads(&self, user: UserId, threads: Vec<ThreadId>) -> Reading<Vec<Option<UserThreadRow>>> {
+        self.readers.read(move |c| queries::user_threads(c, &user, &threads))
     }
 
     fn feed(&self, after: u64, limit: usize) -> Reading<Vec<FeedEntry>> {
@@ -622,13 +507,11 @@ impl Engine for SqliteEngine {
     }
 
     fn immediate_tasks(&self, after: TaskId, limit: usize) -> Reading<Vec<TaskRow>> {
-        self.readers
-            .read(move |c| queries::immediate_tasks(c, after, limit))
+        self.readers.read(move |c| queries::immediate_tasks(c, after, limit))
     }
 
     fn scheduled_tasks(&self, after: (Timestamp, TaskId), limit: usize) -> Reading<Vec<TaskRow>> {
-        self.readers
-            .read(move |c| queries::scheduled_tasks(c, after, limit))
+        self.readers.read(move |c| queries::scheduled_tasks(c, after, limit))
     }
 
     fn tasks_by_id(&self, ids: Vec<TaskId>) -> Reading<Vec<Option<TaskRow>>> {
@@ -636,8 +519,7 @@ impl Engine for SqliteEngine {
     }
 
     fn task_by_key(&self, connection: ConnectionId, key: String) -> Reading<Option<TaskRow>> {
-        self.readers
-            .read(move |c| queries::task_by_key(c, connection, &key))
+        self.readers.read(move |c| queries::task_by_key(c, connection, &key))
     }
 
     fn tasks(&self, query: TaskQuery) -> Reading<Vec<TaskRow>> {

@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use connector_core::engine::{
-    CallbackRow, ChannelRow, ConnectionRow, Counts, DeadTask, FeedEntry, LinkQuery, LinkRow,
-    NoteRow, StateValue, TaskQuery, TaskRow, UserThreadRow,
+    CallbackRow, ChannelRow, ConnectionRow, Counts, DeadTask, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue,
+    TaskQuery, TaskRow, UserThreadRow,
 };
-use connector_core::id::{
-    ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
-};
+use connector_core::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use connector_core::model::Source;
 use jiff::Timestamp;
 use rusqlite::types::Value;
@@ -61,10 +59,7 @@ fn all<T>(
     values: impl Params,
     read: impl FnMut(&Row<'_>) -> Found<T>,
 ) -> Found<Vec<T>> {
-    connection
-        .prepare_cached(sql)?
-        .query_and_then(values, read)?
-        .collect()
+    connection.prepare_cached(sql)?.query_and_then(values, read)?.collect()
 }
 
 fn first<T>(
@@ -78,15 +73,9 @@ fn first<T>(
     found.next()?.map(read).transpose()
 }
 
-pub(super) fn state(
-    connection: &Connection,
-    owner: ConnectionId,
-    keys: &[String],
-) -> Found<Vec<Option<StateValue>>> {
+pub(super) fn state(connection: &Connection, owner: ConnectionId, keys: &[String]) -> Found<Vec<Option<StateValue>>> {
     let sql = "SELECT key, version, value FROM state WHERE connection_id = ?1 AND key = ?2";
-    keys.iter()
-        .map(|key| first(connection, sql, params![owner.number(), key], rows::state))
-        .collect()
+    keys.iter().map(|key| first(connection, sql, params![owner.number(), key], rows::state)).collect()
 }
 
 pub(super) fn state_entries(
@@ -97,44 +86,22 @@ pub(super) fn state_entries(
 ) -> Found<Vec<(String, StateValue)>> {
     let sql = "SELECT key, version, value FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4";
     let read = |row: &Row<'_>| Ok((row.get(0)?, rows::state(row)?));
-    all(
-        connection,
-        sql,
-        params![owner.number(), prefix, prefix_end(prefix), limit(count)],
-        read,
-    )
+    all(connection, sql, params![owner.number(), prefix, prefix_end(prefix), limit(count)], read)
 }
 
-pub(super) fn callback(
-    connection: &Connection,
-    owner: ConnectionId,
-    id: i64,
-) -> Found<Option<CallbackRow>> {
+pub(super) fn callback(connection: &Connection, owner: ConnectionId, id: i64) -> Found<Option<CallbackRow>> {
     let sql = "SELECT id, connection_id, body FROM callback WHERE id = ?2 AND connection_id = ?1";
     first(connection, sql, params![owner.number(), id], rows::callback)
 }
 
-pub(super) fn callback_revoked(
-    connection: &Connection,
-    owner: ConnectionId,
-    nonce: &str,
-) -> Found<bool> {
-    let mut statement = connection
-        .prepare_cached("SELECT 1 FROM revoked WHERE connection_id = ?1 AND nonce = ?2")?;
+pub(super) fn callback_revoked(connection: &Connection, owner: ConnectionId, nonce: &str) -> Found<bool> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM revoked WHERE connection_id = ?1 AND nonce = ?2")?;
     Ok(statement.exists(params![owner.number(), nonce])?)
 }
 
-pub(super) fn connection_row(
-    connection: &Connection,
-    id: ConnectionId,
-) -> Found<Option<Arc<ConnectionRow>>> {
-    Ok(first(
-        connection,
-        "SELECT version, doc FROM connection WHERE id = ?1",
-        [id.number()],
-        rows::connection,
-    )?
-    .map(Arc::new))
+pub(super) fn connection_row(connection: &Connection, id: ConnectionId) -> Found<Option<Arc<ConnectionRow>>> {
+    Ok(first(connection, "SELECT version, doc FROM connection WHERE id = ?1", [id.number()], rows::connection)?
+        .map(Arc::new))
 }
 
 pub(super) fn connections(
@@ -150,22 +117,12 @@ pub(super) fn connections(
     match user {
         None => {
             let sql = "SELECT version, doc FROM connection WHERE id > ?1 AND (?2 IS NULL OR connector = ?2) ORDER BY id LIMIT ?3";
-            all(
-                connection,
-                sql,
-                params![after, connector, limit(count)],
-                read,
-            )
+            all(connection, sql, params![after, connector, limit(count)], read)
         }
         Some(user) => {
             let sql = "SELECT version, doc FROM connection INDEXED BY connection_owner
                        WHERE owner = ?4 AND id > ?1 AND (?2 IS NULL OR connector = ?2) ORDER BY id LIMIT ?3";
-            all(
-                connection,
-                sql,
-                params![after, connector, limit(count), user.as_str()],
-                read,
-            )
+            all(connection, sql, params![after, connector, limit(count), user.as_str()], read)
         }
     }
 }
@@ -175,18 +132,9 @@ pub(super) fn channels(connection: &Connection, owner: ConnectionId) -> Found<Ve
     all(connection, sql, [owner.number()], rows::channel)
 }
 
-pub(super) fn channel(
-    connection: &Connection,
-    owner: ConnectionId,
-    id: &ChannelId,
-) -> Found<Option<ChannelRow>> {
+pub(super) fn channel(connection: &Connection, owner: ConnectionId, id: &ChannelId) -> Found<Option<ChannelRow>> {
     let sql = "SELECT version, saved, doc FROM channel WHERE connection_id = ?1 AND id = ?2";
-    first(
-        connection,
-        sql,
-        params![owner.number(), id.as_str()],
-        rows::channel,
-    )
+    first(connection, sql, params![owner.number(), id.as_str()], rows::channel)
 }
 
 pub(super) fn links_by_source(
@@ -194,64 +142,31 @@ pub(super) fn links_by_source(
     owner: ConnectionId,
     sources: &[Source],
 ) -> Found<Vec<Option<LinkRow>>> {
-    let sql =
-        "SELECT connection_id, version, doc FROM link WHERE source = ?1 AND connection_id = ?2";
-    sources
-        .iter()
-        .map(|source| {
-            first(
-                connection,
-                sql,
-                params![source.as_str(), owner.number()],
-                rows::link,
-            )
-        })
-        .collect()
+    let sql = "SELECT connection_id, version, doc FROM link WHERE source = ?1 AND connection_id = ?2";
+    sources.iter().map(|source| first(connection, sql, params![source.as_str(), owner.number()], rows::link)).collect()
 }
 
-pub(super) fn thread_of_source(
-    connection: &Connection,
-    source: &Source,
-) -> Found<Option<ThreadId>> {
+pub(super) fn thread_of_source(connection: &Connection, source: &Source) -> Found<Option<ThreadId>> {
     let read = |row: &Row<'_>| Ok(ThreadId::from_number(row.get(0)?));
     let sql = "SELECT thread_id FROM link WHERE source = ?1 ORDER BY connection_id LIMIT 1";
     if let Some(thread) = first(connection, sql, [source.as_str()], read)? {
         return Ok(Some(thread));
     }
-    first(
-        connection,
-        "SELECT thread_id FROM source WHERE source = ?1",
-        [source.as_str()],
-        read,
-    )
+    first(connection, "SELECT thread_id FROM source WHERE source = ?1", [source.as_str()], read)
 }
 
-pub(super) fn threads_of_sources(
-    connection: &Connection,
-    sources: &[Source],
-) -> Found<Vec<Option<ThreadId>>> {
-    sources
-        .iter()
-        .map(|source| thread_of_source(connection, source))
-        .collect()
+pub(super) fn threads_of_sources(connection: &Connection, sources: &[Source]) -> Found<Vec<Option<ThreadId>>> {
+    sources.iter().map(|source| thread_of_source(connection, source)).collect()
 }
 
 pub(super) fn current_thread(connection: &Connection, thread: ThreadId) -> Found<ThreadId> {
-    let mut statement =
-        connection.prepare_cached("SELECT into_id FROM thread_alias WHERE from_id = ?1")?;
-    let into: Option<i64> = statement
-        .query_row([thread.number()], |row| row.get(0))
-        .optional()?;
+    let mut statement = connection.prepare_cached("SELECT into_id FROM thread_alias WHERE from_id = ?1")?;
+    let into: Option<i64> = statement.query_row([thread.number()], |row| row.get(0)).optional()?;
     Ok(into.map_or(thread, ThreadId::from_number))
 }
 
 pub(super) fn link(connection: &Connection, id: LinkId) -> Found<Option<LinkRow>> {
-    first(
-        connection,
-        "SELECT connection_id, version, doc FROM link WHERE id = ?1",
-        [id.number()],
-        rows::link,
-    )
+    first(connection, "SELECT connection_id, version, doc FROM link WHERE id = ?1", [id.number()], rows::link)
 }
 
 /// A link of a list, before it is known to be in it.
@@ -293,23 +208,17 @@ pub(super) fn links(connection: &Connection, query: &LinkQuery) -> Found<Vec<Lin
     listed
         .into_iter()
         .map(|row| {
-            let link = serde_json::from_str(&row.document).map_err(|error| {
-                Fail::Damaged(format!("the link {} cannot be read: {error}", row.place.1))
-            })?;
-            Ok(LinkRow {
-                connection: ConnectionId::from_number(row.connection),
-                version: row.version,
-                link,
-            })
+            let link = serde_json::from_str(&row.document)
+                .map_err(|error| Fail::Damaged(format!("the link {} cannot be read: {error}", row.place.1)))?;
+            Ok(LinkRow { connection: ConnectionId::from_number(row.connection), version: row.version, link })
         })
         .collect()
 }
 
 /// All connections that have links, by a look-up for each of them.
 fn owners_of_links(connection: &Connection) -> Found<Vec<i64>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT connection_id FROM link WHERE connection_id > ?1 ORDER BY connection_id LIMIT 1",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT connection_id FROM link WHERE connection_id > ?1 ORDER BY connection_id LIMIT 1")?;
     let mut owners = Vec::new();
     let mut last = i64::MIN;
     while let Some(owner) = statement.query_row([last], |row| row.get(0)).optional()? {
@@ -343,9 +252,7 @@ fn list(
          AND (updated_at, id) < (?2, ?3) AND (?4 IS NULL OR channel = ?4) AND (?5 IS NULL OR type = ?5) AND (?6 IS NULL OR status = ?6)
          AND (?7 OR archived = 0) ORDER BY updated_at DESC, id DESC"
     );
-    let (updated_at, id) = query.after.map_or((i64::MAX, i64::MAX), |(at, id)| {
-        (at.as_microsecond(), id.number())
-    });
+    let (updated_at, id) = query.after.map_or((i64::MAX, i64::MAX), |(at, id)| (at.as_microsecond(), id.number()));
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = statement.query(params![
         owner.or(thread.map(ThreadId::number)),
@@ -366,11 +273,7 @@ fn list(
             break;
         }
         let connection: i64 = row.get(2)?;
-        if query
-            .connections
-            .as_ref()
-            .is_some_and(|wanted| !wanted.contains(&ConnectionId::from_number(connection)))
-        {
+        if query.connections.as_ref().is_some_and(|wanted| !wanted.contains(&ConnectionId::from_number(connection))) {
             continue;
         }
         let document = row
@@ -378,23 +281,13 @@ fn list(
             .as_str()
             .map_err(|error| Fail::Damaged(format!("the link {} is no text: {error}", place.1)))?;
         if let Some(wanted) = &wanted {
-            let shown: Shown<'_> = serde_json::from_str(document).map_err(|error| {
-                Fail::Damaged(format!("the link {} cannot be read: {error}", place.1))
-            })?;
-            if ![shown.title, shown.preview]
-                .into_iter()
-                .flatten()
-                .any(|text| text.to_lowercase().contains(wanted))
-            {
+            let shown: Shown<'_> = serde_json::from_str(document)
+                .map_err(|error| Fail::Damaged(format!("the link {} cannot be read: {error}", place.1)))?;
+            if ![shown.title, shown.preview].into_iter().flatten().any(|text| text.to_lowercase().contains(wanted)) {
                 continue;
             }
         }
-        listed.push(Listed {
-            place,
-            connection,
-            version: row.get(3)?,
-            document: document.to_owned(),
-        });
+        listed.push(Listed { place, connection, version: row.get(3)?, document: document.to_owned() });
         added += 1;
     }
     Ok(())
@@ -405,26 +298,15 @@ pub(super) fn notes_by_key(
     owner: ConnectionId,
     keys: &[(LinkId, NoteKey)],
 ) -> Found<Vec<Option<NoteRow>>> {
-    let sql = "SELECT connection_id, version, doc, baseline FROM note WHERE link_id = ?1 AND key = ?2 AND connection_id = ?3";
+    let sql =
+        "SELECT connection_id, version, doc, baseline FROM note WHERE link_id = ?1 AND key = ?2 AND connection_id = ?3";
     keys.iter()
-        .map(|(link, key)| {
-            first(
-                connection,
-                sql,
-                params![link.number(), key.as_str(), owner.number()],
-                rows::note,
-            )
-        })
+        .map(|(link, key)| first(connection, sql, params![link.number(), key.as_str(), owner.number()], rows::note))
         .collect()
 }
 
 pub(super) fn note(connection: &Connection, id: NoteId) -> Found<Option<NoteRow>> {
-    first(
-        connection,
-        "SELECT connection_id, version, doc, baseline FROM note WHERE id = ?1",
-        [id.number()],
-        rows::note,
-    )
+    first(connection, "SELECT connection_id, version, doc, baseline FROM note WHERE id = ?1", [id.number()], rows::note)
 }
 
 pub(super) fn notes_of_link(connection: &Connection, link: LinkId) -> Found<Vec<NoteRow>> {
@@ -440,46 +322,25 @@ pub(super) fn user_threads(
     let sql = "SELECT thread_id, user, unread, todo, todo_date, archived, version FROM user_thread WHERE thread_id = ?1 AND user = ?2";
     threads
         .iter()
-        .map(|thread| {
-            first(
-                connection,
-                sql,
-                params![thread.number(), user.as_str()],
-                rows::user_thread,
-            )
-        })
+        .map(|thread| first(connection, sql, params![thread.number(), user.as_str()], rows::user_thread))
         .collect()
 }
 
 pub(super) fn feed(connection: &Connection, after: u64, count: usize) -> Found<Vec<FeedEntry>> {
     let sql = "SELECT position, kind, connection_id, ref FROM feed WHERE position > ?1 ORDER BY position LIMIT ?2";
-    all(
-        connection,
-        sql,
-        params![position(after), limit(count)],
-        rows::feed_entry,
-    )
+    all(connection, sql, params![position(after), limit(count)], rows::feed_entry)
 }
 
 pub(super) fn feed_end(connection: &Connection) -> Found<u64> {
-    let end: Option<i64> = connection
-        .prepare_cached("SELECT MAX(position) FROM feed")?
-        .query_row([], |row| row.get(0))?;
+    let end: Option<i64> =
+        connection.prepare_cached("SELECT MAX(position) FROM feed")?.query_row([], |row| row.get(0))?;
     Ok(end.and_then(|end| u64::try_from(end).ok()).unwrap_or(0))
 }
 
-pub(super) fn immediate_tasks(
-    connection: &Connection,
-    after: TaskId,
-    count: usize,
-) -> Found<Vec<TaskRow>> {
-    let sql = task_sql!("SELECT " columns " FROM task NOT INDEXED WHERE id > ?1 AND run_at IS NULL ORDER BY id LIMIT ?2");
-    all(
-        connection,
-        sql,
-        params![after.number(), limit(count)],
-        rows::task,
-    )
+pub(super) fn immediate_tasks(connection: &Connection, after: TaskId, count: usize) -> Found<Vec<TaskRow>> {
+    let sql =
+        task_sql!("SELECT " columns " FROM task NOT INDEXED WHERE id > ?1 AND run_at IS NULL ORDER BY id LIMIT ?2");
+    all(connection, sql, params![after.number(), limit(count)], rows::task)
 }
 
 pub(super) fn scheduled_tasks(
@@ -488,32 +349,18 @@ pub(super) fn scheduled_tasks(
     count: usize,
 ) -> Found<Vec<TaskRow>> {
     let sql = task_sql!("SELECT " columns " FROM task INDEXED BY task_due WHERE run_at IS NOT NULL AND (run_at, id) > (?1, ?2) ORDER BY run_at, id LIMIT ?3");
-    all(
-        connection,
-        sql,
-        params![after.0.as_microsecond(), after.1.number(), limit(count)],
-        rows::task,
-    )
+    all(connection, sql, params![after.0.as_microsecond(), after.1.number(), limit(count)], rows::task)
 }
 
 pub(super) fn task_by_id(connection: &Connection, id: TaskId) -> Found<Option<TaskRow>> {
-    first(
-        connection,
-        task_sql!("SELECT " columns " FROM task WHERE id = ?1"),
-        [id.number()],
-        rows::task,
-    )
+    first(connection, task_sql!("SELECT " columns " FROM task WHERE id = ?1"), [id.number()], rows::task)
 }
 
 pub(super) fn tasks_by_id(connection: &Connection, ids: &[TaskId]) -> Found<Vec<Option<TaskRow>>> {
     ids.iter().map(|id| task_by_id(connection, *id)).collect()
 }
 
-pub(super) fn task_by_key(
-    connection: &Connection,
-    owner: ConnectionId,
-    key: &str,
-) -> Found<Option<TaskRow>> {
+pub(super) fn task_by_key(connection: &Connection, owner: ConnectionId, key: &str) -> Found<Option<TaskRow>> {
     let sql = task_sql!("SELECT " columns " FROM task WHERE connection_id = ?1 AND key = ?2");
     first(connection, sql, params![owner.number(), key], rows::task)
 }
@@ -536,40 +383,21 @@ pub(super) fn dead_tasks(connection: &Connection, query: &TaskQuery) -> Found<Ve
 }
 
 fn task_query(query: &TaskQuery) -> (i64, Option<i64>, i64) {
-    (
-        query.after.map_or(i64::MIN, TaskId::number),
-        query.connection.map(ConnectionId::number),
-        limit(query.limit),
-    )
+    (query.after.map_or(i64::MIN, TaskId::number), query.connection.map(ConnectionId::number), limit(query.limit))
 }
 
 pub(super) fn dead_task(connection: &Connection, id: TaskId) -> Found<Option<DeadTask>> {
-    first(
-        connection,
-        task_sql!("SELECT " columns ", died_at FROM dead WHERE id = ?1"),
-        [id.number()],
-        rows::dead,
-    )
+    first(connection, task_sql!("SELECT " columns ", died_at FROM dead WHERE id = ?1"), [id.number()], rows::dead)
 }
 
 pub(super) fn setting(connection: &Connection, name: &str) -> Found<Option<Bytes>> {
-    let found = first(
-        connection,
-        "SELECT name, value FROM setting WHERE name = ?1",
-        [name],
-        rows::setting,
-    )?;
+    let found = first(connection, "SELECT name, value FROM setting WHERE name = ?1", [name], rows::setting)?;
     Ok(found.map(|(_, value)| value))
 }
 
 pub(super) fn settings(connection: &Connection, prefix: &str) -> Found<Vec<(String, Bytes)>> {
     let sql = "SELECT name, value FROM setting WHERE name >= ?1 AND name < ?2 ORDER BY name";
-    all(
-        connection,
-        sql,
-        params![prefix, prefix_end(prefix)],
-        rows::setting,
-    )
+    all(connection, sql, params![prefix, prefix_end(prefix)], rows::setting)
 }
 
 pub(super) fn counts(connection: &Connection) -> Found<Counts> {
@@ -577,13 +405,7 @@ pub(super) fn counts(connection: &Connection) -> Found<Counts> {
                (SELECT COUNT(*) FROM task), (SELECT COUNT(*) FROM dead)";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| {
         let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-        Ok(Counts {
-            connections: count(0)?,
-            links: count(1)?,
-            notes: count(2)?,
-            tasks: count(3)?,
-            dead: count(4)?,
-        })
+        Ok(Counts { connections: count(0)?, links: count(1)?, notes: count(2)?, tasks: count(3)?, dead: count(4)? })
     })?)
 }
 

@@ -34,17 +34,10 @@ impl Readers {
             .into_iter()
             .map(|connection| {
                 let waiting = waiting.clone();
-                std::thread::Builder::new()
-                    .name("sqlite-reader".to_owned())
-                    .spawn(move || serve(connection, &waiting))
+                std::thread::Builder::new().name("sqlite-reader".to_owned()).spawn(move || serve(connection, &waiting))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
-            queue,
-            threads: Mutex::new(threads),
-            count,
-            database,
-        })
+        Ok(Self { queue, threads: Mutex::new(threads), count, database })
     }
 
     /// Runs a read in a transaction of its own, from the moment of this call.
@@ -55,8 +48,7 @@ impl Readers {
         let (answer, answered) = oneshot::channel();
         let database = self.database.clone();
         let job = move |connection: &Connection| {
-            let found =
-                in_transaction(connection, read).map_err(|fail| fail.into_engine(&database));
+            let found = in_transaction(connection, read).map_err(|fail| fail.into_engine(&database));
             if answer.send(found).is_err() {
                 tracing::trace!("nobody waits for a read any more");
             }
@@ -72,22 +64,14 @@ impl Readers {
     pub(super) fn stop(&self) -> Vec<oneshot::Receiver<()>> {
         let stop = || {
             let (answer, answered) = oneshot::channel();
-            self.queue
-                .send(Message::Stop(answer))
-                .ok()
-                .map(|()| answered)
+            self.queue.send(Message::Stop(answer)).ok().map(|()| answered)
         };
         (0..self.count).filter_map(|_| stop()).collect()
     }
 
     /// Waits until they have ended.
     pub(super) fn join(&self) {
-        for thread in self
-            .threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-        {
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread that reads the database panicked");
             }
@@ -97,10 +81,7 @@ impl Readers {
 
 fn serve(connection: Connection, waiting: &Mutex<Receiver<Message>>) {
     loop {
-        let message = waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .recv();
+        let message = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match message {
             Ok(Message::Read(job)) => job(&connection),
             Ok(Message::Stop(answer)) => {
@@ -115,15 +96,10 @@ fn serve(connection: Connection, waiting: &Mutex<Receiver<Message>>) {
     }
 }
 
-fn in_transaction<T>(
-    connection: &Connection,
-    read: impl FnOnce(&Connection) -> Result<T, Fail>,
-) -> Result<T, Fail> {
+fn in_transaction<T>(connection: &Connection, read: impl FnOnce(&Connection) -> Result<T, Fail>) -> Result<T, Fail> {
     connection.prepare_cached("BEGIN")?.execute([])?;
     let found = read(connection);
-    let ended = connection
-        .prepare_cached("COMMIT")
-        .and_then(|mut commit| commit.execute([]));
+    let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
     if let Err(error) = ended {
         // Nothing was written. What matters is that the next read finds no transaction open.
         if !connection.is_autocommit() {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use connector_core::engine::{
-    CallbackRow, ChannelRow, ConnectionRow, DeadTask, FeedEntry, FeedKind, LinkRow, NoteRow,
-    StateValue, TaskError, TaskPriority, TaskRow, UserThreadRow, Write, WriteSet,
+    CallbackRow, ChannelRow, ConnectionRow, DeadTask, FeedEntry, FeedKind, LinkRow, NoteRow, StateValue, TaskError,
+    TaskPriority, TaskRow, UserThreadRow, Write, WriteSet,
 };
 use connector_core::id::{ChannelId, ConnectionId, TaskId, ThreadId, UserId};
 use jiff::Timestamp;
@@ -32,19 +32,13 @@ pub(super) fn stored_time(at: Option<Timestamp>) -> Option<Timestamp> {
 }
 
 fn parse<T: DeserializeOwned>(row: &Row<'_>, column: usize, what: &str) -> Result<T, Fail> {
-    let text = row
-        .get_ref(column)?
-        .as_str()
-        .map_err(|error| Fail::Damaged(format!("a {what} is no text: {error}")))?;
-    serde_json::from_str(text)
-        .map_err(|error| Fail::Damaged(format!("a {what} cannot be read: {error}")))
+    let text = row.get_ref(column)?.as_str().map_err(|error| Fail::Damaged(format!("a {what} is no text: {error}")))?;
+    serde_json::from_str(text).map_err(|error| Fail::Damaged(format!("a {what} cannot be read: {error}")))
 }
 
 fn blob(row: &Row<'_>, column: usize) -> Result<Bytes, Fail> {
-    let bytes = row
-        .get_ref(column)?
-        .as_blob()
-        .map_err(|error| Fail::Damaged(format!("a value is no blob: {error}")))?;
+    let bytes =
+        row.get_ref(column)?.as_blob().map_err(|error| Fail::Damaged(format!("a value is no blob: {error}")))?;
     Ok(Bytes::copy_from_slice(bytes))
 }
 
@@ -87,9 +81,7 @@ pub(super) fn errors_json(errors: &[TaskError]) -> Result<Option<String>, Fail> 
     if errors.is_empty() {
         return Ok(None);
     }
-    json(&errors)
-        .map(Some)
-        .map_err(|error| Fail::Damaged(format!("the errors of a task cannot be stored: {error}")))
+    json(&errors).map(Some).map_err(|error| Fail::Damaged(format!("the errors of a task cannot be stored: {error}")))
 }
 
 /// Columns: those of [`task_sql`](super::queries::task_sql).
@@ -115,10 +107,7 @@ pub(super) fn task(row: &Row<'_>) -> Result<TaskRow, Fail> {
 
 /// Columns: those of [`task_sql`](super::queries::task_sql), `died_at`.
 pub(super) fn dead(row: &Row<'_>) -> Result<DeadTask, Fail> {
-    Ok(DeadTask {
-        task: task(row)?,
-        died_at: time(row.get(11)?)?,
-    })
+    Ok(DeadTask { task: task(row)?, died_at: time(row.get(11)?)? })
 }
 
 /// Columns: `connection_id`, `version`, `doc`.
@@ -157,19 +146,12 @@ pub(super) fn channel(row: &Row<'_>) -> Result<ChannelRow, Fail> {
 
 /// Columns: `id`, `connection_id`, `body`.
 pub(super) fn callback(row: &Row<'_>) -> Result<CallbackRow, Fail> {
-    Ok(CallbackRow {
-        id: row.get(0)?,
-        connection: ConnectionId::from_number(row.get(1)?),
-        body: blob(row, 2)?,
-    })
+    Ok(CallbackRow { id: row.get(0)?, connection: ConnectionId::from_number(row.get(1)?), body: blob(row, 2)? })
 }
 
 /// Columns: `key`, `version`, `value`; the last two.
 pub(super) fn state(row: &Row<'_>) -> Result<StateValue, Fail> {
-    Ok(StateValue {
-        version: row.get(1)?,
-        value: blob(row, 2)?,
-    })
+    Ok(StateValue { version: row.get(1)?, value: blob(row, 2)? })
 }
 
 /// Columns: `name`, `value`.
@@ -186,10 +168,7 @@ pub(super) fn user_thread(row: &Row<'_>) -> Result<UserThreadRow, Fail> {
         unread: row.get(2)?,
         todo: row.get(3)?,
         todo_date: date
-            .map(|date| {
-                date.parse()
-                    .map_err(|error: jiff::Error| Fail::Damaged(error.to_string()))
-            })
+            .map(|date| date.parse().map_err(|error: jiff::Error| Fail::Damaged(error.to_string())))
             .transpose()?,
         archived: row.get(5)?,
         version: row.get(6)?,
@@ -201,8 +180,7 @@ pub(super) fn feed_entry(row: &Row<'_>) -> Result<FeedEntry, Fail> {
     let kind: String = row.get(1)?;
     Ok(FeedEntry {
         position: count(row.get(0)?),
-        kind: FeedKind::from_word(&kind)
-            .ok_or_else(|| Fail::Damaged(format!("a feed entry is about a `{kind}`")))?,
+        kind: FeedKind::from_word(&kind).ok_or_else(|| Fail::Damaged(format!("a feed entry is about a `{kind}`")))?,
         connection: row.get::<_, Option<i64>>(2)?.map(ConnectionId::from_number),
         id: row.get(3)?,
     })

@@ -166,16 +166,12 @@ pub(super) fn newest() -> u32 {
 
 /// The version of a database, zero for one without tables.
 pub(super) fn version(connection: &Connection) -> Result<u32, Fail> {
-    let tables: i64 =
-        connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
     if tables == 0 {
         return Ok(0);
     }
-    let version: i64 = connection.query_row(
-        "SELECT value FROM meta WHERE name = 'schema_version'",
-        [],
-        |row| row.get(0),
-    )?;
+    let version: i64 =
+        connection.query_row("SELECT value FROM meta WHERE name = 'schema_version'", [], |row| row.get(0))?;
     u32::try_from(version).map_err(|_| Fail::Damaged(format!("its schema version is {version}")))
 }
 
@@ -187,10 +183,7 @@ pub(super) fn migrate(connection: &mut Connection, version: u32) -> Result<(), F
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         }
         transaction.execute_batch(step)?;
-        transaction.execute(
-            "INSERT OR REPLACE INTO meta(name, value) VALUES('schema_version', ?1)",
-            [next],
-        )?;
+        transaction.execute("INSERT OR REPLACE INTO meta(name, value) VALUES('schema_version', ?1)", [next])?;
         transaction.commit()?;
     }
     Ok(())

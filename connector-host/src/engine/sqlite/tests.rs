@@ -4,9 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use connector_core::engine::{
-    After, Completion, FeedEntry, FeedKind, KeyedTask, TaskPriority, Write,
-};
+use connector_core::engine::{After, Completion, FeedEntry, FeedKind, KeyedTask, TaskPriority, Write};
 use serde_json::json;
 
 use super::*;
@@ -17,11 +15,7 @@ struct Place(PathBuf);
 impl Place {
     fn new() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!(
-            "connector-sqlite-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("connector-sqlite-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).unwrap();
         Self(path)
@@ -47,10 +41,7 @@ impl Drop for Place {
 }
 
 fn options() -> SqliteOptions {
-    SqliteOptions {
-        log_size: 256 * 1024,
-        ..SqliteOptions::default()
-    }
+    SqliteOptions { log_size: 256 * 1024, ..SqliteOptions::default() }
 }
 
 const CONNECTION: ConnectionId = ConnectionId::from_number(1);
@@ -72,18 +63,11 @@ fn task(id: i64) -> TaskRow {
 }
 
 fn put_task(id: i64) -> Write {
-    Write::PutTask {
-        task: task(id),
-        keyed: KeyedTask::Keep,
-    }
+    Write::PutTask { task: task(id), keyed: KeyedTask::Keep }
 }
 
 fn put_state(key: &str, bytes: usize) -> Write {
-    Write::PutState {
-        connection: CONNECTION,
-        key: key.to_owned(),
-        value: vec![7; bytes].into(),
-    }
+    Write::PutState { connection: CONNECTION, key: key.to_owned(), value: vec![7; bytes].into() }
 }
 
 fn link(id: i64, source: &str, title: &str) -> LinkRow {
@@ -92,18 +76,11 @@ fn link(id: i64, source: &str, title: &str) -> LinkRow {
         "author": {"kind": "owner"}, "occurred_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T03:04:05.123456789Z",
         "meta": {"number": 0.1 + 0.2, "large": u64::MAX, "text": "\u{0}\u{1f600}\\"},
     });
-    LinkRow {
-        connection: CONNECTION,
-        link: serde_json::from_value(link).unwrap(),
-        version: 0,
-    }
+    LinkRow { connection: CONNECTION, link: serde_json::from_value(link).unwrap(), version: 0 }
 }
 
 fn put_link(row: &LinkRow) -> Write {
-    Write::PutLink {
-        row: Box::new(row.clone()),
-        expect: None,
-    }
+    Write::PutLink { row: Box::new(row.clone()), expect: None }
 }
 
 /// The tasks that wait after these writes, as the engine says.
@@ -117,16 +94,8 @@ async fn waits(engine: &SqliteEngine, writes: impl IntoIterator<Item = Write>) -
 }
 
 fn done(task: &TaskRow) -> WriteSet {
-    let completes = Completion {
-        task: task.id,
-        revision: task.revision,
-        then: After::Delete,
-    };
-    WriteSet {
-        connection: Some(task.connection),
-        completes: Some(completes),
-        ..WriteSet::default()
-    }
+    let completes = Completion { task: task.id, revision: task.revision, then: After::Delete };
+    WriteSet { connection: Some(task.connection), completes: Some(completes), ..WriteSet::default() }
 }
 
 /// R7.1
@@ -144,39 +113,19 @@ async fn a_database_that_was_closed_holds_everything() {
     ];
     engine.commit(WriteSet::of(writes)).await.unwrap();
     engine.close().await.unwrap();
-    assert!(matches!(
-        engine.commit(WriteSet::of([put_task(7)])).await,
-        Err(CommitError::Engine(EngineError::Closed))
-    ));
+    assert!(matches!(engine.commit(WriteSet::of([put_task(7)])).await, Err(CommitError::Engine(EngineError::Closed))));
     assert!(matches!(engine.counts().await, Err(EngineError::Closed)));
     engine.close().await.unwrap();
     drop(engine);
-    assert!(
-        !writer::log_path(&place.database()).exists(),
-        "a closed database is one file"
-    );
+    assert!(!writer::log_path(&place.database()).exists(), "a closed database is one file");
 
     let engine = place.open();
     assert!(!engine.unclean_start());
-    assert_eq!(
-        engine.link(row.id()).await.unwrap(),
-        Some(LinkRow { version: 1, ..row })
-    );
+    assert_eq!(engine.link(row.id()).await.unwrap(), Some(LinkRow { version: 1, ..row }));
     assert_eq!(engine.feed_end().await.unwrap(), 1);
-    assert_eq!(
-        engine.counts().await.unwrap(),
-        Counts {
-            links: 1,
-            tasks: 1,
-            ..Counts::default()
-        }
-    );
-    let committed = engine
-        .commit(WriteSet::of([Write::Feed(FeedEntry::thread(
-            ThreadId::from_number(9),
-        ))]))
-        .await
-        .unwrap();
+    assert_eq!(engine.counts().await.unwrap(), Counts { links: 1, tasks: 1, ..Counts::default() });
+    let committed =
+        engine.commit(WriteSet::of([Write::Feed(FeedEntry::thread(ThreadId::from_number(9)))])).await.unwrap();
     assert_eq!(committed.feed_end, Some(2));
 }
 
@@ -192,10 +141,7 @@ async fn a_database_that_was_not_closed_says_so_and_repeats_no_id() {
         assert!(first > greatest, "{first} was taken before: {greatest}");
         // More than a block is reserved ahead, and the last one is stored.
         greatest = engine.take_ids(25_000) + 24_999;
-        engine
-            .commit(WriteSet::of([put_task(greatest)]))
-            .await
-            .unwrap();
+        engine.commit(WriteSet::of([put_task(greatest)])).await.unwrap();
         assert_eq!(engine.counts().await.unwrap().tasks, round + 1);
     }
 }
@@ -216,30 +162,16 @@ async fn a_second_host_is_refused_and_learns_who_the_first_is() {
     assert_eq!(SqliteEngine::holder_info(&place.database()), None);
     let engine = SqliteEngine::open(
         &place.database(),
-        SqliteOptions {
-            info: vec![("listen".into(), "127.0.0.1:1".into())],
-            ..options()
-        },
+        SqliteOptions { info: vec![("listen".into(), "127.0.0.1:1".into())], ..options() },
     )
     .unwrap();
     let pid = ("pid".to_owned(), std::process::id().to_string());
     let said = |address: &str| Some(vec![pid.clone(), ("listen".to_owned(), address.to_owned())]);
-    assert_eq!(
-        SqliteEngine::holder_info(&place.database()),
-        said("127.0.0.1:1")
-    );
-    engine
-        .set_lock_info(&[("listen".into(), "127.0.0.1:4711\n".into())])
-        .unwrap();
-    assert_eq!(
-        SqliteEngine::holder_info(&place.database()),
-        said("127.0.0.1:4711 ")
-    );
+    assert_eq!(SqliteEngine::holder_info(&place.database()), said("127.0.0.1:1"));
+    engine.set_lock_info(&[("listen".into(), "127.0.0.1:4711\n".into())]).unwrap();
+    assert_eq!(SqliteEngine::holder_info(&place.database()), said("127.0.0.1:4711 "));
     let error = place.refused();
-    assert!(
-        matches!(&error, EngineError::InUse { holder, .. } if *holder == format!(" (pid {})", pid.1)),
-        "{error}"
-    );
+    assert!(matches!(&error, EngineError::InUse { holder, .. } if *holder == format!(" (pid {})", pid.1)), "{error}");
 
     engine.commit(WriteSet::of([put_task(1)])).await.unwrap();
     engine.close().await.unwrap();
@@ -255,20 +187,11 @@ fn only_the_user_of_the_host_reads_its_files() {
 
     let place = Place::new();
     fs::write(lock::lock_path(&place.database()), "").unwrap();
-    fs::set_permissions(
-        lock::lock_path(&place.database()),
-        fs::Permissions::from_mode(0o644),
-    )
-    .unwrap();
+    fs::set_permissions(lock::lock_path(&place.database()), fs::Permissions::from_mode(0o644)).unwrap();
     let _engine = place.open();
     for entry in fs::read_dir(&place.0).unwrap() {
         let entry = entry.unwrap();
-        assert_eq!(
-            entry.metadata().unwrap().permissions().mode() & 0o777,
-            0o600,
-            "{:?}",
-            entry.file_name()
-        );
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
     }
 }
 
@@ -278,12 +201,7 @@ async fn a_newer_schema_is_refused_and_stays_as_it_is() {
     place.open().close().await.unwrap();
     let newer = schema::newest() + 1;
     let connection = Connection::open(place.database()).unwrap();
-    connection
-        .execute(
-            "UPDATE meta SET value = ?1 WHERE name = 'schema_version'",
-            [newer],
-        )
-        .unwrap();
+    connection.execute("UPDATE meta SET value = ?1 WHERE name = 'schema_version'", [newer]).unwrap();
     connection.close().unwrap();
     let before = fs::read(place.database()).unwrap();
     let error = place.refused();
@@ -306,10 +224,7 @@ async fn foreign_and_damaged_files_are_refused_and_stay_as_they_are() {
     let whole = fs::read(ours.database()).unwrap();
 
     let foreign = Place::new();
-    Connection::open(foreign.database())
-        .unwrap()
-        .execute_batch("CREATE TABLE recipe(name TEXT)")
-        .unwrap();
+    Connection::open(foreign.database()).unwrap().execute_batch("CREATE TABLE recipe(name TEXT)").unwrap();
     let named = Place::new();
     Connection::open(named.database())
         .unwrap()
@@ -336,10 +251,7 @@ async fn foreign_and_damaged_files_are_refused_and_stay_as_they_are() {
             matches!(&error, EngineError::Corrupt { reason: found, .. } if found.contains(reason)),
             "`{reason}`: {error}"
         );
-        assert!(
-            fs::read(place.database()).unwrap() == content,
-            "`{reason}`: the file was changed"
-        );
+        assert!(fs::read(place.database()).unwrap() == content, "`{reason}`: the file was changed");
     }
 }
 
@@ -348,15 +260,9 @@ fn a_place_that_cannot_be_written_is_refused_with_what_to_do() {
     let place = Place::new();
     let open = |path: &Path| SqliteEngine::open(path, options()).unwrap_err();
     let error = open(&place.0.join("missing").join("test.db"));
-    assert!(
-        matches!(&error, EngineError::NotWritable { reason, .. } if reason.contains("create it")),
-        "{error}"
-    );
+    assert!(matches!(&error, EngineError::NotWritable { reason, .. } if reason.contains("create it")), "{error}");
     let error = open(&place.0);
-    assert!(
-        matches!(&error, EngineError::NotWritable { reason, .. } if reason.contains("directory")),
-        "{error}"
-    );
+    assert!(matches!(&error, EngineError::NotWritable { reason, .. } if reason.contains("directory")), "{error}");
     // No user may make a file there, whatever the permissions of the one who runs the test.
     #[cfg(target_os = "linux")]
     {
@@ -368,65 +274,33 @@ fn a_place_that_cannot_be_written_is_refused_with_what_to_do() {
 #[tokio::test]
 async fn a_full_disk_refuses_and_takes_again_when_there_is_space() {
     let place = Place::new();
-    let engine = SqliteEngine::open(
-        &place.database(),
-        SqliteOptions {
-            max_pages: Some(120),
-            ..options()
-        },
-    )
-    .unwrap();
+    let engine = SqliteEngine::open(&place.database(), SqliteOptions { max_pages: Some(120), ..options() }).unwrap();
     let full = loop {
         let count = engine.counts().await.unwrap().tasks;
         let key = count.to_string();
-        match engine
-            .commit(WriteSet::of([
-                put_task(engine.take_ids(1)),
-                put_state(&key, 20_000),
-            ]))
-            .await
-        {
+        match engine.commit(WriteSet::of([put_task(engine.take_ids(1)), put_state(&key, 20_000)])).await {
             Ok(_) => assert!(count < 1000, "it is never full"),
             Err(error) => {
                 assert!(
                     matches!(&error, CommitError::Engine(EngineError::NotWritable { reason, .. }) if reason.contains("space")),
                     "{error}"
                 );
-                assert_eq!(
-                    engine.counts().await.unwrap().tasks,
-                    count,
-                    "half of a set was stored"
-                );
+                assert_eq!(engine.counts().await.unwrap().tasks, count, "half of a set was stored");
                 assert_eq!(engine.state(CONNECTION, vec![key]).await.unwrap(), [None]);
                 break count;
             }
         }
     };
     assert!(full > 0);
-    engine
-        .commit(WriteSet::of([Write::DeleteState {
-            connection: CONNECTION,
-            key: "0".to_owned(),
-        }]))
-        .await
-        .unwrap();
-    engine
-        .commit(WriteSet::of([put_state("new", 10_000)]))
-        .await
-        .unwrap();
+    engine.commit(WriteSet::of([Write::DeleteState { connection: CONNECTION, key: "0".to_owned() }])).await.unwrap();
+    engine.commit(WriteSet::of([put_state("new", 10_000)])).await.unwrap();
     engine.close().await.unwrap();
     drop(engine);
     let engine = place.open();
     assert!(!engine.unclean_start());
     assert_eq!(engine.counts().await.unwrap().tasks, full);
-    let values = engine
-        .state(CONNECTION, vec!["0".into(), "1".into(), "new".into()])
-        .await
-        .unwrap();
-    assert_eq!(
-        values.iter().map(Option::is_some).collect::<Vec<_>>(),
-        [false, true, true]
-    );
+    let values = engine.state(CONNECTION, vec!["0".into(), "1".into(), "new".into()]).await.unwrap();
+    assert_eq!(values.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
 }
 
 /// One wait for the disk for each set of a lone caller; few for many callers at once.
@@ -439,33 +313,17 @@ async fn sets_that_wait_together_share_a_commit() {
         engine.commit(WriteSet::of([put_task(id)])).await.unwrap();
     }
     let alone = engine.counters();
-    assert_eq!(
-        (alone.commits - before.commits, alone.sets - before.sets),
-        (20, 20)
-    );
-    assert_eq!(
-        engine.commit(WriteSet::default()).await.unwrap(),
-        Committed::default()
-    );
-    assert_eq!(
-        engine.counters().commits,
-        alone.commits,
-        "a set that changes nothing writes nothing"
-    );
+    assert_eq!((alone.commits - before.commits, alone.sets - before.sets), (20, 20));
+    assert_eq!(engine.commit(WriteSet::default()).await.unwrap(), Committed::default());
+    assert_eq!(engine.counters().commits, alone.commits, "a set that changes nothing writes nothing");
 
-    let sets: Vec<_> = (101..=300)
-        .map(|id| engine.commit(WriteSet::of([put_task(id)])))
-        .collect();
+    let sets: Vec<_> = (101..=300).map(|id| engine.commit(WriteSet::of([put_task(id)]))).collect();
     for set in sets {
         set.await.unwrap();
     }
     let together = engine.counters();
     assert_eq!(together.sets - alone.sets - 1, 200);
-    assert!(
-        together.commits - alone.commits < 100,
-        "{} commits",
-        together.commits - alone.commits
-    );
+    assert!(together.commits - alone.commits < 100, "{} commits", together.commits - alone.commits);
 }
 
 /// One page for a task that is put, and one when it is done: nobody else's page, and no index.
@@ -480,10 +338,7 @@ async fn a_task_costs_a_page_when_put_and_a_page_when_done() {
     assert_eq!(put.wal_pages - before.wal_pages, 1);
     engine.commit(done(&tasks[1])).await.unwrap();
     let ended = engine.counters();
-    assert_eq!(
-        (ended.wal_pages - put.wal_pages, ended.commits - put.commits),
-        (1, 1)
-    );
+    assert_eq!((ended.wal_pages - put.wal_pages, ended.commits - put.commits), (1, 1));
 }
 
 /// The log is moved to the database when it is full, and begins anew: its file does not grow.
@@ -491,11 +346,7 @@ async fn a_task_costs_a_page_when_put_and_a_page_when_done() {
 async fn the_log_keeps_its_size() {
     let place = Place::new();
     let engine = place.open();
-    let size = || {
-        fs::metadata(writer::log_path(&place.database()))
-            .unwrap()
-            .len()
-    };
+    let size = || fs::metadata(writer::log_path(&place.database())).unwrap().len();
     let filled = size();
     assert!(filled >= 256 * 1024, "{filled}");
     let before = engine.counters();
@@ -503,15 +354,8 @@ async fn the_log_keeps_its_size() {
         engine.commit(WriteSet::of([put_task(id)])).await.unwrap();
     }
     let after = engine.counters();
-    assert!(
-        after.wal_pages - before.wal_pages >= 300 && after.checkpoints >= 3,
-        "{after:?}"
-    );
-    assert!(
-        size() <= filled + 64 * 1024,
-        "it grew from {filled} to {}",
-        size()
-    );
+    assert!(after.wal_pages - before.wal_pages >= 300 && after.checkpoints >= 3, "{after:?}");
+    assert!(size() <= filled + 64 * 1024, "it grew from {filled} to {}", size());
     assert_eq!(engine.counts().await.unwrap().tasks, 300);
 }
 
@@ -524,15 +368,8 @@ async fn a_refused_set_among_others_leaves_no_trace() {
     let entry = || Write::Feed(FeedEntry::new(FeedKind::Link, CONNECTION, row.id()));
     let sets: Vec<_> = (0..50)
         .map(|number| {
-            let broken = Write::PutLink {
-                row: Box::new(row.clone()),
-                expect: Some(number + 4711),
-            };
-            let last = if number % 2 == 0 {
-                put_state(&number.to_string(), 1)
-            } else {
-                broken
-            };
+            let broken = Write::PutLink { row: Box::new(row.clone()), expect: Some(number + 4711) };
+            let last = if number % 2 == 0 { put_state(&number.to_string(), 1) } else { broken };
             engine.commit(WriteSet::of([entry(), put_task(number + 1), last]))
         })
         .collect();
@@ -540,25 +377,13 @@ async fn a_refused_set_among_others_leaves_no_trace() {
     for (number, set) in sets.into_iter().enumerate() {
         match set.await {
             Ok(committed) => ends.push(committed.feed_end.unwrap()),
-            Err(error) => assert!(
-                number % 2 == 1 && matches!(error, CommitError::RecordConflict),
-                "{error}"
-            ),
+            Err(error) => assert!(number % 2 == 1 && matches!(error, CommitError::RecordConflict), "{error}"),
         }
     }
     assert_eq!(ends, (1..=25).collect::<Vec<_>>());
-    assert_eq!(
-        engine.counts().await.unwrap(),
-        Counts {
-            tasks: 25,
-            ..Counts::default()
-        }
-    );
+    assert_eq!(engine.counts().await.unwrap(), Counts { tasks: 25, ..Counts::default() });
     let feed = engine.feed(0, 100).await.unwrap();
-    assert_eq!(
-        feed.iter().map(|entry| entry.position).collect::<Vec<_>>(),
-        ends
-    );
+    assert_eq!(feed.iter().map(|entry| entry.position).collect::<Vec<_>>(), ends);
 }
 
 /// What the store cannot do for one set, it does for the others of the group.
@@ -566,40 +391,25 @@ async fn a_refused_set_among_others_leaves_no_trace() {
 async fn a_damaged_row_fails_the_sets_that_need_it_and_no_others() {
     let place = Place::new();
     let engine = place.open();
-    let keyed = || Write::PutTask {
-        task: TaskRow {
-            key: Some("sync".to_owned()),
-            ..task(1)
-        },
-        keyed: KeyedTask::Coalesce,
-    };
+    let keyed =
+        || Write::PutTask { task: TaskRow { key: Some("sync".to_owned()), ..task(1) }, keyed: KeyedTask::Coalesce };
     engine.commit(WriteSet::of([keyed()])).await.unwrap();
     let other = Connection::open(place.database()).unwrap();
-    other
-        .execute("UPDATE task SET errors = 'damaged'", [])
-        .unwrap();
+    other.execute("UPDATE task SET errors = 'damaged'", []).unwrap();
     let sets: Vec<_> = (0..20)
         .map(|number| {
-            let last = if number == 10 {
-                keyed()
-            } else {
-                put_state("last", 1)
-            };
+            let last = if number == 10 { keyed() } else { put_state("last", 1) };
             engine.commit(WriteSet::of([put_state(&number.to_string(), 1), last]))
         })
         .collect();
     for (number, set) in sets.into_iter().enumerate() {
         match set.await {
             Ok(_) => assert_ne!(number, 10),
-            Err(error) => assert!(
-                number == 10 && matches!(error, CommitError::Engine(EngineError::Corrupt { .. })),
-                "{error}"
-            ),
+            Err(error) => {
+                assert!(number == 10 && matches!(error, CommitError::Engine(EngineError::Corrupt { .. })), "{error}")
+            }
         }
-        let found = engine
-            .state(CONNECTION, vec![number.to_string()])
-            .await
-            .unwrap();
+        let found = engine.state(CONNECTION, vec![number.to_string()]).await.unwrap();
         assert_eq!(found[0].is_some(), number != 10);
     }
 }
@@ -613,28 +423,15 @@ async fn sets_of_a_connection_keep_their_order() {
         .map(|number| {
             let connection = ConnectionId::from_number(i64::from(number % 3));
             let value = Bytes::copy_from_slice(&[number]);
-            let put = Write::PutState {
-                connection,
-                key: "last".to_owned(),
-                value,
-            };
-            engine.commit(WriteSet {
-                connection: Some(connection),
-                ..WriteSet::of([put])
-            })
+            let put = Write::PutState { connection, key: "last".to_owned(), value };
+            engine.commit(WriteSet { connection: Some(connection), ..WriteSet::of([put]) })
         })
         .collect();
     for set in sets {
         set.await.unwrap();
     }
     for (connection, last) in [(0, 198), (1, 199), (2, 197)] {
-        let found = engine
-            .state(
-                ConnectionId::from_number(connection),
-                vec!["last".to_owned()],
-            )
-            .await
-            .unwrap();
+        let found = engine.state(ConnectionId::from_number(connection), vec!["last".to_owned()]).await.unwrap();
         assert_eq!(found[0].as_ref().unwrap().value.as_ref(), [last]);
     }
 }
@@ -646,10 +443,7 @@ async fn reads_see_what_was_committed_before_them() {
     let engine = place.open();
     for id in 1..=100 {
         engine.commit(WriteSet::of([put_task(id)])).await.unwrap();
-        let found = engine
-            .tasks_by_id(vec![TaskId::from_number(id)])
-            .await
-            .unwrap();
+        let found = engine.tasks_by_id(vec![TaskId::from_number(id)]).await.unwrap();
         assert!(found[0].is_some(), "the task {id} is not seen");
     }
 }
@@ -659,19 +453,10 @@ async fn reads_see_what_was_committed_before_them() {
 async fn the_file_is_read_with_standard_tools() {
     let place = Place::new();
     let engine = place.open();
-    engine
-        .commit(WriteSet::of([put_link(&link(5, "github:5", "A title"))]))
-        .await
-        .unwrap();
-    let other =
-        Connection::open_with_flags(place.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    let title: String = other
-        .query_row(
-            "SELECT doc ->> '$.title' FROM link WHERE source = 'github:5'",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
+    engine.commit(WriteSet::of([put_link(&link(5, "github:5", "A title"))])).await.unwrap();
+    let other = Connection::open_with_flags(place.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let title: String =
+        other.query_row("SELECT doc ->> '$.title' FROM link WHERE source = 'github:5'", [], |row| row.get(0)).unwrap();
     assert_eq!(title, "A title");
 }
 

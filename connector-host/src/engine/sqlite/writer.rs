@@ -73,11 +73,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(limit: i64) -> Self {
-        Self {
-            pages: 0,
-            limit,
-            next_try: limit,
-        }
+        Self { pages: 0, limit, next_try: limit }
     }
 }
 
@@ -123,23 +119,13 @@ impl Writer {
             Some(_) => self.mark_clean(),
             None => Ok(()),
         };
-        let Self {
-            database,
-            connection,
-            lock,
-            ..
-        } = self;
+        let Self { database, connection, lock, .. } = self;
         // The last connection that closes moves the log to the database and removes it.
         let closed = connection.close().map_err(|(_, error)| Fail::from(error));
-        let released = lock.release().map_err(|error| {
-            EngineError::Failed(format!(
-                "{database}: its lock file cannot be released: {error}"
-            ))
-        });
-        let ended = marked
-            .and(closed)
-            .map_err(|fail| fail.into_engine(&database))
-            .and(released);
+        let released = lock
+            .release()
+            .map_err(|error| EngineError::Failed(format!("{database}: its lock file cannot be released: {error}")));
+        let ended = marked.and(closed).map_err(|fail| fail.into_engine(&database)).and(released);
         match answer {
             Some(answer) => {
                 if answer.send(ended).is_err() {
@@ -158,11 +144,7 @@ impl Writer {
         self.begin()?;
         let stored = self
             .store_bound(self.ids.next())
-            .and_then(|()| {
-                Ok(self
-                    .connection
-                    .execute("UPDATE meta SET value = 1 WHERE name = 'clean'", [])?)
-            })
+            .and_then(|()| Ok(self.connection.execute("UPDATE meta SET value = 1 WHERE name = 'clean'", [])?))
             .and_then(|_| self.commit());
         if stored.is_err() {
             self.roll_back();
@@ -185,10 +167,7 @@ impl Writer {
                 for job in group.drain(..) {
                     let alone = std::slice::from_ref(&job);
                     let outcome = match self.try_group(alone) {
-                        Ok(outcomes) => outcomes
-                            .into_iter()
-                            .next()
-                            .unwrap_or_else(|| Ok(Committed::default())),
+                        Ok(outcomes) => outcomes.into_iter().next().unwrap_or_else(|| Ok(Committed::default())),
                         Err(fail) => Err(fail.into_engine(&self.database).into()),
                     };
                     answer(job, outcome);
@@ -245,15 +224,9 @@ impl Writer {
         let guarded = needs_savepoint(&job.set);
         let feed_end = self.feed_end;
         if guarded {
-            self.connection
-                .prepare_cached("SAVEPOINT one")?
-                .execute([])?;
+            self.connection.prepare_cached("SAVEPOINT one")?.execute([])?;
         }
-        let mut apply = Apply {
-            connection: &self.connection,
-            ids: &self.ids,
-            feed_end: &mut self.feed_end,
-        };
+        let mut apply = Apply { connection: &self.connection, ids: &self.ids, feed_end: &mut self.feed_end };
         let applied = apply.set(&job.set, &job.documents);
         match &applied {
             Ok(_) if guarded => {
@@ -261,9 +234,7 @@ impl Writer {
             }
             Err(Refusal::Refused(_)) if guarded => {
                 self.feed_end = feed_end;
-                self.connection
-                    .prepare_cached("ROLLBACK TO one")?
-                    .execute([])?;
+                self.connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
                 self.connection.prepare_cached("RELEASE one")?.execute([])?;
             }
             // Without a savepoint, a refusal comes before anything is written.
@@ -273,16 +244,12 @@ impl Writer {
     }
 
     fn store_bound(&self, bound: i64) -> Result<(), Fail> {
-        self.connection
-            .prepare_cached("UPDATE meta SET value = ?1 WHERE name = 'next_id'")?
-            .execute([bound])?;
+        self.connection.prepare_cached("UPDATE meta SET value = ?1 WHERE name = 'next_id'")?.execute([bound])?;
         Ok(())
     }
 
     fn begin(&self) -> Result<(), Fail> {
-        self.connection
-            .prepare_cached("BEGIN IMMEDIATE")?
-            .execute([])?;
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(())
     }
 
@@ -306,19 +273,13 @@ impl Writer {
             return;
         }
         // The log starts anew once all of it is in the database and nobody reads from it.
-        let written = if pages > self.log.pages {
-            pages - self.log.pages
-        } else {
-            pages
-        };
+        let written = if pages > self.log.pages { pages - self.log.pages } else { pages };
         if pages <= self.log.pages {
             self.log.next_try = self.log.limit;
         }
         self.log.pages = pages;
         self.tally.commits.fetch_add(1, Ordering::Relaxed);
-        self.tally
-            .wal_pages
-            .fetch_add(u64::try_from(written).unwrap_or(0), Ordering::Relaxed);
+        self.tally.wal_pages.fetch_add(u64::try_from(written).unwrap_or(0), Ordering::Relaxed);
     }
 
     fn checkpoint_if_full(&mut self) {
@@ -327,10 +288,7 @@ impl Writer {
         }
         // A reader may hold a part back; not to pay for the attempt at each commit, the next is a while later.
         self.log.next_try = self.log.pages + self.log.limit / 4;
-        match self
-            .connection
-            .wal_checkpoint_v2(Some("main"), rusqlite::wal::CheckpointMode::PASSIVE)
-        {
+        match self.connection.wal_checkpoint_v2(Some("main"), rusqlite::wal::CheckpointMode::PASSIVE) {
             Ok(_) => {
                 self.tally.checkpoints.fetch_add(1, Ordering::Relaxed);
             }

@@ -1,0 +1,15 @@
+//! The program as its users run it: the real binary, a real database file, and an implementation of
+//! the GitHub API that is not ours. Each test starts an emulator of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed expectation of a test is reported by a panic"
+)]
+
+mod bad_input;
+mod commands;
+mod crash;
+mod http;
+mod rig;
