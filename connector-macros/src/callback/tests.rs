@@ -74,20 +74,20 @@ fn work_is_a_callback_that_says_when_it_runs() {
         "work",
         block(quote! {
             #[sync(every = "15m")]
-            async fn issues(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Cursor>) -> Result<Step<Cursor>> { todo!() }
+            async fn issues(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Cursor>) -> Result<Step<Cursor>> { self.answer().await }
 
             #[drain(batch = 50, delay = "500ms", alias = "changes")]
-            async fn changed(&self, cx: &Context<Self>, ids: Vec<u64>) -> Result<Drained<u64>> { todo!() }
+            async fn changed(&self, cx: &Context<Self>, ids: Vec<u64>) -> Result<Drained<u64>> { self.answer().await }
 
             #[every("24h", name = "daily")]
-            async fn refresh(&self, _: &Context<Self>, _channel: ChannelId) -> Result<()> { todo!() }
+            async fn refresh(&self, _: &Context<Self>, _channel: ChannelId) -> Result<()> { self.answer().await }
 
             #[webhook(
                 verify = hmac_sha256(header = "X-Hub-Signature-256", prefix = "sha256="),
                 handshake = echo_query("validationToken"),
                 delivery_id = "X-GitHub-Delivery",
             )]
-            async fn events(&self, cx: &Context<Self>, channel: ChannelId, #[input] request: Verified<WebhookRequest>) -> Result<()> { todo!() }
+            async fn events(&self, cx: &Context<Self>, channel: ChannelId, #[input] request: Verified<WebhookRequest>) -> Result<()> { self.answer().await }
         }),
     );
 }
