@@ -28,20 +28,21 @@ impl Emulator {
         };
         let launch: Vec<String> = serde_json::from_str(&launch).expect("a JSON array");
         let (program, arguments) = launch.split_first().expect("a command");
-        let mut process = Command::new(program)
+        let process = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the emulator");
-        let mut variables = HashMap::new();
-        for line in BufReader::new(process.stdout.take().expect("its output")).lines() {
+        // From here on it is stopped when the test fails.
+        let mut emulator = Self { process, variables: HashMap::new() };
+        for line in BufReader::new(emulator.process.stdout.take().expect("its output")).lines() {
             let line = line.expect("a line");
             if line == "READY=1" {
-                return Some(Self { process, variables });
+                return Some(emulator);
             }
             if let Some((name, value)) = line.split_once('=') {
-                variables.insert(name.to_owned(), value.to_owned());
+                emulator.variables.insert(name.to_owned(), value.to_owned());
             }
         }
         panic!("the emulator ended before it was ready");
