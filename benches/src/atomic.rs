@@ -70,10 +70,10 @@ fn ours(path: &Path, count: usize, links: usize) -> f64 {
     rig::runtime().block_on(async {
         let (runtime, engine) = rig::host(path, 200);
         let connections = rig::connections(&runtime, 100, "").await;
-        for connection in 0..100 {
+        for (connection, id) in connections.into_iter().enumerate() {
             let messages =
                 (0..count / 100).map(|place| Unit { number: (place * 100 + connection) as u64, links: links as u64 });
-            runtime.queue_many(connections[connection], messages).await.unwrap();
+            runtime.queue_many(id, messages).await.unwrap();
         }
         let start = std::time::Instant::now();
         let workers = runtime.start().await.unwrap();
@@ -86,7 +86,7 @@ fn ours(path: &Path, count: usize, links: usize) -> f64 {
 }
 
 /// The measurement.
-pub fn run() {
+pub(crate) fn run() {
     let folder = rig::folder("atomic");
     for (links, count) in [(0, 30_000), (10, 8_000), (100, 1_500)] {
         let mut ratios = Vec::new();

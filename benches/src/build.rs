@@ -71,7 +71,7 @@ fn check(folder: &Path, target: &Path) -> f64 {
 }
 
 /// The measurement.
-pub fn run() {
+pub(crate) fn run() {
     let folder = rig::folder("build");
     let target = folder.join("target");
     let mut times = [Vec::new(), Vec::new()];

@@ -17,7 +17,7 @@ pub struct LoadOptions {
 
 /// An issue-like record.
 #[link_type(label = "Record", meta = RecordMeta)]
-pub enum Record {
+pub(crate) enum Record {
     /// Open.
     #[status(label = "Open")]
     Open,
@@ -28,7 +28,7 @@ pub enum Record {
 
 /// What a record has beyond the common model.
 #[derive(Serialize, Deserialize)]
-pub struct RecordMeta {
+pub(crate) struct RecordMeta {
     /// Its number.
     pub number: u64,
     /// Its labels.
@@ -37,7 +37,7 @@ pub struct RecordMeta {
 
 /// A record as the service gives it.
 #[derive(Serialize, Deserialize)]
-pub struct ApiRecord {
+pub(crate) struct ApiRecord {
     /// Its id.
     pub id: u64,
     /// Its number.
@@ -62,7 +62,7 @@ pub struct ApiRecord {
 
 /// An account as the service gives it.
 #[derive(Serialize, Deserialize)]
-pub struct ApiUser {
+pub(crate) struct ApiUser {
     /// Its id.
     pub id: u64,
     /// Its handle.

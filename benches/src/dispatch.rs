@@ -22,7 +22,7 @@ impl Invocable<Load> for &Stored {
 }
 
 /// Runs both, in turn, and prints the ratio.
-pub async fn compare(load: &Load, cx: &Context<Load>, rounds: u32) -> Result<()> {
+pub(crate) async fn compare(load: &Load, cx: &Context<Load>, rounds: u32) -> Result<()> {
     let items = vec![Item { id: 7, title: "A title".to_owned(), labels: vec!["bug".to_owned()] }; 2];
     let stored = Stored(value::to_bytes(&Measure { items, page: 3 })?);
     let mut ratios = Vec::new();
@@ -50,7 +50,7 @@ pub async fn compare(load: &Load, cx: &Context<Load>, rounds: u32) -> Result<()>
 }
 
 /// The measurement.
-pub fn run() {
+pub(crate) fn run() {
     let folder = rig::folder("dispatch");
     rig::runtime().block_on(async {
         let (runtime, engine) = rig::host(&folder.join("bench.db"), 1);

@@ -13,7 +13,7 @@ use connector_core::model::Account;
 use crate::rig;
 
 /// Opens a store with connections and prints what that costs.
-pub fn open(args: &[String]) {
+pub(crate) fn open(args: &[String]) {
     rig::runtime().block_on(async {
         let start = std::time::Instant::now();
         let (runtime, engine) = rig::host(Path::new(&args[0]), 50);
@@ -63,7 +63,7 @@ fn writes(id: i64, payload: &[u8], at: jiff::Timestamp) -> [Write; 2] {
 }
 
 /// The measurement.
-pub fn run() {
+pub(crate) fn run() {
     let count = rig::setting("CONNECTIONS", 100_000);
     let path = rig::folder("idle").join("idle.db");
     rig::runtime().block_on(async {

@@ -29,7 +29,7 @@ struct Page {
 }
 
 /// Serves the records, and prints its port.
-pub fn server() {
+pub(crate) fn server() {
     let pages: Vec<Bytes> = (0..count() / PAGE)
         .map(|page| {
             let records: Vec<_> = (page * PAGE..(page + 1) * PAGE).map(record).collect();
@@ -69,7 +69,7 @@ fn record(number: usize) -> ApiRecord {
 }
 
 /// The loop that one would write without a framework.
-pub fn plain(args: &[String]) {
+pub(crate) fn plain(args: &[String]) {
     let (path, url) = (Path::new(&args[0]), &args[1]);
     let store = rusqlite::Connection::open(path).unwrap();
     store
@@ -111,7 +111,7 @@ pub fn plain(args: &[String]) {
 }
 
 /// The same through the framework.
-pub fn ours(args: &[String]) {
+pub(crate) fn ours(args: &[String]) {
     let (path, url) = (Path::new(&args[0]), &args[1]);
     rig::runtime().block_on(async {
         let (runtime, engine) = rig::host(path, 50);
@@ -172,7 +172,7 @@ fn figure(figures: &[(String, f64)], name: &str) -> f64 {
 }
 
 /// The measurement.
-pub fn run() {
+pub(crate) fn run() {
     let folder = rig::folder("links");
     let mut server =
         Command::new(std::env::current_exe().unwrap()).arg("links-server").stdout(Stdio::piped()).spawn().unwrap();

@@ -18,7 +18,7 @@ use connector_host::vault::KeyVault;
 use crate::connector::Load;
 
 /// A folder of this measurement's own, empty. Below `BENCH_DIR`, or the build's target folder.
-pub fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     let base = std::env::var_os("BENCH_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench"), PathBuf::from);
     let folder = base.join(name);
@@ -36,7 +36,7 @@ fn vault(database: &Path) -> KeyVault {
 }
 
 /// A host without workers.
-pub fn host(database: &Path, concurrency: usize) -> (Runtime, Arc<SqliteEngine>) {
+pub(crate) fn host(database: &Path, concurrency: usize) -> (Runtime, Arc<SqliteEngine>) {
     let engine = Arc::new(SqliteEngine::open(database, SqliteOptions::default()).expect("a database"));
     let vault = Arc::new(vault(database));
     let ports = Ports {
@@ -52,7 +52,7 @@ pub fn host(database: &Path, concurrency: usize) -> (Runtime, Arc<SqliteEngine>)
 }
 
 /// Connections of the measured connector.
-pub async fn connections(runtime: &Runtime, count: usize, url: &str) -> Vec<ConnectionId> {
+pub(crate) async fn connections(runtime: &Runtime, count: usize, url: &str) -> Vec<ConnectionId> {
     let mut ids = Vec::new();
     for number in 0..count {
         let mut request = ConnectRequest::new("load", format!("user-{number}"));
@@ -63,7 +63,7 @@ pub async fn connections(runtime: &Runtime, count: usize, url: &str) -> Vec<Conn
 }
 
 /// Comes back when no task is left that is due.
-pub async fn drained(runtime: &Runtime) {
+pub(crate) async fn drained(runtime: &Runtime) {
     loop {
         let (ready, _, running) = runtime.queue_depths();
         if ready == 0 && running == 0 {
@@ -74,19 +74,19 @@ pub async fn drained(runtime: &Runtime) {
 }
 
 /// Closes a store.
-pub async fn close(engine: &Arc<SqliteEngine>) {
+pub(crate) async fn close(engine: &Arc<SqliteEngine>) {
     engine.close().await.expect("the store closes");
 }
 
 /// Seconds that something takes.
-pub fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let start = Instant::now();
     let value = work();
     (value, start.elapsed().as_secs_f64())
 }
 
 /// User and system seconds of this process so far.
-pub fn cpu_seconds() -> f64 {
+pub(crate) fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks = |place: usize| fields.get(place).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or_default();
@@ -94,7 +94,7 @@ pub fn cpu_seconds() -> f64 {
 }
 
 /// Peak and present resident memory of this process, in MiB.
-pub fn memory() -> (f64, f64) {
+pub(crate) fn memory() -> (f64, f64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
@@ -104,23 +104,23 @@ pub fn memory() -> (f64, f64) {
 }
 
 /// The middle of some figures.
-pub fn median(mut figures: Vec<f64>) -> f64 {
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
 }
 
 /// A number from the environment.
-pub fn setting(name: &str, default: usize) -> usize {
+pub(crate) fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Prints a figure against its bar.
-pub fn verdict(name: &str, ratio: f64, bar: &str, kept: bool) {
+pub(crate) fn verdict(name: &str, ratio: f64, bar: &str, kept: bool) {
     println!("{name:<46} {ratio:>8.3}   bar {bar:<14} {}", if kept { "kept" } else { "MISSED" });
 }
 
 /// A connection to a database of the engine's own schema, for writing the same rows plainly.
-pub async fn plain(path: &Path) -> rusqlite::Connection {
+pub(crate) async fn plain(path: &Path) -> rusqlite::Connection {
     let engine = SqliteEngine::open(path, SqliteOptions::default()).expect("a database");
     engine.close().await.expect("it closes");
     drop(engine);
@@ -133,6 +133,6 @@ pub async fn plain(path: &Path) -> rusqlite::Connection {
 }
 
 /// A runtime with as many threads as the machine has.
-pub fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
 }

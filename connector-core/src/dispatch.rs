@@ -219,9 +219,12 @@ pub struct Registration {
     pub(crate) hooks: Hooks,
     pub(crate) component: fn() -> TypeId,
     pub(crate) run_hook: RunHook,
-    pub(crate) read_options: fn(&Map<String, Value>) -> Result<Arc<dyn Any + Send + Sync>>,
+    pub(crate) read_options: ReadOptions,
     pub(crate) location: &'static Location<'static>,
 }
+
+/// Reads the values of a connection's options into the connector's own type of them.
+pub(crate) type ReadOptions = fn(&Map<String, Value>) -> Result<Arc<dyn Any + Send + Sync>>;
 
 pub(crate) type RunHook = for<'a> fn(&'a Arc<Dispatch>, HookCall) -> BoxFuture<'a, Result<HookReply>>;
 

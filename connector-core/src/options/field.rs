@@ -410,7 +410,7 @@ mod tests {
     /// R2.1: what a field takes follows from its type.
     #[test]
     fn the_form_follows_from_the_types() {
-        let form = serde_json::to_value(&FORM).unwrap();
+        let form = serde_json::to_value(FORM).unwrap();
         assert_eq!(form[0]["type"], "boolean");
         assert_eq!(
             (&form[1]["min"], &form[1]["max"], &form[1]["required"]),
