@@ -137,7 +137,7 @@ pub async fn run_check(name: &str, store: TestStore) {
     check.unwrap_or_else(|| panic!("there is no rule `{name}`")).run(store).await;
 }
 
-/// Makes one test of each [rule of the engine port](crate::testing::engine_conformance). Its argument
+/// Makes one test of each [rule of the engine port](mod@crate::testing::engine_conformance). Its argument
 /// gives a new, empty [`TestStore`](crate::testing::TestStore) each time: an async function, or a closure
 /// with an async block.
 #[macro_export]
