@@ -11,7 +11,7 @@ use crate::rig;
 
 /// Rows of a task table inserted, then deleted, in groups of 1000 with nothing around it: the second
 /// rate. The table is keyed by connection and has an index of what is ready, as a queue in SQL has.
-pub fn raw(path: &Path, count: usize) -> f64 {
+pub(crate) fn raw(path: &Path, count: usize) -> f64 {
     let mut plain = rusqlite::Connection::open(path).unwrap();
     plain
         .execute_batch(
@@ -80,7 +80,7 @@ fn ours(path: &Path, count: usize, handlers: usize) -> Figures {
 }
 
 /// The measurement.
-pub fn run() {
+pub(crate) fn run() {
     let count = rig::setting("N", 100_000);
     let folder = rig::folder("tasks");
     let (mut ratios, mut cpu) = (Vec::new(), Vec::new());
@@ -100,7 +100,7 @@ pub fn run() {
 }
 
 /// The three figures of a table of queues, for `N` tasks and `CONC` handlers, on `DB_FILE`.
-pub fn peer() {
+pub(crate) fn peer() {
     let path = std::env::var("DB_FILE").map_or_else(|_| rig::folder("peer").join("peer.db"), Into::into);
     let figures = ours(&path, rig::setting("N", 20_000), rig::setting("CONC", 50));
     println!(
