@@ -120,15 +120,7 @@ impl Manifest {
                 continue;
             };
             for (name, callback) in &before.callbacks {
-                let found = now.callbacks.get(name).or_else(|| {
-                    let (namespace, own) =
-                        name.rsplit_once('/').map_or(("", name.as_str()), |(namespace, own)| (namespace, own));
-                    now.callbacks.iter().find_map(|(candidate, callback)| {
-                        let same = candidate.rsplit_once('/').map_or("", |(namespace, _)| namespace) == namespace;
-                        (same && callback.aliases.iter().any(|alias| alias == own)).then_some(callback)
-                    })
-                });
-                match found {
+                match found(now, name) {
                     None => add(
                         format!("callback `{name}`"),
                         "it was removed or renamed, and stored tokens name it: keep the old name with `#[callback(alias = \"…\")]`",
@@ -137,6 +129,16 @@ impl Manifest {
                         for (argument, why) in argument_breaks(&callback.arguments, &found.arguments) {
                             add(format!("argument `{argument}` of callback `{name}`"), why);
                         }
+                    }
+                }
+                for alias in &callback.aliases {
+                    let former =
+                        name.rsplit_once('/').map_or_else(|| alias.clone(), |(tool, _)| format!("{tool}/{alias}"));
+                    if found(now, &former).is_none() {
+                        add(
+                            format!("former name `{former}` of callback `{name}`"),
+                            "it was removed, and stored tokens may name it: keep it with `#[callback(alias = \"…\")]`",
+                        );
                     }
                 }
             }
@@ -175,6 +177,19 @@ impl Manifest {
     }
 }
 
+/// The callback that runs for a name: the one that is called so, or was.
+fn found<'a>(connector: &'a ConnectorManifest, name: &str) -> Option<&'a CallbackManifest> {
+    let apart = |name: &str| {
+        name.rsplit_once('/').map_or((String::new(), name.to_owned()), |(tool, own)| (tool.to_owned(), own.to_owned()))
+    };
+    let (tool, own) = apart(name);
+    connector.callbacks.get(name).or_else(|| {
+        connector.callbacks.iter().find_map(|(candidate, callback)| {
+            (apart(candidate).0 == tool && callback.aliases.contains(&own)).then_some(callback)
+        })
+    })
+}
+
 fn properties(schema: &Value) -> serde_json::Map<String, Value> {
     schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default()
 }
@@ -199,6 +214,12 @@ fn argument_breaks(old: &Value, new: &Value) -> Vec<(String, &'static str)> {
                 breaks.push((
                     argument.clone(),
                     "it has another type, and stored tokens have the old one: add a new argument with a `#[default]`",
+                ));
+            }
+            Some(_) if required(new).contains(argument) && !required(old).contains(argument) => {
+                breaks.push((
+                    argument.clone(),
+                    "it has no default any more, and stored tokens may not have it: give it its `#[default]` back",
                 ));
             }
             _ => {}

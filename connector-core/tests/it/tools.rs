@@ -1,0 +1,257 @@
+//! A connector with tools, of which one uses another (R1.15).
+
+use connector_core::id::ConnectionId;
+use connector_core::prelude::*;
+use connector_core::registry::Registry;
+use connector_core::runtime::{ConnectRequest, ConnectionUpdate};
+use connector_core::testing::{FakeService, TestHost};
+use serde_json::json;
+
+use crate::fixture::{log, logged, quiet};
+
+#[connector(id = "tooled", urls = ["https://own.test/*"], options = Settings, tools = [Outer, Beside])]
+#[derive(Default)]
+struct Tooled;
+
+#[derive(Options, Clone, Debug)]
+struct Settings {
+    /// What it does when it changes.
+    #[option(default = "")]
+    what: String,
+}
+
+#[connector]
+impl Connector for Tooled {
+    async fn activate(&self, cx: &Context<Self>, _: &Authorization, _: &Actor) -> Result<()> {
+        log("activate");
+        cx.set("who", &"connector").await?;
+        cx.run_task(Page { number: 1 }).await.map(drop)
+    }
+
+    async fn deactivate(&self, _: &Context<Self>) -> Result<()> {
+        log("deactivate");
+        Ok(())
+    }
+
+    async fn on_options_changed(&self, cx: &Context<Self>, _: &Settings, new: &Settings) -> Result<()> {
+        match new.what.as_str() {
+            "call out" => {
+                for url in ["https://own.test/a", "https://outer.test/b", "https://inner.test/c"] {
+                    cx.network().get(url).send().await?;
+                }
+                let error = cx.network().get("https://other.test/d").send().await.unwrap_err();
+                log(format!("refused {}", error.message().contains("other.test")));
+                cx.tool::<Inner>()?.network().get("https://inner.test/e").send().await?;
+            }
+            "use" => {
+                let inner = cx.tool::<Inner>()?;
+                inner.set("given", &7).await?;
+                log(format!("{:?} {:?}", inner.get::<String>("who").await?, cx.get::<u32>("given").await?));
+                cx.tool::<Outer>()?.clear_all().await?;
+                log(format!("{:?} {:?}", cx.list("").await?, inner.list("").await?));
+            }
+            "stranger" => {
+                let error = cx.tool::<Stranger>().err().unwrap();
+                log(error.message());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[connector]
+impl Tooled {
+    #[callback]
+    async fn page(&self, cx: &Context<Self>, number: u32) -> Result<()> {
+        log(format!("connector page {number} of {:?}", cx.get::<String>("who").await?));
+        Ok(())
+    }
+}
+
+/// The next version, which has another tool as well.
+#[connector(id = "tooled", version = "2", tools = [Outer, Beside])]
+#[derive(Default)]
+struct Newer;
+
+#[connector]
+impl Connector for Newer {
+    async fn upgrade(&self, _: &Context<Self>, from: &str) -> Result<()> {
+        log(format!("upgrade from {from}"));
+        Ok(())
+    }
+}
+
+/// Hooks that say that they run.
+macro_rules! hooks {
+    ($tool:ident, $name:literal) => {
+        impl Tool for $tool {
+            async fn pre_activate(&self, cx: &Context<Self>) -> Result<()> {
+                log(concat!("pre ", $name));
+                cx.set("who", &$name).await
+            }
+
+            async fn post_activate(&self, cx: &Context<Self>) -> Result<()> {
+                log(format!("post {}", cx.get::<String>("who").await?.unwrap_or_default()));
+                self.begin(cx).await
+            }
+
+            async fn pre_upgrade(&self, _: &Context<Self>) -> Result<()> {
+                log(concat!("pre ", $name));
+                Ok(())
+            }
+
+            async fn post_upgrade(&self, _: &Context<Self>) -> Result<()> {
+                log(concat!("post ", $name));
+                Ok(())
+            }
+
+            async fn pre_deactivate(&self, _: &Context<Self>) -> Result<()> {
+                log(concat!("pre ", $name));
+                Ok(())
+            }
+
+            async fn post_deactivate(&self, _: &Context<Self>) -> Result<()> {
+                log(concat!("post ", $name));
+                Ok(())
+            }
+        }
+    };
+}
+
+#[tool(id = "outer", urls = ["https://outer.test/*"], tools = [Inner])]
+#[derive(Default)]
+struct Outer;
+
+hooks!(Outer, "outer");
+
+impl Outer {
+    async fn begin(&self, _: &Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tool(id = "beside")]
+#[derive(Default)]
+struct Beside;
+
+hooks!(Beside, "beside");
+
+impl Beside {
+    async fn begin(&self, _: &Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tool(id = "inner", urls = ["https://inner.test/*"])]
+#[derive(Default)]
+struct Inner;
+
+hooks!(Inner, "inner");
+
+impl Inner {
+    async fn begin(&self, cx: &Context<Self>) -> Result<()> {
+        let own = inner_callbacks::queue(cx).await?;
+        log(format!("queued {}", own.is_some()));
+        Ok(())
+    }
+}
+
+/// Apart, as its callback has the name of one of the connector's.
+mod inner_callbacks {
+    use connector_core::context::TaskToken;
+
+    use super::*;
+
+    pub(super) async fn queue(cx: &Context<Inner>) -> Result<Option<TaskToken>> {
+        cx.run_task(Page { number: 9 }).await.map(Some)
+    }
+
+    #[tool]
+    impl Inner {
+        #[callback]
+        async fn page(&self, cx: &Context<Self>, number: u32) -> Result<()> {
+            log(format!("inner page {number} of {:?}", cx.get::<String>("who").await?));
+            Ok(())
+        }
+    }
+}
+
+#[tool(id = "stranger")]
+#[derive(Default)]
+struct Stranger;
+
+impl Tool for Stranger {}
+
+async fn connected(service: FakeService) -> (TestHost, ConnectionId) {
+    logged();
+    let host = TestHost::with_network(Registry::of::<Tooled>().unwrap(), service);
+    let id = host.runtime().connect(ConnectRequest::new("tooled", "ada")).await.unwrap().id;
+    (host, id)
+}
+
+async fn change(host: &TestHost, id: ConnectionId, what: &str) -> Vec<String> {
+    host.settle().await;
+    logged();
+    let options = json!({"what": what}).as_object().cloned();
+    let update = ConnectionUpdate { options, ..ConnectionUpdate::default() };
+    host.runtime().update_connection(id, update).await.unwrap();
+    host.settle().await;
+    logged()
+}
+
+/// R1.15: depth-first before the connector's own, outermost-first after it.
+#[tokio::test]
+async fn hooks_of_tools_run_around_those_of_the_connector() {
+    let (host, id) = connected(quiet()).await;
+    let (before, after) = (["pre inner", "pre outer", "pre beside"], ["post beside", "post outer", "post inner"]);
+    let around = |own: &str| before.into_iter().chain([own]).chain(after).map(str::to_owned).collect::<Vec<_>>();
+    let lines = logged();
+    assert_eq!(lines[..7], around("activate"));
+    assert_eq!(lines[7..], ["queued true"]);
+    host.settle().await;
+    logged();
+    let host = host.upgrade(Registry::of::<Newer>().unwrap()).await;
+    host.runtime().upgrade_connections().await.unwrap();
+    host.settle().await;
+    assert_eq!(logged(), around("upgrade from 1"));
+    let host = host.upgrade(Registry::of::<Tooled>().unwrap()).await;
+    host.settle().await;
+    logged();
+    host.runtime().disconnect(id).await.unwrap();
+    assert_eq!(logged(), around("deactivate"));
+}
+
+/// R1.15: a callback of a tool is another than the connector's of the same name, and each has its own state.
+#[tokio::test]
+async fn callbacks_and_state_of_a_tool_are_its_own() {
+    let (host, id) = connected(quiet()).await;
+    logged();
+    host.settle().await;
+    let mut lines = logged();
+    lines.sort();
+    assert_eq!(lines, [r#"connector page 1 of Some("connector")"#, r#"inner page 9 of Some("inner")"#]);
+    let manifest = Registry::of::<Tooled>().unwrap().manifest();
+    let names: Vec<_> = manifest.connectors["tooled"].callbacks.keys().collect();
+    assert_eq!(names, ["inner/page", "page"]);
+    assert_eq!(manifest.connectors["tooled"].declaration["tools"], json!(["inner", "outer", "beside"]));
+    let lines = change(&host, id, "use").await;
+    assert_eq!(lines, [r#"Some("inner") None"#, r#"["who"] ["given", "who"]"#], "what one clears is its own");
+}
+
+/// R1.15, R10.1: what a tool may reach is allowed, and nothing else.
+#[tokio::test]
+async fn the_urls_of_a_tool_are_allowed() {
+    let service = quiet();
+    let (host, id) = connected(service.clone()).await;
+    assert_eq!(change(&host, id, "call out").await, ["refused true"]);
+    let asked: Vec<_> = service.requests().iter().map(|request| request.url.to_string()).collect();
+    assert_eq!(asked, ["https://own.test/a", "https://outer.test/b", "https://inner.test/c", "https://inner.test/e"]);
+}
+
+/// R1.15
+#[tokio::test]
+async fn a_tool_that_is_not_declared_is_refused() {
+    let (host, id) = connected(quiet()).await;
+    assert_eq!(change(&host, id, "stranger").await, ["the tool `stranger` is not declared: add it to `tools`"]);
+}
