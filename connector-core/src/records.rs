@@ -14,16 +14,26 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 pub(crate) use channels::{OWN_WALK, auto_enables, enable_writes, end_walk, new_channel, with_parents, work_task};
+pub(crate) use links::draft_key;
 
 use crate::context::Mode;
-use crate::engine::{Engine, EngineResult, Expect, FeedEntry, FeedKind, LinkRow, NoteRow, UserThreadRow, Write};
+use crate::engine::{
+    Engine, EngineResult, Expect, FeedEntry, FeedKind, LinkRow, NoteRow, TaskQuery, UserThreadRow, Write,
+};
 use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, NoteKey, ThreadId, UserId};
 use crate::model::{
-    Actor, Author, Channel, CustomEmoji, LinkFilter, LinkInput, NewNote, NoteFilter, NoteRef, Reaction, Source,
-    WriteBack,
+    Actor, Author, Channel, CustomEmoji, Delivery, LinkFilter, LinkInput, NewNote, NoteFilter, NoteRef, Reaction,
+    Source, WriteBack,
 };
 use crate::registry::RegisteredConnector;
+use crate::runtime::payload::{HookTask, TaskPayload};
 use crate::value;
+
+/// Tasks that are looked at at once while a channel is disabled.
+const TASK_PAGE: usize = 1000;
+
+/// What is said of a change that was not sent because its channel was disabled.
+const UNSENT: &str = "the channel was disabled before it was sent";
 
 /// Something that a dispatch wants to have stored.
 #[derive(Debug, Clone)]
@@ -53,6 +63,10 @@ pub(crate) enum RecordIntent {
     /// What a user changed about a link is at the service.
     WrittenBack {
         link: LinkId,
+    },
+    /// What waits to be sent from a channel that is disabled will not be.
+    Unsent {
+        channel: ChannelId,
     },
     /// What became of an item that a user composed: its identity at the service, or that it has none.
     Composed {
@@ -107,6 +121,8 @@ struct Resolver<'a> {
     by_key: HashMap<(LinkId, NoteKey), Option<NoteId>>,
     /// Links whose notes have all been read.
     complete: Vec<LinkId>,
+    /// Composed items that may be at the service without the host knowing as what; none until they are read.
+    drafts: Option<Vec<LinkId>>,
     marks: HashMap<ThreadId, Tracked<UserThreadRow>>,
     saved: HashMap<ChannelId, u64>,
     expects: Vec<Expect>,
@@ -128,6 +144,7 @@ pub(crate) async fn resolve(
         notes: HashMap::new(),
         by_key: HashMap::new(),
         complete: Vec::new(),
+        drafts: None,
         marks: HashMap::new(),
         saved: HashMap::new(),
         expects: Vec::new(),
@@ -156,6 +173,7 @@ pub(crate) async fn resolve(
             RecordIntent::Channels(channels) => resolver.channels(channels).await?,
             RecordIntent::Delivered { note, sent, result } => resolver.delivered(*note, sent, result).await?,
             RecordIntent::WrittenBack { link } => resolver.written_back(*link).await?,
+            RecordIntent::Unsent { channel } => resolver.unsent(channel).await?,
             RecordIntent::Composed { link, created } => resolver.composed(*link, created.as_deref()).await?,
         }
     }
@@ -248,6 +266,31 @@ impl Resolver<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What users wrote in a channel and what still waits to be sent says that it will not be (R9.4). What
+    /// is being sent at this moment may arrive, and its answer finds nobody.
+    async fn unsent(&mut self, channel: &ChannelId) -> EngineResult<()> {
+        let mut query = TaskQuery { connection: Some(self.about.connection), limit: TASK_PAGE, ..TaskQuery::default() };
+        loop {
+            let tasks = self.about.engine.tasks(query.clone()).await?;
+            query.after = tasks.last().map(|task| task.id);
+            let all = tasks.len() < TASK_PAGE;
+            for task in tasks.into_iter().filter(|task| task.channel.as_ref() == Some(channel)) {
+                match value::from_bytes(&task.payload) {
+                    Ok(TaskPayload::Hook(HookTask::NoteCreated { note } | HookTask::NoteUpdated { note })) => {
+                        self.unsent_note(note).await?;
+                    }
+                    Ok(TaskPayload::Hook(HookTask::CreateLink { link, .. } | HookTask::LinkUpdated { link, .. })) => {
+                        self.unsent_link(link).await?;
+                    }
+                    _ => {}
+                }
+            }
+            if all {
+                return Ok(());
+            }
+        }
     }
 
     /// Whether the owner of the connection wrote something.
@@ -367,6 +410,15 @@ impl Resolver<'_> {
         self.writes.extend(deleted);
         self.writes.extend(merges);
         (self.expects, self.writes)
+    }
+}
+
+/// What a delivery becomes when nobody will send it any more.
+fn unsent(delivery: &mut Option<Delivery>) {
+    match delivery {
+        Some(Delivery::Pending) => *delivery = Some(Delivery::Failed { reason: UNSENT.to_owned() }),
+        Some(Delivery::Sending) => *delivery = Some(Delivery::Unknown),
+        _ => {}
     }
 }
 

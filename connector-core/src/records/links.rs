@@ -1,10 +1,32 @@
+use jiff::SignedDuration;
+
 use super::{RecordIntent, Resolver, Tracked};
 use crate::engine::{EngineResult, Expect, LinkQuery, LinkRow, Write};
 use crate::id::{LinkId, ThreadId};
-use crate::model::{Delivery, Link, LinkFields, LinkFilter, LinkInput, Source};
+use crate::model::{Delivery, Link, LinkFields, LinkFilter, LinkIdentity, LinkInput, Source};
 
 /// Links that are read at once while many are archived.
 const ARCHIVE_PAGE: usize = 1000;
+
+/// What the state keys begin with that mark composed items which were sent at least once.
+const DRAFTS: &str = "h/draft/";
+
+/// Such items that are looked at.
+const MAX_DRAFTS: usize = 100;
+
+/// A service may write down the time of an item a little before the host's, in whole seconds or by another clock.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
+
+/// A composed item that was sent, and of which nobody knows that it arrived. One that is sent again after an
+/// error may have arrived the first time.
+fn on_its_way(draft: &Link) -> bool {
+    matches!(draft.delivery, Some(Delivery::Pending | Delivery::Sending | Delivery::Unknown))
+}
+
+/// Where it is marked that a composed item was sent.
+pub(crate) fn draft_key(link: LinkId) -> String {
+    format!("{DRAFTS}{link}")
+}
 
 /// Longest title, in characters.
 const MAX_TITLE: usize = 500;
@@ -39,6 +61,11 @@ impl Resolver<'_> {
             }
             None => {
                 let Some(create) = input.create.as_ref().filter(|_| !input.update_only) else { return Ok(()) };
+                if let Some(draft) = self.draft_of(input, create).await? {
+                    self.composed(draft, Some(input)).await?;
+                    *self.saved.entry(create.channel.clone()).or_default() += 1;
+                    return Ok(());
+                }
                 let thread = self.thread_for(&input.source, &input.also);
                 let id = LinkId::from_number(self.about.engine.take_ids(1));
                 let mut link = Link {
@@ -181,6 +208,17 @@ impl Resolver<'_> {
         }
     }
 
+    pub(super) async fn unsent_link(&mut self, id: LinkId) -> EngineResult<()> {
+        if !self.links.contains_key(&id) {
+            let Some(row) = self.about.engine.link(id).await? else { return Ok(()) };
+            self.track([row]);
+        }
+        if let Some(tracked) = self.links.get_mut(&id) {
+            super::unsent(&mut tracked.current.link.delivery);
+        }
+        Ok(())
+    }
+
     /// What a user changed about a link is at the service now (R9.4).
     pub(super) async fn written_back(&mut self, id: LinkId) -> EngineResult<()> {
         if !self.links.contains_key(&id) {
@@ -195,11 +233,62 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// An item that comes from the service may be one that a user composed here, and of which the host
+    /// never heard that it arrived: then it is that one, and no second (R9.3, L19).
+    async fn draft_of(&mut self, input: &LinkInput, create: &LinkIdentity) -> EngineResult<Option<LinkId>> {
+        if !self.may_be_owner(&create.author) {
+            return Ok(None);
+        }
+        let Some(Some(title)) = input.fields.title.as_option().map(|title| title.map(|title| one_line(title))) else {
+            return Ok(None);
+        };
+        let drafts = self.drafts().await?;
+        let found = drafts.into_iter().find(|id| {
+            self.links.get(id).is_some_and(|tracked| {
+                let draft = &tracked.current.link;
+                on_its_way(draft)
+                    && draft.link_type == create.link_type
+                    && (draft.channel == create.channel || draft.channel.as_str().is_empty())
+                    && draft.title.as_deref().map(one_line).as_ref() == Some(&title)
+                    && draft.occurred_at.duration_since(create.occurred_at) <= CLOCK_SKEW
+            })
+        });
+        Ok(found)
+    }
+
+    /// Composed items that were sent, oldest first. The mark of one whose fate is known by now goes away.
+    async fn drafts(&mut self) -> EngineResult<Vec<LinkId>> {
+        if let Some(drafts) = &self.drafts {
+            return Ok(drafts.clone());
+        }
+        let connection = self.about.connection;
+        let marks = self.about.engine.state_entries(connection, DRAFTS.to_owned(), MAX_DRAFTS).await?;
+        let mut drafts = Vec::new();
+        for (key, mark) in marks {
+            let id = key.strip_prefix(DRAFTS).and_then(|id| id.parse::<LinkId>().ok());
+            let row = match id {
+                Some(id) => self.about.engine.link(id).await?,
+                None => None,
+            };
+            match row.filter(|row| on_its_way(&row.link)) {
+                Some(row) => {
+                    drafts.push(row.id());
+                    self.track([row]);
+                }
+                None => self.writes.push(Write::DeleteStateVersion { connection, key, version: mark.version }),
+            }
+        }
+        drafts.sort();
+        self.drafts = Some(drafts.clone());
+        Ok(drafts)
+    }
+
     /// The item that a user composed is at the service now, under this identity.
     pub(super) async fn composed(&mut self, id: LinkId, created: Option<&LinkInput>) -> EngineResult<()> {
         let Some(draft) = self.about.engine.link(id).await? else { return Ok(()) };
         let thread = draft.link.thread;
         self.track([draft]);
+        self.writes.push(Write::DeleteState { connection: self.about.connection, key: draft_key(id) });
         let Some(created) = created else {
             if let Some(draft) = self.links.get_mut(&id) {
                 draft.current.link.delivery = Some(Delivery::Delivered);

@@ -127,7 +127,7 @@ impl Resolver<'_> {
     }
 
     /// Whose account the owner's is may be unknown; then the content alone has to tell.
-    fn may_be_owner(&self, author: &Author) -> bool {
+    pub(super) fn may_be_owner(&self, author: &Author) -> bool {
         self.is_owner(author) || (self.about.identity.is_none() && !matches!(author, Author::System { .. }))
     }
 
@@ -167,6 +167,17 @@ impl Resolver<'_> {
         if let Some(tracked) = id.and_then(|id| self.notes.get_mut(&id)) {
             tracked.current.note.reactions = reactions.to_vec();
         }
+    }
+
+    pub(super) async fn unsent_note(&mut self, id: NoteId) -> EngineResult<()> {
+        if !self.notes.contains_key(&id) {
+            let Some(row) = self.about.engine.note(id).await? else { return Ok(()) };
+            self.notes.insert(id, Tracked::loaded(row));
+        }
+        if let Some(tracked) = self.notes.get_mut(&id) {
+            super::unsent(&mut tracked.current.note.delivery);
+        }
+        Ok(())
     }
 
     /// A user's note has been to the service (R9.2, R9.4).

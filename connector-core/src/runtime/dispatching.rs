@@ -23,7 +23,7 @@ use crate::engine::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, LinkId, NoteId, TaskId, ThreadId};
 use crate::model::{Actor, Delivery, Link, Note, SyncContext, Thread};
-use crate::records::{OWN_WALK, RecordIntent, end_walk};
+use crate::records::{OWN_WALK, RecordIntent, draft_key, end_walk};
 use crate::value;
 use crate::work::Work;
 
@@ -719,7 +719,14 @@ impl Shared {
             }
             _ => {}
         }
-        match self.store(WriteSet { connection, ..WriteSet::of([set(Delivery::Sending)]) }).await {
+        let mut writes = vec![set(Delivery::Sending)];
+        if let TaskPayload::Hook(HookTask::CreateLink { link, .. }) = payload {
+            // Should the answer be lost, a sync that brings the item finds by this which one it is.
+            let value = value::to_bytes(&true)
+                .map_err(|error| Error::bug("the mark of a draft cannot be stored").with_source(error))?;
+            writes.push(Write::PutState { connection: row.connection, key: draft_key(*link), value: value.into() });
+        }
+        match self.store(WriteSet { connection, ..WriteSet::of(writes) }).await {
             Ok(_) | Err(crate::engine::CommitError::RecordConflict) => Ok(true),
             Err(error) => Err(error.into()),
         }

@@ -191,6 +191,11 @@ impl Shared {
             }
             TaskPayload::Hook(HookTask::CreateLink { link, .. } | HookTask::LinkUpdated { link, .. }) => {
                 let Some(mut row) = self.ports.engine.link(*link).await? else { return Ok(Vec::new()) };
+                let composes = matches!(payload, TaskPayload::Hook(HookTask::CreateLink { .. }));
+                if composes && row.link.delivery == Some(Delivery::Delivered) {
+                    // A sync brought it while it was sent: it did arrive.
+                    return Ok(Vec::new());
+                }
                 let expect = Some(row.version);
                 row.link.delivery = Some(delivery);
                 let feed = Write::Feed(FeedEntry::new(FeedKind::Link, connection, link));

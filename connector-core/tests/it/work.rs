@@ -273,16 +273,20 @@ async fn disabling_a_channel_ends_its_work() {
     on(|handlers| {
         handlers.disabled = Some(handler(|cx: Context<Lab>, channel: Channel| async move {
             log(format!("disabled {}", channel.id));
-            cx.set("left", &channel.name).await
+            cx.set("left", &channel.name).await?;
+            // It is there while the connector cleans up, and what is queued for the channel goes with it.
+            cx.run_task(crate::fixture::ActIn { channel: "one".into(), name: "x".into() }).await.map(drop)
         }));
     });
     logged();
     let row = bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap();
     assert!(!row.enabled);
+    assert_eq!(logged(), ["disabled one"]);
+    assert_eq!(bench.value("left").await, json!("One"));
     assert_eq!((row.sync.state, row.walking.len()), (SyncState::Off, 0));
     bench.advance("3h").await;
     let lines = logged();
-    assert!(lines.contains(&"disabled one".to_owned()) && lines.contains(&"changed b".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"changed b".to_owned()) && !lines.contains(&"disabled one".to_owned()), "{lines:?}");
     assert!(
         !lines.iter().any(|line| line.starts_with("one") || line.contains("changed a") || line.starts_with("x in")),
         "{lines:?}"
@@ -297,6 +301,32 @@ async fn disabling_a_channel_ends_its_work() {
     let lines = logged();
     assert_eq!(lines[0], "one 0 Backfill", "{lines:?}");
     assert!(bench.links().await.iter().any(|row| row.link.channel.as_str() == "one" && !row.link.archived));
+}
+
+/// R3.6: a hook that fails does not keep the channel, and is tried again.
+#[tokio::test]
+async fn cleaning_up_a_channel_is_tried_again() {
+    let bench = Bench::enabled().await;
+    on(|handlers| {
+        let tries = std::sync::Mutex::new(0);
+        handlers.disabled = Some(handler(move |cx: Context<Lab>, _| {
+            let mut tries = tries.lock().unwrap();
+            *tries += 1;
+            let fails = *tries < 3;
+            async move {
+                cx.set("cleaned", &true).await?;
+                if fails { Err(Error::transient("502")) } else { Ok(()) }
+            }
+        }));
+    });
+    let row = bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap();
+    assert!(!row.enabled);
+    assert_eq!(bench.tasks_of("on_channel_disabled").await.len(), 1);
+    bench.host.settle().await;
+    assert_eq!(bench.value("cleaned").await, json!(null), "nothing of a failed hook is stored");
+    bench.advance("1m").await;
+    assert_eq!(bench.value("cleaned").await, json!(true));
+    assert!(bench.tasks_of("on_channel_disabled").await.is_empty());
 }
 
 /// R11.5: what a channel's task had under way when the channel was disabled is not stored.

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use connector_core::engine::ChannelRow;
+use connector_core::engine::{ChannelRow, CommitError, Expect};
 use connector_core::id::{LinkId, ThreadId};
 use connector_core::model::Delivery;
 use connector_core::network::TransportError;
@@ -275,6 +275,29 @@ async fn a_crash_while_sending_is_unknown_until_a_sync_brings_it() {
             assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Delivered));
         }
     }
+}
+
+/// R5.4, L20: state that another changed meanwhile does not make a note go out twice.
+#[tokio::test]
+async fn what_was_sent_is_not_sent_again_for_the_sake_of_state() {
+    let (bench, thread) = bench().await;
+    on(|handlers| {
+        handlers.note_created = Some(handler(move |cx: Context<Lab>, (note, _): (Note, Thread)| async move {
+            let sent: u32 = cx.get("sent").await?.unwrap_or(0);
+            cx.set("sent", &(sent + 1)).await?;
+            log(format!("sent {}", note.content));
+            Ok(WriteBack::delivered("n1"))
+        }));
+    });
+    let note = bench.writes(thread, "Hello").await;
+    let conflict = Fault::Fail(CommitError::StateConflict("sent".to_owned()));
+    bench.host.engine().fail_commits(move |set| {
+        let relies = set.expects.iter().any(|expect| matches!(expect, Expect::State { .. }));
+        (set.completes.is_some() && relies).then(|| conflict.clone())
+    });
+    bench.host.settle().await;
+    assert_eq!(logged(), ["sent Hello"]);
+    assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Delivered));
 }
 
 /// R9.4, L20: a request that got no answer may have arrived.
@@ -690,15 +713,189 @@ async fn to_dos_and_people_are_handed_over() {
     assert_eq!(logged(), ["2 +1 -0 ~1"]);
 }
 
-/// R9.4: what a user wrote into a channel that is disabled before it was sent does not wait for ever.
+/// R9.4, R3.6: what a user did in a channel that is disabled before it was sent says so, and is not lost.
 #[tokio::test]
-async fn a_note_of_a_disabled_channel_can_be_discarded() {
+async fn what_waits_in_a_disabled_channel_is_shown_as_not_sent() {
     let (bench, thread) = bench().await;
-    on(|handlers| handlers.note_created = Some(handler(|_, _| async { Err(Error::transient("502")) })));
+    on(|handlers| {
+        handlers.note_created = Some(handler(|_, _| async { Err(Error::transient("502")) }));
+        handlers.note_updated = Some(handler(|_, _| async { Err(Error::transient("502")) }));
+        handlers.link_updated = Some(handler(|_, _| async { Err(Error::transient("502")) }));
+        handlers.create_link = Some(handler(|_, _| async { Err(Error::transient("502")) }));
+    });
+    bench.save_notes([echo("theirs", Content::text("Mine, from before"))]).await;
+    let edited = all_notes(&bench).await.remove(0).id;
+    bench.runtime().edit_note(edited, &"ada".into(), "Mine, edited".into()).await.unwrap();
     let note = bench.writes(thread, "Hello").await;
+    let other = bench.writes(thread, "Other").await;
+    let link = bench.links().await.remove(0).id();
+    let update = LinkUpdate { title: Some("Renamed".into()), ..LinkUpdate::default() };
+    bench.runtime().update_link(link, &"ada".into(), update).await.unwrap();
+    let draft = compose(&bench, "Composed").await.unwrap();
     bench.host.settle().await;
+    let position = bench.runtime().ports().engine.feed_end().await.unwrap();
     let row: ChannelRow = bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap();
     assert!(!row.enabled);
+    let unsent = Some(Delivery::Failed { reason: "the channel was disabled before it was sent".into() });
+    for id in [edited, note.id, other.id] {
+        assert_eq!(bench.note(id).await.note.delivery, unsent);
+    }
+    for row in bench.links().await {
+        assert_eq!((row.link.delivery.as_ref(), row.link.archived), (unsent.as_ref(), true), "{row:?}");
+    }
+    let told: Vec<_> = bench.runtime().ports().engine.feed(position, 99).await.unwrap();
+    for id in [note.id.to_string(), draft.id.to_string()] {
+        assert!(told.iter().any(|entry| entry.id == id), "{told:?}");
+    }
     bench.advance("1h").await;
-    bench.runtime().discard_note(note.id, &"ada".into()).await.unwrap();
+    assert!(bench.tasks_of("on_").await.is_empty());
+    // The user decides what becomes of it.
+    bench.runtime().discard_note(other.id, &"ada".into()).await.unwrap();
+    answers(WriteBack::delivered("n1"));
+    bench.runtime().retry_note(note.id, &"ada".into()).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Delivered));
+}
+
+/// R9.4, R3.6: what is being sent while its channel is disabled may arrive, and nobody hears of it.
+#[tokio::test]
+async fn what_is_sent_while_its_channel_is_disabled_is_unknown() {
+    let (bench, thread) = bench().await;
+    let (runtime, connection) = (bench.runtime().clone(), bench.connection);
+    on(|handlers| {
+        handlers.note_created = Some(handler(move |_, _| {
+            let runtime = runtime.clone();
+            async move {
+                runtime.disable_channel(connection, &"one".into()).await?;
+                Ok(WriteBack::delivered("n1"))
+            }
+        }));
+    });
+    let note = bench.writes(thread, "Hello").await;
+    bench.advance("1h").await;
+    assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Unknown));
+}
+
+/// R9.3, R9.4, L19, L20: the process is killed while it sends a composed item, and a sync brings the item.
+#[tokio::test]
+async fn a_composed_item_that_a_crash_left_unknown_is_the_one_that_a_sync_brings() {
+    let bench = Bench::enabled().await;
+    on(|handlers| {
+        handlers.create_link = Some(handler(|_, _| async {
+            log("sent");
+            Ok(Some(composed(7)))
+        }));
+    });
+    let draft = compose(&bench, "Composed").await.unwrap();
+    let since = draft.occurred_at;
+    bench.host.engine().fail_commits(|set| set.completes.is_some().then_some(Fault::CrashBefore));
+    bench.host.settle().await;
+    assert_eq!(logged(), ["sent"]);
+    let bench = bench.crash().await;
+    on(|handlers| {
+        handlers.items = Some(handler(move |cx: Context<Lab>, (_, cursor): (ChannelId, Option<u64>)| async move {
+            let item = |number: u64, author: Actor, channel: &str, at: Timestamp| {
+                NewLink::new(
+                    Ticket::Open.with(TicketMeta { number }),
+                    source(number),
+                    ChannelId::from(channel),
+                    author,
+                    at,
+                )
+                .title("Composed")
+                .notes([NewNote::new(
+                    source(number),
+                    "body",
+                    ada(),
+                    at,
+                    Content::markdown("The **body**"),
+                )])
+            };
+            let old = since.checked_sub(SignedDuration::from_hours(1)).unwrap();
+            let others = [
+                item(1, grace(), "one", since),
+                item(2, ada(), "two", since),
+                item(3, ada(), "one", old),
+                item(4, ada(), "one", since).title("Another title"),
+            ];
+            cx.integrations().save_links(others).await?;
+            // Whole seconds, as services have them.
+            cx.integrations().save_link(item(7, ada(), "one", since.round(jiff::Unit::Second).unwrap())).await?;
+            // A second one with that title is another.
+            cx.integrations().save_link(item(8, ada(), "one", since)).await?;
+            Ok(Step::Done(cursor.unwrap_or(0)))
+        }));
+    });
+    bench.host.settle().await;
+    assert_eq!(logged(), [""; 0], "it is not sent again");
+    let links = bench.links().await;
+    assert_eq!(links.len(), 6, "{links:?}");
+    let link = bench.link(&source(7)).await.unwrap().link;
+    assert_eq!((link.id, link.thread, link.delivery.clone()), (draft.id, draft.thread, Some(Delivery::Delivered)));
+    assert_eq!(link.meta::<Ticket>().unwrap(), TicketMeta { number: 7 });
+    assert_eq!(ticket_notes(&bench, link.id).await, [(Some("body".to_owned()), "The **body**".to_owned())]);
+    // Nothing is left of the search for it.
+    let state = bench.runtime().ports().engine.state_entries(bench.connection, "h/draft".into(), 9).await.unwrap();
+    assert!(state.is_empty());
+    bench.advance("1h").await;
+    assert_eq!(bench.links().await.len(), 6);
+}
+
+/// R9.3: an attempt that seemed to fail may have arrived: what a sync brings then is not sent again.
+#[tokio::test]
+async fn a_composed_item_that_a_sync_brings_between_two_attempts_is_not_sent_again() {
+    let bench = Bench::enabled().await;
+    on(|handlers| {
+        handlers.create_link = Some(handler(|_, _| async {
+            log("sent");
+            Err(Error::transient("502"))
+        }));
+    });
+    let draft = compose(&bench, "Composed").await.unwrap();
+    let item = || {
+        NewLink::new(
+            Ticket::Open.with(TicketMeta { number: 7 }),
+            source(7),
+            ChannelId::from("one"),
+            ada(),
+            draft.occurred_at,
+        )
+        .title("Composed")
+    };
+    bench.host.settle().await;
+    bench.save([item()]).await;
+    bench.advance("1h").await;
+    assert_eq!(logged(), ["sent"]);
+    let links = bench.links().await;
+    assert_eq!(links.len(), 1, "{links:?}");
+    assert_eq!((links[0].id(), links[0].link.delivery.clone()), (draft.id, Some(Delivery::Delivered)));
+    assert!(bench.tasks_of("on_create").await.is_empty() && bench.dead().await.is_empty());
+}
+
+/// R9.3: a sync of another host that brings the item while it is sent, and an attempt that then fails.
+#[tokio::test]
+async fn a_composed_item_that_a_sync_brings_while_it_is_sent_is_not_sent_again() {
+    let bench = Bench::enabled().await;
+    let engine = Arc::clone(&bench.runtime().ports().engine);
+    on(|handlers| {
+        handlers.create_link = Some(handler(move |_, draft: LinkDraft| {
+            let engine = Arc::clone(&engine);
+            async move {
+                log("sent");
+                let mut query = connector_core::engine::LinkQuery::all(9);
+                query.thread = Some(draft.thread);
+                let mut row = engine.links(query).await?.remove(0);
+                let expect = Some(row.version);
+                (row.link.source, row.link.delivery) = (source(7), Some(Delivery::Delivered));
+                let put = connector_core::engine::Write::PutLink { row: Box::new(row), expect };
+                engine.commit(connector_core::engine::WriteSet::of([put])).await?;
+                Err(Error::transient("502"))
+            }
+        }));
+    });
+    compose(&bench, "Composed").await.unwrap();
+    bench.advance("1h").await;
+    assert_eq!(logged(), ["sent"]);
+    assert_eq!(bench.links().await[0].link.delivery, Some(Delivery::Delivered));
+    assert!(bench.tasks_of("on_create").await.is_empty() && bench.dead().await.is_empty());
 }

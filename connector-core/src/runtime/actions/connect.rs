@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use super::ActionError;
-use crate::context::Mode;
+use crate::context::{Dispatch, Mode};
 use crate::declaration::Hooks;
 use crate::dispatch::{HookCall, HookReply};
 use crate::engine::{
@@ -391,7 +391,7 @@ impl Runtime {
         self.channel(id, channel).await
     }
 
-    /// Disables a channel: its work and tasks end, its links are archived (R3.6).
+    /// Disables a channel: the connector cleans up, then its work and tasks end, and its links are archived (R3.6).
     pub async fn disable_channel(&self, id: ConnectionId, channel: &ChannelId) -> Result<ChannelRow, ActionError> {
         let shared = &self.shared;
         let before = self.channel(id, channel).await?;
@@ -399,36 +399,69 @@ impl Runtime {
             return Ok(before);
         }
         let connection = shared.active(id).await.map_err(unavailable)?;
-        let connector = Arc::clone(&connection.connector);
+        let mut left = None;
+        if connection.connector.hooks.has(Hooks::CHANNEL_DISABLED) {
+            left = Some(before.channel.clone());
+            let dispatch = dispatch_of(Arc::clone(&connection), "on_channel_disabled", true).begin(shared);
+            if connection.row.status == ConnectionStatus::Active {
+                let call = HookCall::ChannelDisabled { channel: before.channel };
+                match shared.guarded(&dispatch, shared.call_hook(&dispatch, call)).await {
+                    Ok(_) => match self.end_channel(&dispatch, channel, None).await {
+                        // It read what another changed meanwhile.
+                        Err(error) if error.is_conflict() => {}
+                        ended => {
+                            ended?;
+                            return self.channel(id, channel).await;
+                        }
+                    },
+                    Err(error) => {
+                        tracing::warn!(connection = %id, %channel, "on_channel_disabled failed, and is tried again when the channel is off: {error}");
+                    }
+                }
+            }
+        }
         let dispatch = dispatch_of(connection, "on_channel_disabled", true).begin(shared);
-        let mut row = before.clone();
+        self.end_channel(&dispatch, channel, left).await?;
+        self.channel(id, channel).await
+    }
+
+    /// Removes what the host has of a channel, and stores what the hook wrote; one that could not run runs later.
+    async fn end_channel(
+        &self,
+        dispatch: &Arc<Dispatch>,
+        channel: &ChannelId,
+        hook: Option<Channel>,
+    ) -> Result<(), Error> {
+        let (shared, id) = (&self.shared, dispatch.connection_id());
+        let Some(mut row) = shared.ports.engine.channel(id, channel.clone()).await? else { return Ok(()) };
+        let expect = Some(row.version);
         row.enabled = false;
         row.walking.clear();
         row.sync = ChannelSync { state: SyncState::Off, ..ChannelSync::default() };
         {
             let mut unit = dispatch.unit();
-            unit.push(Write::PutChannel { row: Box::new(row), expect: Some(before.version) });
+            unit.push(Write::PutChannel { row: Box::new(row), expect });
             unit.push(Write::Feed(FeedEntry::new(FeedKind::Channel, id, channel)));
             unit.push(Write::DeleteTasks { connection: id, channel: Some(channel.clone()), except: None, dead: false });
             unit.push(Write::DeleteStatePrefix {
                 connection: id,
                 prefix: format!("h/{}", channel_key_prefix(channel)),
             });
-            for (namespace, entry) in connector.callbacks() {
+            for (namespace, entry) in dispatch.connection.connector.callbacks() {
                 if let Some(Work::Drain { .. }) = entry.work {
                     let prefix = drain_mark_prefix(&format!("c/{namespace}/{}:{channel}", entry.name));
                     unit.push(Write::DeleteStatePrefix { connection: id, prefix });
                 }
             }
+            unit.records.push(RecordIntent::Unsent { channel: channel.clone() });
             unit.records.push(RecordIntent::ArchiveLinks(LinkFilter::channel(channel)));
-            if connector.hooks.has(Hooks::CHANNEL_DISABLED) {
-                let hook = HookTask::ChannelDisabled { channel: before.channel.clone() };
-                let task = TaskPayload::Hook(hook).task(TaskId::from_number(shared.ports.engine.take_ids(1)), id)?;
+            if let Some(channel) = hook {
+                let hook = TaskPayload::Hook(HookTask::ChannelDisabled { channel });
+                let task = hook.task(TaskId::from_number(shared.ports.engine.take_ids(1)), id)?;
                 unit.push(Write::PutTask { task, keyed: KeyedTask::Replace });
             }
         }
-        shared.commit(&dispatch, None).await?;
-        self.channel(id, channel).await
+        shared.commit(dispatch, None).await.map(drop)
     }
 
     /// Looks for changes now: the declared work of the connection runs as soon as it can.
@@ -510,7 +543,15 @@ impl Runtime {
 }
 
 fn dispatch_of(connection: Arc<ActiveConnection>, name: &str, may_call_out: bool) -> DispatchOf {
-    DispatchOf { connection, mode: Mode::Live, task: None, attempt: 1, name: name.to_owned(), may_call_out }
+    DispatchOf {
+        connection,
+        mode: Mode::Live,
+        task: None,
+        attempt: 1,
+        name: name.to_owned(),
+        may_call_out,
+        creates: false,
+    }
 }
 
 fn unavailable(reason: Unavailable) -> Error {
