@@ -100,6 +100,9 @@ impl RegisteredConnector {
 
 fn declaration(declaration: &Declaration, connector: &RegisteredConnector) -> Value {
     let mut shown = serde_json::to_value(declaration).unwrap_or_default();
+    if let Some(required) = shown.pointer_mut("/scopes/required") {
+        *required = json!(connector.scopes());
+    }
     if let Some(shown) = shown.as_object_mut() {
         shown.insert("tools".to_owned(), connector.tools().map(|tool| json!(tool.id)).collect());
     }

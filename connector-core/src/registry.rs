@@ -80,6 +80,17 @@ impl RegisteredConnector {
         self.declaration.urls.iter().chain(self.tools.iter().flat_map(|tool| tool.urls)).copied()
     }
 
+    /// The scopes that the connector and all of its tools need, each once.
+    pub fn scopes(&self) -> Vec<&'static str> {
+        let mut scopes = Vec::new();
+        for scope in self.declaration.scopes.required.iter().chain(self.tools.iter().flat_map(|tool| tool.scopes)) {
+            if !scopes.contains(scope) {
+                scopes.push(*scope);
+            }
+        }
+        scopes
+    }
+
     /// Its own declared work.
     pub(crate) fn work(&self) -> impl Iterator<Item = &'static CallbackEntry> + '_ {
         self.ordered

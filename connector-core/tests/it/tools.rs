@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::fixture::{log, logged, quiet};
 
-#[connector(id = "tooled", urls = ["https://own.test/*"], options = Settings, tools = [Outer, Beside])]
+#[connector(id = "tooled", provider = GitHub, scopes = ["own"], urls = ["https://own.test/*"], options = Settings, tools = [Outer, Beside])]
 #[derive(Default)]
 struct Tooled;
 
@@ -82,6 +82,14 @@ impl Connector for Newer {
     }
 }
 
+/// The same without tools.
+#[connector(id = "tooled", provider = GitHub, scopes = ["own"])]
+#[derive(Default)]
+struct Lonely;
+
+#[connector]
+impl Connector for Lonely {}
+
 /// Hooks that say that they run.
 macro_rules! hooks {
     ($tool:ident, $name:literal) => {
@@ -143,7 +151,7 @@ impl Beside {
     }
 }
 
-#[tool(id = "inner", urls = ["https://inner.test/*"])]
+#[tool(id = "inner", urls = ["https://inner.test/*"], scopes = ["people", "own"])]
 #[derive(Default)]
 struct Inner;
 
@@ -186,7 +194,9 @@ impl Tool for Stranger {}
 async fn connected(service: FakeService) -> (TestHost, ConnectionId) {
     logged();
     let host = TestHost::with_network(Registry::of::<Tooled>().unwrap(), service);
-    let id = host.runtime().connect(ConnectRequest::new("tooled", "ada")).await.unwrap().id;
+    let mut request = ConnectRequest::new("tooled", "ada");
+    request.token = Some(Secret::new("token"));
+    let id = host.runtime().connect(request).await.unwrap().id;
     (host, id)
 }
 
@@ -247,6 +257,17 @@ async fn the_urls_of_a_tool_are_allowed() {
     assert_eq!(change(&host, id, "call out").await, ["refused true"]);
     let asked: Vec<_> = service.requests().iter().map(|request| request.url.to_string()).collect();
     assert_eq!(asked, ["https://own.test/a", "https://outer.test/b", "https://inner.test/c", "https://inner.test/e"]);
+}
+
+/// R1.15, R4.5: a connection is granted what the tools need, and a tool that needs more breaks those that exist.
+#[tokio::test]
+async fn the_scopes_of_a_tool_are_those_of_its_connector() {
+    let (host, id) = connected(quiet()).await;
+    assert_eq!(host.runtime().connection(id).await.unwrap().account.scopes, ["own", "people"]);
+    let (with, without) = (Registry::of::<Tooled>().unwrap().manifest(), Registry::of::<Lonely>().unwrap().manifest());
+    let breaks = with.breaks_since(&without);
+    let found: Vec<_> = breaks.iter().map(|found| found.what.as_str()).collect();
+    assert_eq!(found, ["scope `people`"]);
 }
 
 /// R1.15

@@ -135,7 +135,7 @@ impl Runtime {
             name: request.name.clone().unwrap_or_else(|| declaration.name.to_owned()),
             options,
             account: Account {
-                scopes: declaration.scopes.required.iter().map(ToString::to_string).collect(),
+                scopes: connector.scopes().into_iter().map(str::to_owned).collect(),
                 ..Account::new(request.user)
             },
             identity: None,
