@@ -96,13 +96,6 @@ impl Load {
         Ok(())
     }
 
-    /// Gives back something that depends on all of what it gets.
-    #[callback]
-    pub async fn measure(&self, _cx: &Context<Self>, items: Vec<Item>, page: u32) -> Result<u64> {
-        Ok(items.iter().map(|item| item.id + item.title.len() as u64 + item.labels.len() as u64).sum::<u64>()
-            + u64::from(page))
-    }
-
     /// Compares a bound callback with a direct call.
     #[callback]
     pub async fn compare(&self, cx: &Context<Self>, rounds: u32) -> Result<()> {
@@ -144,6 +137,16 @@ impl Load {
         let records: Vec<ApiRecord> = response.json()?;
         cx.integrations().save_links(records.into_iter().map(|record| to_link(&channel, record))).await?;
         Ok(if more { Step::Next(page + 1) } else { Step::Done(0) })
+    }
+}
+
+#[connector]
+impl Load {
+    /// Gives back something that depends on all of what it gets.
+    #[callback]
+    pub async fn measure(&self, _cx: &Context<Self>, items: Vec<Item>, page: u32) -> Result<u64> {
+        Ok(items.iter().map(|item| item.id + item.title.len() as u64 + item.labels.len() as u64).sum::<u64>()
+            + u64::from(page))
     }
 }
 

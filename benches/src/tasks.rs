@@ -60,16 +60,32 @@ fn ours(path: &Path, count: usize, handlers: usize) -> Figures {
         let enqueue_single = singles as f64 / start.elapsed().as_secs_f64();
         let cpu = rig::cpu_seconds();
         let start = std::time::Instant::now();
+        // Ten at a time for each connection, all connections side by side: their tasks take turns.
         for group in 0..count / 1000 {
-            let messages = (0..1000).map(|place| NoOp { number: (group * 1000 + place) as u64 });
-            runtime.queue_many(connections[group % 100], messages).await.unwrap();
+            let mut queueing = tokio::task::JoinSet::new();
+            for connection in connections.iter().copied() {
+                let runtime = runtime.clone();
+                let messages: Vec<_> = (0..10).map(|place| NoOp { number: (group * 1000 + place) as u64 }).collect();
+                queueing.spawn(async move { runtime.queue_many(connection, messages).await.unwrap().len() });
+            }
+            assert_eq!(queueing.join_all().await.iter().sum::<usize>(), 1000);
         }
         let enqueue_bulk = count as f64 / start.elapsed().as_secs_f64();
+        rig::close(&engine).await;
+        drop((runtime, engine));
+        // All is queued: from starting a host on it until it is all done.
         let start = std::time::Instant::now();
+        let (runtime, engine) = rig::host(path, handlers);
         let workers = runtime.start().await.unwrap();
         rig::drained(&runtime).await;
         let process = (count + singles) as f64 / start.elapsed().as_secs_f64();
         let cpu_us = (rig::cpu_seconds() - cpu) * 1e6 / count as f64;
+        let counters = engine.counters();
+        println!(
+            "  {:.1} sets and {:.2} pages in each commit",
+            counters.sets as f64 / counters.commits as f64,
+            counters.wal_pages as f64 / counters.commits as f64
+        );
         workers.stop(&runtime).await;
         let left = engine.counts().await.unwrap().tasks;
         assert_eq!(left, 100, "only the looks for channels are left");
@@ -86,7 +102,7 @@ pub(crate) fn run() {
     let (mut ratios, mut cpu) = (Vec::new(), Vec::new());
     for round in 0..rig::setting("ROUNDS", 5) {
         let limit = raw(&folder.join(format!("raw{round}.db")), count);
-        let figures = ours(&folder.join(format!("ours{round}.db")), count, 50);
+        let figures = ours(&folder.join(format!("ours{round}.db")), count, rig::setting("CONC", 50));
         println!(
             "raw {limit:.0}/s, ours {:.0}/s ({:.1} us of CPU each), enqueue one by one {:.0}/s, in bulk {:.0}/s",
             figures.process, figures.cpu_us, figures.enqueue_single, figures.enqueue_bulk

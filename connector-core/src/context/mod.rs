@@ -51,6 +51,8 @@ pub(crate) struct Dispatch {
     /// The name of the hook or callback, for messages.
     pub(crate) name: String,
     pub(crate) may_call_out: bool,
+    /// Its code creates something at the service, so it does not run again once it has succeeded.
+    pub(crate) creates: bool,
     pub(crate) requests: AtomicU32,
     /// Idempotency keys that were given to requests.
     pub(crate) keys: AtomicU32,

@@ -156,6 +156,7 @@ impl Shared {
                     payload,
                     TaskPayload::Hook(HookTask::Activate { .. } | HookTask::ChannelEnabled { .. })
                 ),
+                creates: payload.creates(),
                 connection: Arc::clone(&connection),
             }
             .begin(self);

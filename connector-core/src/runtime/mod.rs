@@ -179,7 +179,7 @@ impl Shared {
 
     /// Stores what a dispatch did, with the end of its task if it has ended.
     pub(crate) async fn commit(&self, dispatch: &Dispatch, completes: Option<Completion>) -> Result<Committed> {
-        let (expects, mut writes, records, needs_reauth) = {
+        let (mut expects, mut writes, records, needs_reauth) = {
             let mut unit = dispatch.unit();
             let (mut expects, writes) = unit.drain(dispatch.connection_id());
             if completes.is_none() {
@@ -227,6 +227,11 @@ impl Shared {
             match self.store(set).await {
                 Ok(committed) => return Ok(committed),
                 Err(CommitError::RecordConflict) if !records.is_empty() => {}
+                // What was created at the service is not created again for the sake of a state key that
+                // another changed meanwhile: the later write stays.
+                Err(CommitError::StateConflict(_)) if dispatch.creates && !records.is_empty() => {
+                    expects.retain(|expect| !matches!(expect, Expect::State { .. } | Expect::StatePrefix { .. }));
+                }
                 Err(error) => return Err(refused(error)),
             }
         }
@@ -262,6 +267,7 @@ pub(crate) struct DispatchOf {
     pub(crate) attempt: u32,
     pub(crate) name: String,
     pub(crate) may_call_out: bool,
+    pub(crate) creates: bool,
 }
 
 impl DispatchOf {
@@ -275,6 +281,7 @@ impl DispatchOf {
             attempt: self.attempt,
             name: self.name,
             may_call_out: self.may_call_out,
+            creates: self.creates,
             requests: AtomicU32::new(0),
             keys: AtomicU32::new(0),
             unanswered: false.into(),

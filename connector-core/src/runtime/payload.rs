@@ -104,6 +104,11 @@ impl TaskPayload {
         })
     }
 
+    /// Creates something at the service: running it twice would create it twice.
+    pub(crate) fn creates(&self) -> bool {
+        matches!(self, Self::Hook(HookTask::NoteCreated { .. } | HookTask::CreateLink { .. }))
+    }
+
     /// What it is called in a list.
     pub(crate) fn title(&self) -> String {
         match self {

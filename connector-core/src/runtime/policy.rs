@@ -135,8 +135,7 @@ impl Shared {
 
     /// A request that creates something got no answer: whether it did, only the service knows.
     fn may_have_arrived(&self, payload: &TaskPayload, dispatch: &Dispatch, error: &Error) -> bool {
-        let creates = matches!(payload, TaskPayload::Hook(HookTask::NoteCreated { .. } | HookTask::CreateLink { .. }));
-        creates
+        payload.creates()
             && matches!(error.kind(), ErrorKind::Transient)
             && dispatch.unanswered.load(std::sync::atomic::Ordering::Relaxed)
     }

@@ -12,7 +12,7 @@ use crate::engine::{TaskChange, TaskPriority, TaskRow};
 use crate::id::{ChannelId, ConnectionId, TaskId};
 
 /// Rows are kept in memory beside their ids up to this many, so that they need not be read again.
-const MAX_ROWS: usize = 20_000;
+const MAX_ROWS: usize = 100_000;
 
 /// Rows are read ahead when fewer than this many are in memory, for tasks that are ready.
 const FEW_ROWS: usize = 1_000;

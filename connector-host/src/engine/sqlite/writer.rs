@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
 
 use connector_core::engine::{CommitError, Committed, EngineError, EngineResult, WriteSet};
 use rusqlite::Connection;
@@ -14,6 +15,12 @@ use super::lock::LockFile;
 
 /// More sets than this in one transaction save nothing more (storage.md, 2).
 const GROUP_SETS: usize = 512;
+
+/// From this many on, those who commit side by side are worth a pause to go together.
+const CROWD: usize = 8;
+
+/// The pause: less than a wait for the disk.
+const REGROUP: Duration = Duration::from_micros(20);
 /// More than this would make those that wait for the group wait long.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
@@ -81,11 +88,14 @@ impl Writer {
     /// Serves until it is told to stop.
     pub(super) fn run(mut self, waiting: Receiver<Message>) {
         let mut group = Vec::with_capacity(GROUP_SETS);
+        // How many commit side by side, by the groups so far.
+        let mut crowd = 0;
         let stop = loop {
             let Ok(mut message) = waiting.recv() else {
                 break None;
             };
             let mut reserve = false;
+            let mut waited = false;
             let mut bytes = 0;
             let stop = loop {
                 match message {
@@ -101,9 +111,20 @@ impl Writer {
                 }
                 match waiting.try_recv() {
                     Ok(next) => message = next,
+                    // Those of the last group were all answered at once, and are about to come back:
+                    // without them this group would wait for the disk nearly alone, and they for it.
+                    Err(TryRecvError::Empty) if !waited && crowd >= CROWD && group.len() < crowd / 2 => {
+                        waited = true;
+                        std::thread::sleep(REGROUP);
+                        match waiting.try_recv() {
+                            Ok(next) => message = next,
+                            Err(_) => break None,
+                        }
+                    }
                     Err(_) => break None,
                 }
             };
+            crowd = group.len().max(crowd - crowd / 8);
             if !group.is_empty() || reserve {
                 self.commit_group(&mut group);
             }

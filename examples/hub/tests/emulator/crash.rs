@@ -56,7 +56,8 @@ fn killed_at_random_instants_nothing_is_lost_or_doubled() {
             replies.insert(text, note["id"].as_str().expect("an id").to_owned());
         }
         // As long as it takes to ask a few times, more or less: from at once to about the end of the sync.
-        for _ in 0..random.below(30) {
+        let patience = if kill % 8 == 7 { 300 } else { 30 };
+        for _ in 0..random.below(patience) {
             served.api("GET", &format!("/connections/{connection}"), None);
         }
         served.kill();
@@ -114,8 +115,11 @@ fn killed_at_random_instants_nothing_is_lost_or_doubled() {
             _ => panic!("`{text}` is on GitHub {sent} times, and shown as {state}"),
         }
     }
-    let dead = served.api("GET", "/tasks?state=dead", None);
-    assert_eq!(dead["items"], json!([]), "nothing was given up");
+    // A step that takes longer than the host lives, a dozen times in a row, is put off and shown; nothing else is given up.
+    for dead in served.all("/tasks?state=dead") {
+        let said = dead["errors"][0]["message"].as_str().unwrap_or_default();
+        assert!(said.contains("the host stopped without notice"), "{dead}");
+    }
     println!("{} replies over {KILLS} kills: {} delivered, {unknown} unknown", replies.len(), replies.len() - unknown);
     assert!(replies.len() > KILLS / 2, "most kills had a reply under way");
 }
