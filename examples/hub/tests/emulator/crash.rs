@@ -46,7 +46,7 @@ fn killed_at_random_instants_nothing_is_lost_or_doubled() {
             &format!("/repos/{REPOSITORY}/issues/{issue}"),
             Some(&json!({ "title": format!("Edited before kill {kill}") })),
         );
-        let threads = served.api("GET", "/threads?limit=40", None);
+        let threads = served.api("GET", "/threads?limit=40&type=issue", None);
         let threads = threads["items"].as_array().expect("threads");
         if !threads.is_empty() {
             let thread = &threads[random.below(threads.len() as u64) as usize];
