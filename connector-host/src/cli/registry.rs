@@ -60,7 +60,7 @@ pub(super) fn show(registry: &Registry, id: &str, output: Output) -> Done {
         };
         line("Authorized by", declaration.provider.map_or(String::new(), |provider| provider.id().to_owned()));
         line("Key", declaration.key_option.unwrap_or_default().to_owned());
-        line("Scopes", connector.scopes().collect::<Vec<_>>().join(", "));
+        line("Scopes", connector.scopes().join(", "));
         for group in declaration.scopes.optional {
             line("Optional scopes", format!("{} ({}): {}", group.label, group.id, group.scopes.join(", ")));
         }
