@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::{BoxFuture, Clock};
 use crate::engine::{ConnectionRow, Engine};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::NetworkPort;
 use crate::secret::Secret;
 
@@ -68,11 +68,13 @@ impl SealedCredentials {
 impl Credentials for SealedCredentials {
     fn token<'a>(&'a self, connection: &'a ConnectionRow) -> BoxFuture<'a, Result<Option<Secret>>> {
         let token = connection.credential.as_ref().map(|sealed| {
-            let plain = self.vault.open(CREDENTIAL_PURPOSE, sealed).map_err(|error| {
-                crate::error::Error::needs_reauth("the stored credential cannot be opened: connect the account again")
-                    .with_source(error)
+            let opened = self.vault.open(CREDENTIAL_PURPOSE, sealed);
+            let plain = opened
+                .map_err(|error| Error::needs_reauth("the stored credential cannot be opened").with_source(error))?;
+            let token = String::from_utf8(plain).map_err(|_| {
+                Error::needs_reauth("the stored credential is not text: authorize the connection again")
             })?;
-            Ok(Secret::new(String::from_utf8_lossy(&plain)))
+            Ok(Secret::new(token))
         });
         Box::pin(async move { token.transpose() })
     }

@@ -231,7 +231,8 @@ fn fresh(timestamp: &str, now: Timestamp) -> std::result::Result<(), VerifyError
     if now.duration_since(at).abs() <= TOLERANCE { Ok(()) } else { Err(VerifyError::Stale) }
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+/// The bytes that hexadecimal digits stand for; none where they are not pairs of digits.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = text.as_bytes().chunks_exact(2);
     if !pairs.remainder().is_empty() {

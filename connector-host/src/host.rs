@@ -9,7 +9,7 @@ use axum::Router;
 use connector_core::clock::Clock;
 use connector_core::declaration::Provider;
 use connector_core::engine::{CommitError, Engine, EngineError, Write, WriteSet};
-use connector_core::ports::{Ports, Vault};
+use connector_core::ports::{Ports, SealedCredentials, Vault};
 use connector_core::registry::{Registry, RegistryErrors};
 use connector_core::runtime::{ActionError, Runtime, Workers};
 use connector_core::secret::Secret;
@@ -18,7 +18,6 @@ use tokio::sync::{Mutex, watch};
 
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
-use crate::credentials::StoredCredentials;
 use crate::engine::{SqliteEngine, SqliteOptions};
 use crate::keys::ApiKeys;
 use crate::network::HttpClient;
@@ -105,7 +104,7 @@ impl Host {
             engine: Arc::clone(engine) as Arc<dyn Engine>,
             network: Arc::new(HttpClient::new(config.allow_private)),
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
-            credentials: Arc::new(StoredCredentials::new(Arc::clone(&vault))),
+            credentials: Arc::new(SealedCredentials::new(Arc::clone(&vault))),
             vault,
         };
         let local_key = random_secret();

@@ -7,7 +7,6 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
-mod credentials;
 pub mod engine;
 pub mod host;
 mod keys;

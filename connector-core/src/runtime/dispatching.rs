@@ -435,7 +435,7 @@ impl Shared {
         let mut handed = Vec::new();
         for (key, mark) in marks.into_iter().take(batch) {
             let attempts: u32 = value::from_bytes(&mark.value).unwrap_or(0);
-            let Some(id) = key.strip_prefix(&prefix).and_then(unhex) else { continue };
+            let Some(id) = key.strip_prefix(&prefix).and_then(crate::webhook::unhex).map(Bytes::from) else { continue };
             // What was refused once goes alone, so that it does not take others with it.
             let alone = attempts > 0;
             if alone && !handed.is_empty() {
@@ -839,11 +839,4 @@ pub(crate) fn acting(user: &crate::id::UserId) -> Actor {
     let mut actor = Actor::new(user.as_str());
     actor.user = Some(user.clone());
     actor
-}
-
-fn unhex(text: &str) -> Option<Bytes> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = text.as_bytes().chunks_exact(2);
-    let bytes: Option<Vec<u8>> = pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect();
-    bytes.map(Bytes::from)
 }
