@@ -37,6 +37,7 @@ use connector_core::engine::{
 use connector_core::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use connector_core::model::Source;
 use jiff::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
@@ -131,10 +132,7 @@ impl SqliteEngine {
     }
 
     fn open_locked(path: &Path, options: &SqliteOptions, name: Arc<str>, lock: LockFile) -> Result<Self, OpenError> {
-        let mut connection =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.set_prepared_statement_cache_capacity(160);
-        connection.busy_timeout(Duration::from_secs(5))?;
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         check_ours(&connection, &name)?;
         let version = schema::version(&connection)?;
         if version > schema::newest() {
@@ -362,11 +360,17 @@ fn fill_log(connection: &mut Connection, path: &Path, size: u64) -> Result<(), r
     transaction.rollback()
 }
 
-fn reading(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.set_prepared_statement_cache_capacity(160);
     connection.busy_timeout(Duration::from_secs(5))?;
+    // Without it, statements on tables with a partial index are planned anew each time that other values are bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(connection)
+}
+
+fn reading(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;")?;
     Ok(connection)
 }
