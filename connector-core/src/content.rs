@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::hex;
 use crate::model::Content;
 
 impl Content {
@@ -24,8 +25,9 @@ impl Content {
         };
         let lines: Vec<_> = text.lines().map(str::trim_end).collect();
         let digest = Sha256::digest(lines.join("\n").trim().as_bytes());
-        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        format!("{form}{hex}")
+        let mut digits = hex::encode(&digest);
+        digits.truncate(32);
+        format!("{form}{digits}")
     }
 }
 

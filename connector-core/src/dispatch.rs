@@ -333,6 +333,9 @@ pub(crate) enum HookCall {
     },
 }
 
+/// Hooks that the user waits for, and that may only queue work (R3.5).
+pub(crate) const QUICK_HOOKS: [&str; 2] = ["activate", "on_channel_enabled"];
+
 impl HookCall {
     /// The hook's name and bit.
     pub(crate) fn hook(&self) -> (&'static str, Hooks) {
@@ -359,9 +362,9 @@ impl HookCall {
         }
     }
 
-    /// Hooks that the user waits for, and that may only queue work (R3.5).
+    /// It may send requests to the service: all but the hooks that the user waits for (R3.5).
     pub(crate) fn may_call_out(&self) -> bool {
-        !matches!(self, Self::Activate { .. } | Self::ChannelEnabled { .. })
+        !QUICK_HOOKS.contains(&self.hook().0)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod engine;
 pub mod error;
 mod generated;
+mod hex;
 pub mod id;
 pub mod link_type;
 pub mod manifest;

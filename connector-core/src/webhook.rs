@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::hex;
 use crate::secret::Secret;
 
 /// How the requests of a `#[webhook]` are checked, acknowledged and told apart.
@@ -222,23 +223,13 @@ fn hmac_matches(secret: &Secret, parts: &[&[u8]], digest: &str) -> std::result::
     for part in parts {
         mac.update(part);
     }
-    mac.verify_slice(&unhex(digest).ok_or(VerifyError::Wrong)?).map_err(|_| VerifyError::Wrong)
+    mac.verify_slice(&hex::decode(digest).ok_or(VerifyError::Wrong)?).map_err(|_| VerifyError::Wrong)
 }
 
 fn fresh(timestamp: &str, now: Timestamp) -> std::result::Result<(), VerifyError> {
     let at =
         timestamp.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or(VerifyError::Wrong)?;
     if now.duration_since(at).abs() <= TOLERANCE { Ok(()) } else { Err(VerifyError::Stale) }
-}
-
-/// The bytes that hexadecimal digits stand for; none where they are not pairs of digits.
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = text.as_bytes().chunks_exact(2);
-    if !pairs.remainder().is_empty() {
-        return None;
-    }
-    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 /// Compares without telling by its time where the two differ.

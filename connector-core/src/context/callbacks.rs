@@ -10,6 +10,7 @@ use crate::component::Component;
 use crate::dispatch::{Call, Input, Returned};
 use crate::engine::{CallbackRow, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::hex;
 use crate::id::{ChannelId, ConnectionId};
 use crate::value;
 
@@ -56,7 +57,8 @@ impl<C: Component> Context<C> {
             return Err(Error::bug("a message is no token"));
         };
         let ports = &self.dispatch.shared.ports;
-        let nonce = ports.vault.random();
+        let mut nonce = hex::encode(&ports.vault.random());
+        nonce.truncate(16);
         let bound = Bound {
             connection: self.connection(),
             generation: self.dispatch.connection.row.generation + self.dispatch.unit().generations,
@@ -64,7 +66,7 @@ impl<C: Component> Context<C> {
             name: name.to_owned(),
             args: args.into(),
             channel,
-            nonce: nonce.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+            nonce,
         };
         let seal = |token: &Token| -> Result<String> {
             let plain =

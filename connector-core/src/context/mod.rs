@@ -20,6 +20,7 @@ pub use tasks::{Scheduled, TaskToken};
 use crate::clock::BoxFuture;
 use crate::component::{Component, DeclaredTool};
 use crate::error::{Error, Result};
+use crate::hex;
 use crate::id::{ConnectionId, TaskId, UserId};
 use crate::model::{Account, Emoji};
 use crate::network::{Network, NetworkPort, Outbound, ProviderApi, UrlRules};
@@ -79,11 +80,7 @@ impl Dispatch {
     fn own_key(&self) -> String {
         match self.task {
             Some(task) => format!("{}-{task}", self.connection_id()),
-            None => {
-                let random: String =
-                    self.shared.ports.vault.random().iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("{}-{random}", self.connection_id())
-            }
+            None => format!("{}-{}", self.connection_id(), hex::encode(&self.shared.ports.vault.random())),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::callback::{CallbackInput, Invocable, InvocationTarget};
 use crate::component::Component;
 use crate::engine::{KeyedTask, TaskPriority, TaskQuery, TaskRow, Write};
 use crate::error::{Error, Result};
+use crate::hex;
 use crate::id::TaskId;
 use crate::runtime::payload::{DrainTask, TaskPayload, drain_mark_prefix, drain_task_key};
 use crate::value;
@@ -247,8 +248,7 @@ impl<C: Component> Context<C> {
             .map(|id| {
                 let bytes =
                     value::to_bytes(&id).map_err(|error| Error::bug("an id cannot be stored").with_source(error))?;
-                let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                Ok(format!("{prefix}{name}"))
+                Ok(format!("{prefix}{}", hex::encode(&bytes)))
             })
             .collect::<Result<Vec<_>>>()?;
         if marks.is_empty() {

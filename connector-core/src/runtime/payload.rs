@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::dispatch::QUICK_HOOKS;
 use crate::engine::{TaskPriority, TaskRow};
 use crate::error::{Error, Result};
 use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, ScheduleKey, TaskId, ThreadId};
@@ -107,6 +108,11 @@ impl TaskPayload {
     /// Creates something at the service: running it twice would create it twice.
     pub(crate) fn creates(&self) -> bool {
         matches!(self, Self::Hook(HookTask::NoteCreated { .. } | HookTask::CreateLink { .. }))
+    }
+
+    /// It may send requests to the service: all but the hooks that the user waits for (R3.5).
+    pub(crate) fn may_call_out(&self) -> bool {
+        !matches!(self, Self::Hook(hook) if QUICK_HOOKS.contains(&hook.name()))
     }
 
     /// What it is called in a list.

@@ -12,6 +12,7 @@ use sha2::Sha256;
 
 use super::{MemoryEngine, VirtualClock};
 use crate::clock::BoxFuture;
+use crate::hex;
 use crate::network::{NetworkPort, Request, Response, TransportError, UrlRules};
 use crate::ports::{Ports, SealedCredentials, Vault, VaultError};
 use crate::registry::Registry;
@@ -303,23 +304,20 @@ fn tag(purpose: &str, plain: &[u8]) -> String {
         mac.update(purpose.as_bytes());
         mac.update(b"\0");
         mac.update(plain);
-        text.extend(mac.finalize().into_bytes().iter().take(8).map(|byte| format!("{byte:02x}")));
+        text = hex::encode(&mac.finalize().into_bytes());
+        text.truncate(16);
     }
     text
 }
 
 impl Vault for TestVault {
     fn seal(&self, purpose: &str, plain: &[u8]) -> String {
-        let hex: String = plain.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}{hex}", tag(purpose, plain))
+        format!("{}{}", tag(purpose, plain), hex::encode(plain))
     }
 
     fn open(&self, purpose: &str, sealed: &str) -> Result<Vec<u8>, VaultError> {
-        let (given, hex) = sealed.split_at_checked(16).ok_or(VaultError::Forged)?;
-        let digits = hex.as_bytes().chunks_exact(2);
-        let plain: Option<Vec<u8>> =
-            digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-        let plain = plain.ok_or(VaultError::Forged)?;
+        let (given, digits) = sealed.split_at_checked(16).ok_or(VaultError::Forged)?;
+        let plain = hex::decode(digits).ok_or(VaultError::Forged)?;
         if tag(purpose, &plain) == given { Ok(plain) } else { Err(VaultError::Forged) }
     }
 

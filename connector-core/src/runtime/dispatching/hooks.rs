@@ -1,0 +1,249 @@
+//! Hooks: what each is called with, and how a write-back is marked while it is sent (R9).
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use crate::context::Dispatch;
+use crate::dispatch::{HookCall, HookReply, ToolHook};
+use crate::engine::{After, CommitError, Completion, LinkQuery, TaskRow, Write, WriteSet};
+use crate::error::{Error, Result};
+use crate::id::{LinkId, NoteId, ThreadId, UserId};
+use crate::model::{Actor, Channel, Delivery, Link, Note, SyncContext, Thread};
+use crate::records::{OWN_WALK, RecordIntent, draft_key};
+use crate::runtime::Shared;
+use crate::runtime::payload::{HookTask, TaskPayload};
+use crate::value;
+
+impl Shared {
+    /// The channels that the service has now (R3.3).
+    pub(in crate::runtime) async fn list_channels(self: &Arc<Self>, dispatch: &Arc<Dispatch>) -> Result<Vec<Channel>> {
+        let account = dispatch.connection.row.account.clone();
+        match self.call_hook(dispatch, HookCall::GetChannels { account }).await? {
+            HookReply::Channels(channels) => {
+                let declared = dispatch.connection.connector.declaration;
+                if declared.channels.single && channels.len() != 1 {
+                    return Err(Error::bug(format!(
+                        "`{}` is declared with `single_channel`, and `get_channels` returned {} channels in place of one",
+                        declared.id,
+                        channels.len()
+                    )));
+                }
+                Ok(channels)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    pub(in crate::runtime) async fn call_hook(
+        self: &Arc<Self>,
+        dispatch: &Arc<Dispatch>,
+        call: HookCall,
+    ) -> Result<HookReply> {
+        let connector = &dispatch.connection.connector;
+        let (_, hook) = call.hook();
+        let around = match &call {
+            HookCall::Activate { .. } => Some((ToolHook::PreActivate, ToolHook::PostActivate)),
+            HookCall::Upgrade { .. } => Some((ToolHook::PreUpgrade, ToolHook::PostUpgrade)),
+            HookCall::Deactivate => Some((ToolHook::PreDeactivate, ToolHook::PostDeactivate)),
+            _ => None,
+        };
+        if let Some((before, _)) = around {
+            for tool in connector.tools() {
+                (tool.hooks.run)(dispatch, before).await?;
+            }
+        }
+        let reply = if connector.hooks.has(hook) {
+            (connector.registration.run_hook)(dispatch, call).await?
+        } else {
+            HookReply::Done
+        };
+        if let Some((_, after)) = around {
+            for tool in connector.tools.iter().rev() {
+                (tool.hooks.run)(dispatch, after).await?;
+            }
+        }
+        Ok(reply)
+    }
+
+    /// Calls a hook with what its task names, as it is now.
+    pub(super) async fn hook(self: &Arc<Self>, dispatch: &Arc<Dispatch>, hook: HookTask) -> Result<()> {
+        let connection = &dispatch.connection;
+        let actor = || connection.row.identity.clone().unwrap_or_else(|| acting(&connection.row.owner));
+        let call = match hook {
+            HookTask::Activate { authorization } => HookCall::Activate { authorization, actor: actor() },
+            HookTask::Upgrade { from } => HookCall::Upgrade { from },
+            HookTask::OptionsChanged { old, new } => HookCall::OptionsChanged {
+                old: self.open_values(&old, &connection.connector)?,
+                new: self.open_values(&new, &connection.connector)?,
+            },
+            HookTask::ChannelEnabled { channel, recovering } => {
+                let Some(row) = connection.channels.get(&channel) else { return Ok(()) };
+                self.begin_walk(dispatch, &channel, OWN_WALK).await?;
+                let sync = SyncContext {
+                    earliest: connection.row.history_days.and_then(|days| {
+                        self.ports.clock.now().checked_sub(SignedDuration::from_hours(24 * i64::from(days))).ok()
+                    }),
+                    recovering,
+                    observe_only: row.observe_only,
+                };
+                HookCall::ChannelEnabled { channel: row.channel.clone(), sync }
+            }
+            HookTask::ChannelDisabled { channel } => HookCall::ChannelDisabled { channel },
+            HookTask::LinkUpdated { link, changes } => {
+                let Some(found) = self.own_link(dispatch, link).await? else { return Ok(()) };
+                self.call_hook(dispatch, HookCall::LinkUpdated { link: found, changes }).await?;
+                dispatch.unit().records.push(RecordIntent::WrittenBack { link });
+                return Ok(());
+            }
+            HookTask::CreateLink { link, draft } => {
+                let reply = self.call_hook(dispatch, HookCall::CreateLink { draft }).await?;
+                let created =
+                    if let HookReply::Created(created) = reply { created.map(|created| *created) } else { None };
+                dispatch.unit().records.extend(RecordIntent::composed(link, created));
+                return Ok(());
+            }
+            HookTask::NoteCreated { note } | HookTask::NoteUpdated { note } => {
+                let created = matches!(hook, HookTask::NoteCreated { .. });
+                let Some((found, thread)) = self.own_note(dispatch, note).await? else { return Ok(()) };
+                let sent = found.content.clone();
+                let call = if created || found.key.is_none() {
+                    HookCall::NoteCreated { note: found, thread }
+                } else {
+                    HookCall::NoteUpdated { note: found, thread }
+                };
+                if let HookReply::WriteBack(result) = self.call_hook(dispatch, call).await? {
+                    dispatch.unit().records.push(RecordIntent::Delivered { note, sent, result: Box::new(result) });
+                }
+                return Ok(());
+            }
+            HookTask::ThreadRead { thread, unread } => {
+                let Some(thread) = self.own_thread(dispatch, thread).await? else { return Ok(()) };
+                HookCall::ThreadRead { thread, actor: actor(), unread }
+            }
+            HookTask::ThreadToDo { thread, todo, date } => {
+                let Some(thread) = self.own_thread(dispatch, thread).await? else { return Ok(()) };
+                HookCall::ThreadToDo { thread, actor: actor(), todo, date }
+            }
+            HookTask::ContactsChanged { link, changes } => {
+                let Some(link) = self.own_link(dispatch, link).await? else { return Ok(()) };
+                HookCall::ContactsChanged { thread: Thread::new(link.thread, vec![link]), changes }
+            }
+            HookTask::ScheduleContactUpdated { link, schedule, contact, attendance } => {
+                let Some(link) = self.own_link(dispatch, link).await? else { return Ok(()) };
+                let Some(schedule) = link.schedules.iter().find(|known| known.key == schedule).cloned() else {
+                    return Ok(());
+                };
+                let thread = Thread::new(link.thread, vec![link]);
+                HookCall::ScheduleContactUpdated { thread, schedule, contact, attendance, actor: actor() }
+            }
+            HookTask::NoteReactionChanged { note, emoji, added } => {
+                let Some((note, thread)) = self.own_note(dispatch, note).await? else { return Ok(()) };
+                HookCall::NoteReactionChanged { note, thread, actor: actor(), emoji, added }
+            }
+        };
+        self.call_hook(dispatch, call).await.map(drop)
+    }
+
+    async fn own_link(&self, dispatch: &Dispatch, link: LinkId) -> Result<Option<Link>> {
+        let row = self.ports.engine.link(link).await?;
+        Ok(row.filter(|row| row.connection == dispatch.connection_id()).map(|row| row.link))
+    }
+
+    /// A thread as the connection sees it.
+    async fn own_thread(&self, dispatch: &Dispatch, thread: ThreadId) -> Result<Option<Thread>> {
+        let id = self.ports.engine.current_thread(thread).await?;
+        let query = LinkQuery {
+            connections: Some(vec![dispatch.connection_id()]),
+            thread: Some(id),
+            archived: true,
+            limit: 1000,
+            ..Default::default()
+        };
+        let mut links: Vec<_> = self.ports.engine.links(query).await?.into_iter().map(|row| row.link).collect();
+        links.sort_by_key(|link| link.occurred_at);
+        Ok((!links.is_empty()).then(|| Thread::new(id, links)))
+    }
+
+    async fn own_note(&self, dispatch: &Dispatch, note: NoteId) -> Result<Option<(Note, Thread)>> {
+        let Some(row) = self.ports.engine.note(note).await?.filter(|row| row.connection == dispatch.connection_id())
+        else {
+            return Ok(None);
+        };
+        let thread = self.own_thread(dispatch, row.note.thread).await?;
+        Ok(thread.map(|thread| (row.note, thread)))
+    }
+
+    /// A note that is being sent is marked so before it is, so that after a crash nobody believes that
+    /// it was not (R9.4). False: it was being sent when the host stopped, and whether it arrived is unknown.
+    pub(super) async fn mark_sending(&self, payload: &TaskPayload, row: &TaskRow) -> Result<bool> {
+        let (delivery, set): (_, Box<dyn Fn(Delivery) -> Write + Send>) = match payload {
+            TaskPayload::Hook(HookTask::NoteCreated { note }) => {
+                let Some(found) = self.ports.engine.note(*note).await? else { return Ok(true) };
+                let expect = Some(found.version);
+                (
+                    found.note.delivery.clone(),
+                    Box::new(move |delivery| {
+                        let mut row = found.clone();
+                        row.note.delivery = Some(delivery);
+                        Write::PutNote { row: Box::new(row), expect }
+                    }),
+                )
+            }
+            TaskPayload::Hook(HookTask::CreateLink { link, .. }) => {
+                let Some(found) = self.ports.engine.link(*link).await? else { return Ok(true) };
+                let expect = Some(found.version);
+                (
+                    found.link.delivery.clone(),
+                    Box::new(move |delivery| {
+                        let mut row = found.clone();
+                        row.link.delivery = Some(delivery);
+                        Write::PutLink { row: Box::new(row), expect }
+                    }),
+                )
+            }
+            _ => return Ok(true),
+        };
+        let connection = Some(row.connection);
+        match delivery {
+            // A sync brought it between two attempts: the one that seemed to fail had arrived.
+            Some(Delivery::Delivered) => {
+                let completes = Some(Completion { task: row.id, revision: row.revision, then: After::Delete });
+                return match self.store(WriteSet { connection, completes, ..WriteSet::default() }).await {
+                    Ok(_) | Err(CommitError::TaskGone) => Ok(false),
+                    Err(error) => Err(error.into()),
+                };
+            }
+            Some(Delivery::Sending) => {
+                let completes = Some(Completion { task: row.id, revision: row.revision, then: After::Delete });
+                let mut writes = vec![set(Delivery::Unknown)];
+                writes.extend(self.written_back_feed(payload, row));
+                writes.extend(self.look_again(row));
+                let set = WriteSet { connection, completes, writes, ..WriteSet::default() };
+                return match self.store(set).await {
+                    Ok(_) | Err(CommitError::TaskGone) => Ok(false),
+                    Err(error) => Err(error.into()),
+                };
+            }
+            _ => {}
+        }
+        let mut writes = vec![set(Delivery::Sending)];
+        if let TaskPayload::Hook(HookTask::CreateLink { link, .. }) = payload {
+            // Should the answer be lost, a sync that brings the item finds by this which one it is.
+            let value = value::to_bytes(&true)
+                .map_err(|error| Error::bug("the mark of a draft cannot be stored").with_source(error))?;
+            writes.push(Write::PutState { connection: row.connection, key: draft_key(*link), value: value.into() });
+        }
+        match self.store(WriteSet { connection, ..WriteSet::of(writes) }).await {
+            Ok(_) | Err(CommitError::RecordConflict) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The owner of a connection whose account at the service is not known.
+pub(crate) fn acting(user: &UserId) -> Actor {
+    let mut actor = Actor::new(user.as_str());
+    actor.user = Some(user.clone());
+    actor
+}
