@@ -6,18 +6,19 @@ use connector_core::engine::{
 };
 use connector_core::id::{ChannelId, ConnectionId, TaskId, ThreadId};
 use jiff::Timestamp;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::params;
 
 use super::fail::{Fail, Refusal};
 use super::ids::Ids;
 use super::queries::{self, prefix_end, task_sql};
 use super::rows::{self, errors_json, micros, stored_time};
+use super::statements::Statements;
 
 type Applied<T = ()> = Result<T, Refusal>;
 
 /// What applying a set needs beside it.
-pub(super) struct Apply<'a> {
-    pub(super) connection: &'a Connection,
+pub(super) struct Apply<'a, 'c> {
+    pub(super) db: &'a Statements<'c>,
     pub(super) ids: &'a Ids,
     /// The last position of the feed.
     pub(super) feed_end: &'a mut u64,
@@ -48,7 +49,7 @@ pub(super) fn needs_savepoint(set: &WriteSet) -> bool {
     false
 }
 
-impl Apply<'_> {
+impl Apply<'_, '_> {
     /// Checks and writes a set. After a refusal, the caller undoes what was written of it.
     pub(super) fn set(&mut self, set: &WriteSet, documents: &[String]) -> Applied<Committed> {
         let mut committed = Committed::default();
@@ -65,17 +66,12 @@ impl Apply<'_> {
         Ok(committed)
     }
 
-    fn sql(&self, sql: &str) -> Result<CachedStatement<'_>, rusqlite::Error> {
-        self.connection.prepare_cached(sql)
-    }
-
     fn complete(&self, completion: &Completion) -> Applied<TaskChange> {
         let Completion { task, revision, then } = completion;
         let (id, revision) = (task.number(), *revision);
         let done = match then {
             After::Delete => {
-                let deleted =
-                    self.sql("DELETE FROM task WHERE id = ?1 AND revision = ?2")?.execute(params![id, revision])?;
+                let deleted = self.db.run("DELETE FROM task WHERE id = ?1 AND revision = ?2", params![id, revision])?;
                 (deleted == 1).then_some(TaskChange::Gone(*task))
             }
             After::Again { run_at } => self.run_again(id, revision, *run_at, 0, &[])?.map(TaskChange::Waits),
@@ -87,14 +83,8 @@ impl Apply<'_> {
         if let Some(change) = done {
             return Ok(change);
         }
-        let mut statement =
-            self.sql(task_sql!("UPDATE task SET attempt = 0, errors = NULL WHERE id = ?1 RETURNING " columns))?;
-        let mut found = statement.query([id])?;
-        let row = found.next()?.map(rows::task).transpose()?;
-        // Only when it is asked for what follows the last row, the statement has ended.
-        if row.is_some() {
-            found.next()?;
-        }
+        let sql = task_sql!("UPDATE task SET attempt = 0, errors = NULL WHERE id = ?1 RETURNING " columns);
+        let row = self.db.change(sql, [id], rows::task)?;
         row.map(TaskChange::Waits).ok_or(Refusal::Refused(CommitError::TaskGone))
     }
 
@@ -106,15 +96,11 @@ impl Apply<'_> {
         attempt: u32,
         errors: &[TaskError],
     ) -> Applied<Option<TaskRow>> {
-        let mut statement = self.sql(task_sql!(
+        let sql = task_sql!(
             "UPDATE task SET run_at = ?3, attempt = ?4, errors = ?5 WHERE id = ?1 AND revision = ?2 RETURNING " columns
-        ))?;
-        let mut found = statement.query(params![id, revision, micros(run_at), attempt, errors_json(errors)?])?;
-        let row = found.next()?.map(rows::task).transpose()?;
-        if row.is_some() {
-            found.next()?;
-        }
-        Ok(row)
+        );
+        let values = params![id, revision, micros(run_at), attempt, errors_json(errors)?];
+        Ok(self.db.change(sql, values, rows::task)?)
     }
 
     fn die(
@@ -126,14 +112,13 @@ impl Apply<'_> {
         again: Option<(Timestamp, TaskId)>,
     ) -> Applied<Option<TaskChange>> {
         let id = completion.task;
-        let Some(row) = queries::task_by_id(self.connection, id)?.filter(|row| row.revision == completion.revision)
-        else {
+        let Some(row) = queries::task_by_id(self.db, id)?.filter(|row| row.revision == completion.revision) else {
             return Ok(None);
         };
         let mut dead = DeadTask { task: TaskRow { attempt, errors: errors.to_vec(), ..row }, died_at: at };
         let Some((run_at, dead_id)) = again else {
             self.put_dead(&dead)?;
-            self.sql("DELETE FROM task WHERE id = ?1")?.execute([id.number()])?;
+            self.db.run("DELETE FROM task WHERE id = ?1", [id.number()])?;
             return Ok(Some(TaskChange::Gone(id)));
         };
         dead.task.id = dead_id;
@@ -144,37 +129,40 @@ impl Apply<'_> {
     fn check(&self, expect: &Expect) -> Applied {
         let holds = match expect {
             Expect::State { connection, key, version } => {
-                let mut statement = self.sql("SELECT version FROM state WHERE connection_id = ?1 AND key = ?2")?;
-                let found: Option<i64> =
-                    statement.query_row(params![connection.number(), key], |row| row.get(0)).optional()?;
+                let sql = "SELECT version FROM state WHERE connection_id = ?1 AND key = ?2";
+                let found = self.db.number(sql, params![connection.number(), key])?;
                 if found != *version {
                     return Err(CommitError::StateConflict(key.clone()).into());
                 }
                 true
             }
             Expect::StatePrefix { connection, prefix, versions } => {
-                let mut statement = self.sql(
-                    "SELECT key, version FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3 ORDER BY key",
-                )?;
-                let mut found = statement.query(params![connection.number(), prefix, prefix_end(prefix)])?;
+                let sql =
+                    "SELECT key, version FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
                 let mut expected = versions.iter();
-                loop {
-                    match (found.next()?, expected.next()) {
-                        (None, None) => break true,
-                        (Some(row), Some((key, version)))
-                            if row.get_ref(0)?.as_str() == Ok(key.as_str()) && row.get::<_, i64>(1)? == *version => {}
-                        _ => return Err(CommitError::StateConflict(prefix.clone()).into()),
-                    }
+                let mut same = true;
+                self.db.each(sql, params![connection.number(), prefix, prefix_end(prefix)], |row| {
+                    same = match expected.next() {
+                        Some((key, version)) => {
+                            row.get_ref(0)?.as_str() == Ok(key.as_str()) && row.get::<_, i64>(1)? == *version
+                        }
+                        None => false,
+                    };
+                    Ok(same)
+                })?;
+                if !same || expected.next().is_some() {
+                    return Err(CommitError::StateConflict(prefix.clone()).into());
                 }
+                true
             }
             Expect::Task { id } => {
-                let found = self.sql("SELECT 1 FROM task WHERE id = ?1")?.exists([id.number()])?;
+                let found = self.db.exists("SELECT 1 FROM task WHERE id = ?1", [id.number()])?;
                 if !found {
                     return Err(CommitError::TaskGone.into());
                 }
                 true
             }
-            Expect::SourceThread { source, thread } => queries::thread_of_source(self.connection, source)? == *thread,
+            Expect::SourceThread { source, thread } => queries::thread_of_source(self.db, source)? == *thread,
         };
         if holds { Ok(()) } else { Err(CommitError::RecordConflict.into()) }
     }
@@ -187,52 +175,61 @@ impl Apply<'_> {
     ) -> Applied {
         match write {
             Write::PutState { connection, key, value } => {
-                self.sql(
+                self.db.run(
                     "INSERT INTO state(connection_id, key, version, value) VALUES(?1, ?2, ?3, ?4)
                      ON CONFLICT DO UPDATE SET version = excluded.version, value = excluded.value",
-                )?
-                .execute(params![connection.number(), key, self.ids.take_one(), value.as_ref()])?;
+                    params![connection.number(), key, self.ids.take_one(), value.as_ref()],
+                )?;
             }
             Write::DeleteState { connection, key } => {
-                self.sql("DELETE FROM state WHERE connection_id = ?1 AND key = ?2")?
-                    .execute(params![connection.number(), key])?;
+                self.db.run(
+                    "DELETE FROM state WHERE connection_id = ?1 AND key = ?2",
+                    params![connection.number(), key],
+                )?;
             }
             Write::DeleteStateVersion { connection, key, version } => {
-                self.sql("DELETE FROM state WHERE connection_id = ?1 AND key = ?2 AND version = ?3")?
-                    .execute(params![connection.number(), key, version])?;
+                self.db.run(
+                    "DELETE FROM state WHERE connection_id = ?1 AND key = ?2 AND version = ?3",
+                    params![connection.number(), key, version],
+                )?;
             }
             Write::DeleteStatePrefix { connection, prefix } => {
-                self.sql("DELETE FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3")?.execute(params![
-                    connection.number(),
-                    prefix,
-                    prefix_end(prefix)
-                ])?;
+                self.db.run(
+                    "DELETE FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3",
+                    params![connection.number(), prefix, prefix_end(prefix)],
+                )?;
             }
             Write::PutCallback(row) => {
-                self.sql("INSERT OR REPLACE INTO callback(id, connection_id, body) VALUES(?1, ?2, ?3)")?
-                    .execute(params![row.id, row.connection.number(), row.body.as_ref()])?;
+                self.db.run(
+                    "INSERT OR REPLACE INTO callback(id, connection_id, body) VALUES(?1, ?2, ?3)",
+                    params![row.id, row.connection.number(), row.body.as_ref()],
+                )?;
             }
             Write::DeleteCallback { connection, id } => {
-                self.sql("DELETE FROM callback WHERE id = ?2 AND connection_id = ?1")?
-                    .execute(params![connection.number(), id])?;
+                self.db.run(
+                    "DELETE FROM callback WHERE id = ?2 AND connection_id = ?1",
+                    params![connection.number(), id],
+                )?;
             }
             Write::DeleteCallbacks { connection } => self.delete_callbacks(*connection)?,
             Write::RevokeCallback { connection, nonce } => {
-                self.sql("INSERT OR IGNORE INTO revoked(connection_id, nonce) VALUES(?1, ?2)")?
-                    .execute(params![connection.number(), nonce])?;
+                self.db.run(
+                    "INSERT OR IGNORE INTO revoked(connection_id, nonce) VALUES(?1, ?2)",
+                    params![connection.number(), nonce],
+                )?;
             }
             Write::PutTask { task, keyed } => {
                 committed.tasks.extend(self.put_task(task, *keyed)?.map(TaskChange::Waits));
             }
             Write::DeleteTask { id } => {
-                if self.sql("DELETE FROM task WHERE id = ?1")?.execute([id.number()])? > 0 {
+                if self.db.run("DELETE FROM task WHERE id = ?1", [id.number()])? > 0 {
                     committed.tasks.push(TaskChange::Gone(*id));
                 }
             }
             Write::DeleteTaskByKey { connection, key } => {
-                let found = queries::task_by_key(self.connection, *connection, key)?;
+                let found = queries::task_by_key(self.db, *connection, key)?;
                 if let Some(row) = found {
-                    self.sql("DELETE FROM task WHERE id = ?1")?.execute([row.id.number()])?;
+                    self.db.run("DELETE FROM task WHERE id = ?1", [row.id.number()])?;
                     committed.tasks.push(TaskChange::Gone(row.id));
                 }
             }
@@ -247,7 +244,7 @@ impl Apply<'_> {
             Write::HastenTasks { connection, key_prefix } => self.hasten_tasks(*connection, key_prefix, committed)?,
             Write::PutDead(dead) => self.put_dead(dead)?,
             Write::DeleteDead { id } => {
-                self.sql("DELETE FROM dead WHERE id = ?1")?.execute([id.number()])?;
+                self.db.run("DELETE FROM dead WHERE id = ?1", [id.number()])?;
             }
             Write::PutConnection { row, expect } => self.put_connection(row, *expect, document(documents)?)?,
             Write::DeleteConnection { id } => {
@@ -256,40 +253,47 @@ impl Apply<'_> {
             }
             Write::PutChannel { row, expect } => self.put_channel(row, *expect, document(documents)?)?,
             Write::DeleteChannel { connection, channel } => {
-                self.sql("DELETE FROM channel WHERE connection_id = ?1 AND id = ?2")?
-                    .execute(params![connection.number(), channel.as_str()])?;
+                self.db.run(
+                    "DELETE FROM channel WHERE connection_id = ?1 AND id = ?2",
+                    params![connection.number(), channel.as_str()],
+                )?;
             }
             Write::CountSaved { connection, channel, saved } => {
-                self.sql("UPDATE channel SET saved = saved + ?3 WHERE connection_id = ?1 AND id = ?2")?.execute(
+                self.db.run(
+                    "UPDATE channel SET saved = saved + ?3 WHERE connection_id = ?1 AND id = ?2",
                     params![connection.number(), channel.as_str(), i64::try_from(*saved).unwrap_or(i64::MAX)],
                 )?;
             }
             Write::PutLink { row, expect } => self.put_link(row, *expect, document(documents)?)?,
             Write::DeleteLink { id } => {
-                self.sql("DELETE FROM note WHERE link_id = ?1")?.execute([id.number()])?;
-                self.sql("DELETE FROM link WHERE id = ?1")?.execute([id.number()])?;
+                self.db.run("DELETE FROM note WHERE link_id = ?1", [id.number()])?;
+                self.db.run("DELETE FROM link WHERE id = ?1", [id.number()])?;
             }
             Write::PutSource { source, thread } => {
-                self.sql("INSERT OR REPLACE INTO source(source, thread_id) VALUES(?1, ?2)")?
-                    .execute(params![source.as_str(), thread.number()])?;
+                self.db.run(
+                    "INSERT OR REPLACE INTO source(source, thread_id) VALUES(?1, ?2)",
+                    params![source.as_str(), thread.number()],
+                )?;
             }
             Write::MergeThreads { from, into } => self.merge_threads(*from, *into)?,
             Write::PutNote { row, expect } => self.put_note(row, *expect, document(documents)?)?,
             Write::DeleteNote { id } => {
-                self.sql("DELETE FROM note WHERE id = ?1")?.execute([id.number()])?;
+                self.db.run("DELETE FROM note WHERE id = ?1", [id.number()])?;
             }
             Write::PutUserThread { row, expect } => self.put_user_thread(row, *expect)?,
             Write::DeleteUserThread { user, thread } => {
-                self.sql("DELETE FROM user_thread WHERE thread_id = ?1 AND user = ?2")?
-                    .execute(params![thread.number(), user.as_str()])?;
+                self.db.run(
+                    "DELETE FROM user_thread WHERE thread_id = ?1 AND user = ?2",
+                    params![thread.number(), user.as_str()],
+                )?;
             }
             Write::Feed(entry) => committed.feed_end = Some(self.feed(entry)?),
             Write::PutSetting { name, value: Some(value) } => {
-                self.sql("INSERT OR REPLACE INTO setting(name, value) VALUES(?1, ?2)")?
-                    .execute(params![name, value.as_ref()])?;
+                self.db
+                    .run("INSERT OR REPLACE INTO setting(name, value) VALUES(?1, ?2)", params![name, value.as_ref()])?;
             }
             Write::PutSetting { name, value: None } => {
-                self.sql("DELETE FROM setting WHERE name = ?1")?.execute([name])?;
+                self.db.run("DELETE FROM setting WHERE name = ?1", [name])?;
             }
         }
         Ok(())
@@ -298,7 +302,7 @@ impl Apply<'_> {
     /// Adds a task, or does to the one that has its key what `keyed` says. The row that waits now; none if nothing changed.
     fn put_task(&self, task: &TaskRow, keyed: KeyedTask) -> Applied<Option<TaskRow>> {
         let holder = match &task.key {
-            Some(key) => queries::task_by_key(self.connection, task.connection, key)?,
+            Some(key) => queries::task_by_key(self.db, task.connection, key)?,
             None => None,
         };
         let revision = self.ids.take_one();
@@ -313,14 +317,11 @@ impl Apply<'_> {
                 TaskRow { run_at: holder.run_at.min(stored_time(task.run_at)), revision, ..holder }
             }
         };
-        self.sql(
-            "INSERT INTO task(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors)
+        self.db.run("INSERT INTO task(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors)
              VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
              ON CONFLICT(id) DO UPDATE SET connection_id = excluded.connection_id, run_at = excluded.run_at, attempt = excluded.attempt,
                revision = excluded.revision, key = excluded.key, channel = excluded.channel, priority = excluded.priority,
-               every_ms = excluded.every_ms, payload = excluded.payload, errors = excluded.errors",
-        )?
-        .execute(params![
+               every_ms = excluded.every_ms, payload = excluded.payload, errors = excluded.errors", params![
             row.id.number(),
             row.connection.number(),
             micros(row.run_at),
@@ -346,29 +347,28 @@ impl Apply<'_> {
         dead: bool,
     ) -> Applied {
         let channel = channel.map(ChannelId::as_str);
-        self.sql("DELETE FROM task WHERE connection_id = ?1 AND (?2 IS NULL OR channel = ?2) AND id IS NOT ?3")?
-            .execute(params![connection.number(), channel, except.map(TaskId::number)])?;
+        self.db.run(
+            "DELETE FROM task WHERE connection_id = ?1 AND (?2 IS NULL OR channel = ?2) AND id IS NOT ?3",
+            params![connection.number(), channel, except.map(TaskId::number)],
+        )?;
         if dead {
-            self.sql("DELETE FROM dead WHERE connection_id = ?1 AND (?2 IS NULL OR channel = ?2)")?
-                .execute(params![connection.number(), channel])?;
+            self.db.run(
+                "DELETE FROM dead WHERE connection_id = ?1 AND (?2 IS NULL OR channel = ?2)",
+                params![connection.number(), channel],
+            )?;
         }
         Ok(())
     }
 
     fn hasten_tasks(&self, connection: ConnectionId, key_prefix: &str, committed: &mut Committed) -> Applied {
-        let waiting = {
-            let mut statement = self.sql(task_sql!(
-                "SELECT " columns " FROM task WHERE connection_id = ?1 AND key IS NOT NULL AND key >= ?2 AND key < ?3
-                 ORDER BY key"
-            ))?;
-            statement
-                .query_and_then(params![connection.number(), key_prefix, prefix_end(key_prefix)], rows::task)?
-                .collect::<Result<Vec<_>, Fail>>()?
-        };
+        let sql = task_sql!(
+            "SELECT " columns " FROM task WHERE connection_id = ?1 AND key IS NOT NULL AND key >= ?2 AND key < ?3 ORDER BY key"
+        );
+        let waiting = self.db.all(sql, params![connection.number(), key_prefix, prefix_end(key_prefix)], rows::task)?;
         for task in waiting {
             let row = TaskRow { run_at: None, revision: self.ids.take_one(), ..task };
-            self.sql("UPDATE task SET run_at = NULL, revision = ?2 WHERE id = ?1")?
-                .execute([row.id.number(), row.revision])?;
+            self.db
+                .run("UPDATE task SET run_at = NULL, revision = ?2 WHERE id = ?1", [row.id.number(), row.revision])?;
             committed.tasks.push(TaskChange::Waits(row));
         }
         Ok(())
@@ -376,11 +376,8 @@ impl Apply<'_> {
 
     fn put_dead(&self, dead: &DeadTask) -> Applied {
         let task = &dead.task;
-        self.sql(
-            "INSERT OR REPLACE INTO dead(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors, died_at)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?
-        .execute(params![
+        self.db.run("INSERT OR REPLACE INTO dead(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors, died_at)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)", params![
             task.id.number(),
             task.connection.number(),
             micros(task.run_at),
@@ -398,8 +395,8 @@ impl Apply<'_> {
     }
 
     fn delete_callbacks(&self, connection: ConnectionId) -> Applied {
-        self.sql("DELETE FROM callback WHERE connection_id = ?1")?.execute([connection.number()])?;
-        self.sql("DELETE FROM revoked WHERE connection_id = ?1")?.execute([connection.number()])?;
+        self.db.run("DELETE FROM callback WHERE connection_id = ?1", [connection.number()])?;
+        self.db.run("DELETE FROM revoked WHERE connection_id = ?1", [connection.number()])?;
         Ok(())
     }
 
@@ -421,7 +418,7 @@ impl Apply<'_> {
                 "UPDATE connection SET connector = ?2, owner = ?3, status = ?4, version = ?5, doc = ?6 WHERE id = ?1 AND version = ?5 - 1"
             }
         };
-        one_or_conflict(self.sql(sql)?.execute(values)?)
+        one_or_conflict(self.db.run(sql, values)?)
     }
 
     fn delete_connection(&self, id: ConnectionId) -> Applied {
@@ -435,7 +432,7 @@ impl Apply<'_> {
             "DELETE FROM link WHERE connection_id = ?1",
             "DELETE FROM connection WHERE id = ?1",
         ] {
-            self.sql(sql)?.execute([id.number()])?;
+            self.db.run(sql, [id.number()])?;
         }
         Ok(())
     }
@@ -457,7 +454,7 @@ impl Apply<'_> {
                 "UPDATE channel SET saved = ?3, version = ?4, doc = ?5 WHERE connection_id = ?1 AND id = ?2 AND version = ?4 - 1"
             }
         };
-        one_or_conflict(self.sql(sql)?.execute(values)?)
+        one_or_conflict(self.db.run(sql, values)?)
     }
 
     fn put_link(&self, row: &LinkRow, expect: Option<i64>, document: &str) -> Applied {
@@ -478,29 +475,19 @@ impl Apply<'_> {
         ];
         if expect.is_none() {
             return one_or_conflict(
-                self.sql(
-                    "INSERT INTO link(id, connection_id, source, thread_id, channel, type, status, occurred_at, updated_at, archived, version, doc)
-                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
-                )?
-                .execute(values)?,
+                self.db.run("INSERT INTO link(id, connection_id, source, thread_id, channel, type, status, occurred_at, updated_at, archived, version, doc)
+                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING", values)?,
             );
         }
         // Naming a column writes its indexes anew, so those that hardly ever change are not named.
-        let usual = self
-            .sql(
-                "UPDATE link SET channel = ?5, type = ?6, status = ?7, occurred_at = ?8, updated_at = ?9, archived = ?10, version = ?11, doc = ?12
-                 WHERE id = ?1 AND version = ?11 - 1 AND connection_id = ?2 AND source = ?3 AND thread_id = ?4",
-            )?
-            .execute(values)?;
+        let usual = self.db.run("UPDATE link SET channel = ?5, type = ?6, status = ?7, occurred_at = ?8, updated_at = ?9, archived = ?10, version = ?11, doc = ?12
+                 WHERE id = ?1 AND version = ?11 - 1 AND connection_id = ?2 AND source = ?3 AND thread_id = ?4", values)?;
         if usual == 1 {
             return Ok(());
         }
         one_or_conflict(
-            self.sql(
-                "UPDATE OR IGNORE link SET connection_id = ?2, source = ?3, thread_id = ?4, channel = ?5, type = ?6, status = ?7,
-                 occurred_at = ?8, updated_at = ?9, archived = ?10, version = ?11, doc = ?12 WHERE id = ?1 AND version = ?11 - 1",
-            )?
-            .execute(values)?,
+            self.db.run("UPDATE OR IGNORE link SET connection_id = ?2, source = ?3, thread_id = ?4, channel = ?5, type = ?6, status = ?7,
+                 occurred_at = ?8, updated_at = ?9, archived = ?10, version = ?11, doc = ?12 WHERE id = ?1 AND version = ?11 - 1", values)?,
         )
     }
 
@@ -517,29 +504,23 @@ impl Apply<'_> {
             document,
         ];
         if expect.is_none() {
-            return one_or_conflict(
-                self.sql(
-                    "INSERT INTO note(id, connection_id, link_id, key, occurred_at, version, baseline, doc)
+            return one_or_conflict(self.db.run(
+                "INSERT INTO note(id, connection_id, link_id, key, occurred_at, version, baseline, doc)
                      VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
-                )?
-                .execute(values)?,
-            );
+                values,
+            )?);
         }
-        let usual = self
-            .sql(
-                "UPDATE note SET occurred_at = ?5, version = ?6, baseline = ?7, doc = ?8
+        let usual = self.db.run(
+            "UPDATE note SET occurred_at = ?5, version = ?6, baseline = ?7, doc = ?8
                  WHERE id = ?1 AND version = ?6 - 1 AND connection_id = ?2 AND link_id = ?3 AND key IS ?4",
-            )?
-            .execute(values)?;
+            values,
+        )?;
         if usual == 1 {
             return Ok(());
         }
         one_or_conflict(
-            self.sql(
-                "UPDATE OR IGNORE note SET connection_id = ?2, link_id = ?3, key = ?4, occurred_at = ?5, version = ?6, baseline = ?7, doc = ?8
-                 WHERE id = ?1 AND version = ?6 - 1",
-            )?
-            .execute(values)?,
+            self.db.run("UPDATE OR IGNORE note SET connection_id = ?2, link_id = ?3, key = ?4, occurred_at = ?5, version = ?6, baseline = ?7, doc = ?8
+                 WHERE id = ?1 AND version = ?6 - 1", values)?,
         )
     }
 
@@ -563,40 +544,42 @@ impl Apply<'_> {
                  WHERE thread_id = ?1 AND user = ?2 AND version = ?7 - 1"
             }
         };
-        one_or_conflict(self.sql(sql)?.execute(values)?)
+        one_or_conflict(self.db.run(sql, values)?)
     }
 
     fn merge_threads(&self, from: ThreadId, into: ThreadId) -> Applied {
-        let from = queries::current_thread(self.connection, from)?;
-        let into = queries::current_thread(self.connection, into)?;
+        let from = queries::current_thread(self.db, from)?;
+        let into = queries::current_thread(self.db, into)?;
         if from == into {
             return Ok(());
         }
         let (from, into, name) = (from.number(), into.number(), into.to_string());
         // The versions grow, so that a dispatch that read one of them in the old thread cannot put it back there.
-        self.sql(
+        self.db.run(
             "UPDATE note SET doc = json_set(doc, '$.thread', ?2), version = version + 1
              WHERE link_id IN (SELECT id FROM link WHERE thread_id = ?1)",
-        )?
-        .execute(params![from, name])?;
-        self.sql("UPDATE link SET thread_id = ?2, doc = json_set(doc, '$.thread', ?3), version = version + 1 WHERE thread_id = ?1")?
-            .execute(params![from, into, name])?;
-        self.sql("UPDATE source SET thread_id = ?2 WHERE thread_id = ?1")?.execute([from, into])?;
-        self.sql("UPDATE thread_alias SET into_id = ?2 WHERE into_id = ?1")?.execute([from, into])?;
-        self.sql("INSERT INTO thread_alias(from_id, into_id) VALUES(?1, ?2)")?.execute([from, into])?;
-        self.sql("UPDATE OR IGNORE user_thread SET thread_id = ?2 WHERE thread_id = ?1")?.execute([from, into])?;
-        self.sql("DELETE FROM user_thread WHERE thread_id = ?1")?.execute([from])?;
+            params![from, name],
+        )?;
+        self.db.run("UPDATE link SET thread_id = ?2, doc = json_set(doc, '$.thread', ?3), version = version + 1 WHERE thread_id = ?1", params![from, into, name])?;
+        self.db.run("UPDATE source SET thread_id = ?2 WHERE thread_id = ?1", [from, into])?;
+        self.db.run("UPDATE thread_alias SET into_id = ?2 WHERE into_id = ?1", [from, into])?;
+        self.db.run("INSERT INTO thread_alias(from_id, into_id) VALUES(?1, ?2)", [from, into])?;
+        self.db.run("UPDATE OR IGNORE user_thread SET thread_id = ?2 WHERE thread_id = ?1", [from, into])?;
+        self.db.run("DELETE FROM user_thread WHERE thread_id = ?1", [from])?;
         Ok(())
     }
 
     fn feed(&mut self, entry: &FeedEntry) -> Applied<u64> {
         let position = *self.feed_end + 1;
-        self.sql("INSERT INTO feed(position, kind, connection_id, ref) VALUES(?1, ?2, ?3, ?4)")?.execute(params![
-            i64::try_from(position).unwrap_or(i64::MAX),
-            entry.kind.as_str(),
-            entry.connection.map(ConnectionId::number),
-            entry.id
-        ])?;
+        self.db.run(
+            "INSERT INTO feed(position, kind, connection_id, ref) VALUES(?1, ?2, ?3, ?4)",
+            params![
+                i64::try_from(position).unwrap_or(i64::MAX),
+                entry.kind.as_str(),
+                entry.connection.map(ConnectionId::number),
+                entry.id
+            ],
+        )?;
         *self.feed_end = position;
         Ok(position)
     }

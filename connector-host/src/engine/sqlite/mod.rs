@@ -15,6 +15,7 @@ mod queries;
 mod reader;
 mod rows;
 mod schema;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -46,6 +47,7 @@ use self::fail::Fail;
 use self::ids::Ids;
 use self::lock::{LockError, LockFile};
 use self::reader::Readers;
+use self::statements::Statements;
 use self::writer::{Job, Log, Message, Tally, Writer};
 
 /// What a commit waits for.
@@ -167,7 +169,7 @@ impl SqliteEngine {
             connection.execute("UPDATE meta SET value = ?1 WHERE name = 'next_id'", [bound])?;
         }
         ids.answered(bound);
-        let feed_end = queries::feed_end(&connection)?;
+        let feed_end = queries::feed_end(&Statements::new(&connection))?;
         connection.wal_checkpoint_v2(Some("main"), rusqlite::wal::CheckpointMode::RESTART)?;
         if options.durability == Durability::Relaxed {
             connection.execute_batch("PRAGMA synchronous = NORMAL;")?;
@@ -188,7 +190,6 @@ impl SqliteEngine {
         let (ids, lock, tally) = (Arc::new(ids), Arc::new(lock), Arc::new(Tally::default()));
         let writer = Writer {
             database: name,
-            connection,
             ids: ids.clone(),
             lock: lock.clone(),
             tally: tally.clone(),
@@ -199,7 +200,7 @@ impl SqliteEngine {
         let (queue, waiting) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || writer.run(waiting))
+            .spawn(move || writer.run(connection, &waiting))
             .map_err(OpenError::Io)?;
         Ok(Self { queue, readers, ids, lock, tally, unclean, writer: Mutex::new(Some(thread)) })
     }
@@ -362,7 +363,6 @@ fn fill_log(connection: &mut Connection, path: &Path, size: u64) -> Result<(), r
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.set_prepared_statement_cache_capacity(160);
     connection.busy_timeout(Duration::from_secs(5))?;
     // Without it, statements on tables with a partial index are planned anew each time that other values are bound.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

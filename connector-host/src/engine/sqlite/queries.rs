@@ -12,11 +12,12 @@ use connector_core::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, N
 use connector_core::model::Source;
 use jiff::Timestamp;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Row, params};
 use serde::Deserialize;
 
 use super::fail::Fail;
 use super::rows;
+use super::statements::Statements;
 
 type Found<T> = Result<T, Fail>;
 
@@ -53,59 +54,38 @@ fn position(position: u64) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
 }
 
-fn all<T>(
-    connection: &Connection,
-    sql: &str,
-    values: impl Params,
-    read: impl FnMut(&Row<'_>) -> Found<T>,
-) -> Found<Vec<T>> {
-    connection.prepare_cached(sql)?.query_and_then(values, read)?.collect()
-}
-
-fn first<T>(
-    connection: &Connection,
-    sql: &str,
-    values: impl Params,
-    read: impl FnOnce(&Row<'_>) -> Found<T>,
-) -> Found<Option<T>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut found = statement.query(values)?;
-    found.next()?.map(read).transpose()
-}
-
-pub(super) fn state(connection: &Connection, owner: ConnectionId, keys: &[String]) -> Found<Vec<Option<StateValue>>> {
+pub(super) fn state(db: &Statements<'_>, owner: ConnectionId, keys: &[String]) -> Found<Vec<Option<StateValue>>> {
     let sql = "SELECT key, version, value FROM state WHERE connection_id = ?1 AND key = ?2";
-    keys.iter().map(|key| first(connection, sql, params![owner.number(), key], rows::state)).collect()
+    keys.iter().map(|key| db.first(sql, params![owner.number(), key], rows::state)).collect()
 }
 
 pub(super) fn state_entries(
-    connection: &Connection,
+    db: &Statements<'_>,
     owner: ConnectionId,
     prefix: &str,
     count: usize,
 ) -> Found<Vec<(String, StateValue)>> {
     let sql = "SELECT key, version, value FROM state WHERE connection_id = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4";
     let read = |row: &Row<'_>| Ok((row.get(0)?, rows::state(row)?));
-    all(connection, sql, params![owner.number(), prefix, prefix_end(prefix), limit(count)], read)
+    db.all(sql, params![owner.number(), prefix, prefix_end(prefix), limit(count)], read)
 }
 
-pub(super) fn callback(connection: &Connection, owner: ConnectionId, id: i64) -> Found<Option<CallbackRow>> {
+pub(super) fn callback(db: &Statements<'_>, owner: ConnectionId, id: i64) -> Found<Option<CallbackRow>> {
     let sql = "SELECT id, connection_id, body FROM callback WHERE id = ?2 AND connection_id = ?1";
-    first(connection, sql, params![owner.number(), id], rows::callback)
+    db.first(sql, params![owner.number(), id], rows::callback)
 }
 
-pub(super) fn callback_revoked(connection: &Connection, owner: ConnectionId, nonce: &str) -> Found<bool> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM revoked WHERE connection_id = ?1 AND nonce = ?2")?;
-    Ok(statement.exists(params![owner.number(), nonce])?)
+pub(super) fn callback_revoked(db: &Statements<'_>, owner: ConnectionId, nonce: &str) -> Found<bool> {
+    let sql = "SELECT 1 FROM revoked WHERE connection_id = ?1 AND nonce = ?2";
+    Ok(db.exists(sql, params![owner.number(), nonce])?)
 }
 
-pub(super) fn connection_row(connection: &Connection, id: ConnectionId) -> Found<Option<Arc<ConnectionRow>>> {
-    Ok(first(connection, "SELECT version, doc FROM connection WHERE id = ?1", [id.number()], rows::connection)?
-        .map(Arc::new))
+pub(super) fn connection_row(db: &Statements<'_>, id: ConnectionId) -> Found<Option<Arc<ConnectionRow>>> {
+    Ok(db.first("SELECT version, doc FROM connection WHERE id = ?1", [id.number()], rows::connection)?.map(Arc::new))
 }
 
 pub(super) fn connections(
-    connection: &Connection,
+    db: &Statements<'_>,
     user: Option<&UserId>,
     connector: Option<&ConnectorId>,
     after: Option<ConnectionId>,
@@ -117,56 +97,55 @@ pub(super) fn connections(
     match user {
         None => {
             let sql = "SELECT version, doc FROM connection WHERE id > ?1 AND (?2 IS NULL OR connector = ?2) ORDER BY id LIMIT ?3";
-            all(connection, sql, params![after, connector, limit(count)], read)
+            db.all(sql, params![after, connector, limit(count)], read)
         }
         Some(user) => {
             let sql = "SELECT version, doc FROM connection INDEXED BY connection_owner
                        WHERE owner = ?4 AND id > ?1 AND (?2 IS NULL OR connector = ?2) ORDER BY id LIMIT ?3";
-            all(connection, sql, params![after, connector, limit(count), user.as_str()], read)
+            db.all(sql, params![after, connector, limit(count), user.as_str()], read)
         }
     }
 }
 
-pub(super) fn channels(connection: &Connection, owner: ConnectionId) -> Found<Vec<ChannelRow>> {
+pub(super) fn channels(db: &Statements<'_>, owner: ConnectionId) -> Found<Vec<ChannelRow>> {
     let sql = "SELECT version, saved, doc FROM channel WHERE connection_id = ?1 ORDER BY id";
-    all(connection, sql, [owner.number()], rows::channel)
+    db.all(sql, [owner.number()], rows::channel)
 }
 
-pub(super) fn channel(connection: &Connection, owner: ConnectionId, id: &ChannelId) -> Found<Option<ChannelRow>> {
+pub(super) fn channel(db: &Statements<'_>, owner: ConnectionId, id: &ChannelId) -> Found<Option<ChannelRow>> {
     let sql = "SELECT version, saved, doc FROM channel WHERE connection_id = ?1 AND id = ?2";
-    first(connection, sql, params![owner.number(), id.as_str()], rows::channel)
+    db.first(sql, params![owner.number(), id.as_str()], rows::channel)
 }
 
 pub(super) fn links_by_source(
-    connection: &Connection,
+    db: &Statements<'_>,
     owner: ConnectionId,
     sources: &[Source],
 ) -> Found<Vec<Option<LinkRow>>> {
     let sql = "SELECT connection_id, version, doc FROM link WHERE source = ?1 AND connection_id = ?2";
-    sources.iter().map(|source| first(connection, sql, params![source.as_str(), owner.number()], rows::link)).collect()
+    sources.iter().map(|source| db.first(sql, params![source.as_str(), owner.number()], rows::link)).collect()
 }
 
-pub(super) fn thread_of_source(connection: &Connection, source: &Source) -> Found<Option<ThreadId>> {
+pub(super) fn thread_of_source(db: &Statements<'_>, source: &Source) -> Found<Option<ThreadId>> {
     let read = |row: &Row<'_>| Ok(ThreadId::from_number(row.get(0)?));
     let sql = "SELECT thread_id FROM link WHERE source = ?1 ORDER BY connection_id LIMIT 1";
-    if let Some(thread) = first(connection, sql, [source.as_str()], read)? {
+    if let Some(thread) = db.first(sql, [source.as_str()], read)? {
         return Ok(Some(thread));
     }
-    first(connection, "SELECT thread_id FROM source WHERE source = ?1", [source.as_str()], read)
+    db.first("SELECT thread_id FROM source WHERE source = ?1", [source.as_str()], read)
 }
 
-pub(super) fn threads_of_sources(connection: &Connection, sources: &[Source]) -> Found<Vec<Option<ThreadId>>> {
-    sources.iter().map(|source| thread_of_source(connection, source)).collect()
+pub(super) fn threads_of_sources(db: &Statements<'_>, sources: &[Source]) -> Found<Vec<Option<ThreadId>>> {
+    sources.iter().map(|source| thread_of_source(db, source)).collect()
 }
 
-pub(super) fn current_thread(connection: &Connection, thread: ThreadId) -> Found<ThreadId> {
-    let mut statement = connection.prepare_cached("SELECT into_id FROM thread_alias WHERE from_id = ?1")?;
-    let into: Option<i64> = statement.query_row([thread.number()], |row| row.get(0)).optional()?;
+pub(super) fn current_thread(db: &Statements<'_>, thread: ThreadId) -> Found<ThreadId> {
+    let into = db.number("SELECT into_id FROM thread_alias WHERE from_id = ?1", [thread.number()])?;
     Ok(into.map_or(thread, ThreadId::from_number))
 }
 
-pub(super) fn link(connection: &Connection, id: LinkId) -> Found<Option<LinkRow>> {
-    first(connection, "SELECT connection_id, version, doc FROM link WHERE id = ?1", [id.number()], rows::link)
+pub(super) fn link(db: &Statements<'_>, id: LinkId) -> Found<Option<LinkRow>> {
+    db.first("SELECT connection_id, version, doc FROM link WHERE id = ?1", [id.number()], rows::link)
 }
 
 /// A link of a list, before it is known to be in it.
@@ -188,20 +167,20 @@ struct Shown<'a> {
 
 /// Reads each connection's links in the order of its index and no further than needed, and merges
 /// them: so a list costs about what it shows, however many links there are.
-pub(super) fn links(connection: &Connection, query: &LinkQuery) -> Found<Vec<LinkRow>> {
+pub(super) fn links(db: &Statements<'_>, query: &LinkQuery) -> Found<Vec<LinkRow>> {
     if query.limit == 0 {
         return Ok(Vec::new());
     }
     let mut listed = Vec::new();
     if let Some(thread) = query.thread {
-        list(connection, query, None, Some(thread), &mut listed)?;
+        list(db, query, None, Some(thread), &mut listed)?;
     } else {
         let owners = match &query.connections {
             Some(connections) => connections.iter().map(|id| id.number()).collect(),
-            None => owners_of_links(connection)?,
+            None => owners_of_links(db)?,
         };
         for owner in owners {
-            list(connection, query, Some(owner), None, &mut listed)?;
+            list(db, query, Some(owner), None, &mut listed)?;
         }
     }
     shorten(&mut listed, query.limit);
@@ -216,12 +195,11 @@ pub(super) fn links(connection: &Connection, query: &LinkQuery) -> Found<Vec<Lin
 }
 
 /// All connections that have links, by a look-up for each of them.
-fn owners_of_links(connection: &Connection) -> Found<Vec<i64>> {
-    let mut statement = connection
-        .prepare_cached("SELECT connection_id FROM link WHERE connection_id > ?1 ORDER BY connection_id LIMIT 1")?;
+fn owners_of_links(db: &Statements<'_>) -> Found<Vec<i64>> {
+    let sql = "SELECT connection_id FROM link WHERE connection_id > ?1 ORDER BY connection_id LIMIT 1";
     let mut owners = Vec::new();
     let mut last = i64::MIN;
-    while let Some(owner) = statement.query_row([last], |row| row.get(0)).optional()? {
+    while let Some(owner) = db.number(sql, [last])? {
         owners.push(owner);
         last = owner;
     }
@@ -237,24 +215,28 @@ fn shorten(listed: &mut Vec<Listed>, count: usize) {
 
 /// Adds the first links of a connection, or all of a thread, to the list; those at least that belong into it.
 fn list(
-    connection: &Connection,
+    db: &Statements<'_>,
     query: &LinkQuery,
     owner: Option<i64>,
     thread: Option<ThreadId>,
     listed: &mut Vec<Listed>,
 ) -> Found<()> {
-    let scope = match owner {
-        Some(_) => "link INDEXED BY link_updated WHERE connection_id = ?1",
-        None => "link INDEXED BY link_thread WHERE thread_id = ?1",
+    macro_rules! listing {
+        ($scope:literal) => {
+            concat!(
+                "SELECT updated_at, id, connection_id, version, doc FROM ",
+                $scope,
+                " AND (updated_at, id) < (?2, ?3) AND (?4 IS NULL OR channel = ?4) AND (?5 IS NULL OR type = ?5)
+                 AND (?6 IS NULL OR status = ?6) AND (?7 OR archived = 0) ORDER BY updated_at DESC, id DESC"
+            )
+        };
+    }
+    let sql = match owner {
+        Some(_) => listing!("link INDEXED BY link_updated WHERE connection_id = ?1"),
+        None => listing!("link INDEXED BY link_thread WHERE thread_id = ?1"),
     };
-    let sql = format!(
-        "SELECT updated_at, id, connection_id, version, doc FROM {scope}
-         AND (updated_at, id) < (?2, ?3) AND (?4 IS NULL OR channel = ?4) AND (?5 IS NULL OR type = ?5) AND (?6 IS NULL OR status = ?6)
-         AND (?7 OR archived = 0) ORDER BY updated_at DESC, id DESC"
-    );
     let (updated_at, id) = query.after.map_or((i64::MAX, i64::MAX), |(at, id)| (at.as_microsecond(), id.number()));
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut found = statement.query(params![
+    let values = params![
         owner.or(thread.map(ThreadId::number)),
         updated_at,
         id,
@@ -262,19 +244,19 @@ fn list(
         query.link_type,
         query.status,
         query.archived,
-    ])?;
+    ];
     shorten(listed, query.limit);
     let last = listed.get(query.limit - 1).map(|row| row.place);
     let wanted = query.text.as_ref().map(|text| text.to_lowercase());
     let mut added = 0;
-    while let Some(row) = found.next()? {
+    db.each(sql, values, |row| {
         let place = (row.get(0)?, row.get(1)?);
         if added == query.limit || last.is_some_and(|last| place < last) {
-            break;
+            return Ok(false);
         }
         let connection: i64 = row.get(2)?;
         if query.connections.as_ref().is_some_and(|wanted| !wanted.contains(&ConnectionId::from_number(connection))) {
-            continue;
+            return Ok(true);
         }
         let document = row
             .get_ref(4)?
@@ -284,93 +266,85 @@ fn list(
             let shown: Shown<'_> = serde_json::from_str(document)
                 .map_err(|error| Fail::Damaged(format!("the link {} cannot be read: {error}", place.1)))?;
             if ![shown.title, shown.preview].into_iter().flatten().any(|text| text.to_lowercase().contains(wanted)) {
-                continue;
+                return Ok(true);
             }
         }
         listed.push(Listed { place, connection, version: row.get(3)?, document: document.to_owned() });
         added += 1;
-    }
-    Ok(())
+        Ok(true)
+    })
 }
 
 pub(super) fn notes_by_key(
-    connection: &Connection,
+    db: &Statements<'_>,
     owner: ConnectionId,
     keys: &[(LinkId, NoteKey)],
 ) -> Found<Vec<Option<NoteRow>>> {
     let sql =
         "SELECT connection_id, version, doc, baseline FROM note WHERE link_id = ?1 AND key = ?2 AND connection_id = ?3";
     keys.iter()
-        .map(|(link, key)| first(connection, sql, params![link.number(), key.as_str(), owner.number()], rows::note))
+        .map(|(link, key)| db.first(sql, params![link.number(), key.as_str(), owner.number()], rows::note))
         .collect()
 }
 
-pub(super) fn note(connection: &Connection, id: NoteId) -> Found<Option<NoteRow>> {
-    first(connection, "SELECT connection_id, version, doc, baseline FROM note WHERE id = ?1", [id.number()], rows::note)
+pub(super) fn note(db: &Statements<'_>, id: NoteId) -> Found<Option<NoteRow>> {
+    db.first("SELECT connection_id, version, doc, baseline FROM note WHERE id = ?1", [id.number()], rows::note)
 }
 
-pub(super) fn notes_of_link(connection: &Connection, link: LinkId) -> Found<Vec<NoteRow>> {
+pub(super) fn notes_of_link(db: &Statements<'_>, link: LinkId) -> Found<Vec<NoteRow>> {
     let sql = "SELECT connection_id, version, doc, baseline FROM note WHERE link_id = ?1 ORDER BY occurred_at, id";
-    all(connection, sql, [link.number()], rows::note)
+    db.all(sql, [link.number()], rows::note)
 }
 
 pub(super) fn user_threads(
-    connection: &Connection,
+    db: &Statements<'_>,
     user: &UserId,
     threads: &[ThreadId],
 ) -> Found<Vec<Option<UserThreadRow>>> {
     let sql = "SELECT thread_id, user, unread, todo, todo_date, archived, version FROM user_thread WHERE thread_id = ?1 AND user = ?2";
-    threads
-        .iter()
-        .map(|thread| first(connection, sql, params![thread.number(), user.as_str()], rows::user_thread))
-        .collect()
+    threads.iter().map(|thread| db.first(sql, params![thread.number(), user.as_str()], rows::user_thread)).collect()
 }
 
-pub(super) fn feed(connection: &Connection, after: u64, count: usize) -> Found<Vec<FeedEntry>> {
+pub(super) fn feed(db: &Statements<'_>, after: u64, count: usize) -> Found<Vec<FeedEntry>> {
     let sql = "SELECT position, kind, connection_id, ref FROM feed WHERE position > ?1 ORDER BY position LIMIT ?2";
-    all(connection, sql, params![position(after), limit(count)], rows::feed_entry)
+    db.all(sql, params![position(after), limit(count)], rows::feed_entry)
 }
 
-pub(super) fn feed_end(connection: &Connection) -> Found<u64> {
-    let end: Option<i64> =
-        connection.prepare_cached("SELECT MAX(position) FROM feed")?.query_row([], |row| row.get(0))?;
+pub(super) fn feed_end(db: &Statements<'_>) -> Found<u64> {
+    let end = db.number("SELECT position FROM feed ORDER BY position DESC LIMIT 1", [])?;
     Ok(end.and_then(|end| u64::try_from(end).ok()).unwrap_or(0))
 }
 
-pub(super) fn immediate_tasks(connection: &Connection, after: TaskId, count: usize) -> Found<Vec<TaskRow>> {
+pub(super) fn immediate_tasks(db: &Statements<'_>, after: TaskId, count: usize) -> Found<Vec<TaskRow>> {
     let sql =
         task_sql!("SELECT " columns " FROM task NOT INDEXED WHERE id > ?1 AND run_at IS NULL ORDER BY id LIMIT ?2");
-    all(connection, sql, params![after.number(), limit(count)], rows::task)
+    db.all(sql, params![after.number(), limit(count)], rows::task)
 }
 
-pub(super) fn scheduled_tasks(
-    connection: &Connection,
-    after: (Timestamp, TaskId),
-    count: usize,
-) -> Found<Vec<TaskRow>> {
+pub(super) fn scheduled_tasks(db: &Statements<'_>, after: (Timestamp, TaskId), count: usize) -> Found<Vec<TaskRow>> {
     let sql = task_sql!("SELECT " columns " FROM task INDEXED BY task_due WHERE run_at IS NOT NULL AND (run_at, id) > (?1, ?2) ORDER BY run_at, id LIMIT ?3");
-    all(connection, sql, params![after.0.as_microsecond(), after.1.number(), limit(count)], rows::task)
+    db.all(sql, params![after.0.as_microsecond(), after.1.number(), limit(count)], rows::task)
 }
 
-pub(super) fn task_by_id(connection: &Connection, id: TaskId) -> Found<Option<TaskRow>> {
-    first(connection, task_sql!("SELECT " columns " FROM task WHERE id = ?1"), [id.number()], rows::task)
+pub(super) fn task_by_id(db: &Statements<'_>, id: TaskId) -> Found<Option<TaskRow>> {
+    db.first(task_sql!("SELECT " columns " FROM task WHERE id = ?1"), [id.number()], rows::task)
 }
 
-pub(super) fn tasks_by_id(connection: &Connection, ids: &[TaskId]) -> Found<Vec<Option<TaskRow>>> {
-    ids.iter().map(|id| task_by_id(connection, *id)).collect()
+pub(super) fn tasks_by_id(db: &Statements<'_>, ids: &[TaskId]) -> Found<Vec<Option<TaskRow>>> {
+    ids.iter().map(|id| task_by_id(db, *id)).collect()
 }
 
-pub(super) fn task_by_key(connection: &Connection, owner: ConnectionId, key: &str) -> Found<Option<TaskRow>> {
+pub(super) fn task_by_key(db: &Statements<'_>, owner: ConnectionId, key: &str) -> Found<Option<TaskRow>> {
     let sql = task_sql!("SELECT " columns " FROM task WHERE connection_id = ?1 AND key = ?2");
-    first(connection, sql, params![owner.number(), key], rows::task)
+    db.first(sql, params![owner.number(), key], rows::task)
 }
 
-pub(super) fn tasks(connection: &Connection, query: &TaskQuery) -> Found<Vec<TaskRow>> {
+pub(super) fn tasks(db: &Statements<'_>, query: &TaskQuery) -> Found<Vec<TaskRow>> {
     let sql = task_sql!("SELECT " columns " FROM task NOT INDEXED WHERE id > ?1 AND (?2 IS NULL OR connection_id = ?2) ORDER BY id LIMIT ?3");
-    all(connection, sql, task_query(query), rows::task)
+    db.all(sql, task_query(query), rows::task)
 }
 
-pub(super) fn dead_tasks(connection: &Connection, query: &TaskQuery) -> Found<Vec<DeadTask>> {
+pub(super) fn dead_tasks(db: &Statements<'_>, query: &TaskQuery) -> Found<Vec<DeadTask>> {
     let sql = match query.connection {
         None => {
             task_sql!("SELECT " columns ", died_at FROM dead WHERE id > ?1 AND ?2 IS NULL ORDER BY id LIMIT ?3")
@@ -379,34 +353,35 @@ pub(super) fn dead_tasks(connection: &Connection, query: &TaskQuery) -> Found<Ve
             task_sql!("SELECT " columns ", died_at FROM dead WHERE connection_id = ?2 AND id > ?1 ORDER BY id LIMIT ?3")
         }
     };
-    all(connection, sql, task_query(query), rows::dead)
+    db.all(sql, task_query(query), rows::dead)
 }
 
 fn task_query(query: &TaskQuery) -> (i64, Option<i64>, i64) {
     (query.after.map_or(i64::MIN, TaskId::number), query.connection.map(ConnectionId::number), limit(query.limit))
 }
 
-pub(super) fn dead_task(connection: &Connection, id: TaskId) -> Found<Option<DeadTask>> {
-    first(connection, task_sql!("SELECT " columns ", died_at FROM dead WHERE id = ?1"), [id.number()], rows::dead)
+pub(super) fn dead_task(db: &Statements<'_>, id: TaskId) -> Found<Option<DeadTask>> {
+    db.first(task_sql!("SELECT " columns ", died_at FROM dead WHERE id = ?1"), [id.number()], rows::dead)
 }
 
-pub(super) fn setting(connection: &Connection, name: &str) -> Found<Option<Bytes>> {
-    let found = first(connection, "SELECT name, value FROM setting WHERE name = ?1", [name], rows::setting)?;
+pub(super) fn setting(db: &Statements<'_>, name: &str) -> Found<Option<Bytes>> {
+    let found = db.first("SELECT name, value FROM setting WHERE name = ?1", [name], rows::setting)?;
     Ok(found.map(|(_, value)| value))
 }
 
-pub(super) fn settings(connection: &Connection, prefix: &str) -> Found<Vec<(String, Bytes)>> {
+pub(super) fn settings(db: &Statements<'_>, prefix: &str) -> Found<Vec<(String, Bytes)>> {
     let sql = "SELECT name, value FROM setting WHERE name >= ?1 AND name < ?2 ORDER BY name";
-    all(connection, sql, params![prefix, prefix_end(prefix)], rows::setting)
+    db.all(sql, params![prefix, prefix_end(prefix)], rows::setting)
 }
 
-pub(super) fn counts(connection: &Connection) -> Found<Counts> {
+pub(super) fn counts(db: &Statements<'_>) -> Found<Counts> {
     let sql = "SELECT (SELECT COUNT(*) FROM connection), (SELECT COUNT(*) FROM link), (SELECT COUNT(*) FROM note),
                (SELECT COUNT(*) FROM task), (SELECT COUNT(*) FROM dead)";
-    Ok(connection.prepare_cached(sql)?.query_row([], |row| {
+    let found = db.first(sql, [], |row| {
         let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
         Ok(Counts { connections: count(0)?, links: count(1)?, notes: count(2)?, tasks: count(3)?, dead: count(4)? })
-    })?)
+    })?;
+    Ok(found.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::fail::Fail;
+use super::statements::Statements;
 
-type Job = Box<dyn FnOnce(&Connection) + Send>;
+type Job = Box<dyn FnOnce(&Statements<'_>) + Send>;
 
 enum Message {
     Read(Job),
@@ -43,12 +44,12 @@ impl Readers {
     /// Runs a read in a transaction of its own, from the moment of this call.
     pub(super) fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> Result<T, Fail> + Send + 'static,
+        read: impl FnOnce(&Statements<'_>) -> Result<T, Fail> + Send + 'static,
     ) -> BoxFuture<'static, EngineResult<T>> {
         let (answer, answered) = oneshot::channel();
         let database = self.database.clone();
-        let job = move |connection: &Connection| {
-            let found = in_transaction(connection, read).map_err(|fail| fail.into_engine(&database));
+        let job = move |db: &Statements<'_>| {
+            let found = in_transaction(db, read).map_err(|fail| fail.into_engine(&database));
             if answer.send(found).is_err() {
                 tracing::trace!("nobody waits for a read any more");
             }
@@ -80,30 +81,29 @@ impl Readers {
 }
 
 fn serve(connection: Connection, waiting: &Mutex<Receiver<Message>>) {
-    loop {
+    let db = Statements::new(&connection);
+    let stop = loop {
         let message = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match message {
-            Ok(Message::Read(job)) => job(&connection),
-            Ok(Message::Stop(answer)) => {
-                drop(connection);
-                if answer.send(()).is_err() {
-                    tracing::trace!("nobody waits for the end of a reader");
-                }
-                return;
-            }
+            Ok(Message::Read(job)) => job(&db),
+            Ok(Message::Stop(answer)) => break answer,
             Err(_) => return,
         }
+    };
+    drop(db);
+    drop(connection);
+    if stop.send(()).is_err() {
+        tracing::trace!("nobody waits for the end of a reader");
     }
 }
 
-fn in_transaction<T>(connection: &Connection, read: impl FnOnce(&Connection) -> Result<T, Fail>) -> Result<T, Fail> {
-    connection.prepare_cached("BEGIN")?.execute([])?;
-    let found = read(connection);
-    let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-    if let Err(error) = ended {
+fn in_transaction<T>(db: &Statements<'_>, read: impl FnOnce(&Statements<'_>) -> Result<T, Fail>) -> Result<T, Fail> {
+    db.run("BEGIN", [])?;
+    let found = read(db);
+    if let Err(error) = db.run("COMMIT", []) {
         // Nothing was written. What matters is that the next read finds no transaction open.
-        if !connection.is_autocommit() {
-            connection.execute_batch("ROLLBACK")?;
+        if !db.connection().is_autocommit() {
+            db.connection().execute_batch("ROLLBACK")?;
         }
         tracing::debug!(%error, "a read did not end as usual");
     }

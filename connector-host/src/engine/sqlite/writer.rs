@@ -12,6 +12,7 @@ use super::apply::{Apply, needs_savepoint};
 use super::fail::{Fail, Refusal};
 use super::ids::Ids;
 use super::lock::LockFile;
+use super::statements::Statements;
 
 /// More sets than this in one transaction save nothing more (storage.md, 2).
 const GROUP_SETS: usize = 512;
@@ -58,7 +59,6 @@ pub(super) struct Tally {
 /// So nothing waits for a timer, and the more there is to do, the more goes into one wait for the disk.
 pub(super) struct Writer {
     pub(super) database: Arc<str>,
-    pub(super) connection: Connection,
     pub(super) ids: Arc<Ids>,
     pub(super) lock: Arc<LockFile>,
     pub(super) tally: Arc<Tally>,
@@ -85,15 +85,25 @@ impl Log {
 }
 
 impl Writer {
-    /// Serves until it is told to stop.
-    pub(super) fn run(mut self, waiting: Receiver<Message>) {
+    /// Serves until it is told to stop, and closes the connection.
+    pub(super) fn run(mut self, connection: Connection, waiting: &Receiver<Message>) {
+        let db = Statements::new(&connection);
+        let answer = self.serve(&db, waiting);
+        let marked = match &answer {
+            Some(_) => self.mark_clean(&db),
+            None => Ok(()),
+        };
+        drop(db);
+        self.end(connection, marked, answer);
+    }
+
+    /// Commits what comes, until it is told to stop; whom to answer, if it is.
+    fn serve(&mut self, db: &Statements<'_>, waiting: &Receiver<Message>) -> Option<oneshot::Sender<EngineResult<()>>> {
         let mut group = Vec::with_capacity(GROUP_SETS);
         // How many commit side by side, by the groups so far.
         let mut crowd = 0;
-        let stop = loop {
-            let Ok(mut message) = waiting.recv() else {
-                break None;
-            };
+        loop {
+            let mut message = waiting.recv().ok()?;
             let mut reserve = false;
             let mut waited = false;
             let mut bytes = 0;
@@ -126,21 +136,16 @@ impl Writer {
             };
             crowd = group.len().max(crowd - crowd / 8);
             if !group.is_empty() || reserve {
-                self.commit_group(&mut group);
+                self.commit_group(db, &mut group);
             }
             if let Some(answer) = stop {
-                break answer;
+                return answer;
             }
-        };
-        self.end(stop);
+        }
     }
 
-    fn end(self, answer: Option<oneshot::Sender<EngineResult<()>>>) {
-        let marked = match &answer {
-            Some(_) => self.mark_clean(),
-            None => Ok(()),
-        };
-        let Self { database, connection, lock, .. } = self;
+    fn end(self, connection: Connection, marked: Result<(), Fail>, answer: Option<oneshot::Sender<EngineResult<()>>>) {
+        let Self { database, lock, .. } = self;
         // The last connection that closes moves the log to the database and removes it.
         let closed = connection.close().map_err(|(_, error)| Fail::from(error));
         let released = lock
@@ -161,23 +166,22 @@ impl Writer {
         }
     }
 
-    fn mark_clean(&self) -> Result<(), Fail> {
-        self.begin()?;
-        let stored = self
-            .store_bound(self.ids.next())
-            .and_then(|()| Ok(self.connection.execute("UPDATE meta SET value = 1 WHERE name = 'clean'", [])?))
-            .and_then(|_| self.commit());
+    fn mark_clean(&self, db: &Statements<'_>) -> Result<(), Fail> {
+        begin(db)?;
+        let stored = store_bound(db, self.ids.next())
+            .and_then(|()| Ok(db.run("UPDATE meta SET value = 1 WHERE name = 'clean'", [])?))
+            .and_then(|_| commit(db));
         if stored.is_err() {
-            self.roll_back();
+            roll_back(db);
         }
         stored
     }
 
     /// Commits these sets as one transaction, and answers each.
-    fn commit_group(&mut self, group: &mut Vec<Job>) {
+    fn commit_group(&mut self, db: &Statements<'_>, group: &mut Vec<Job>) {
         // Rows of one connection are neighbours: together, they share pages. Its own sets stay in their order.
         group.sort_by_key(|job| job.set.connection);
-        match self.try_group(group) {
+        match self.try_group(db, group) {
             Ok(outcomes) => {
                 for (job, outcome) in group.drain(..).zip(outcomes) {
                     answer(job, outcome);
@@ -187,7 +191,7 @@ impl Writer {
                 tracing::debug!(%fail, "a group of commits failed: each alone");
                 for job in group.drain(..) {
                     let alone = std::slice::from_ref(&job);
-                    let outcome = match self.try_group(alone) {
+                    let outcome = match self.try_group(db, alone) {
                         Ok(outcomes) => outcomes.into_iter().next().unwrap_or_else(|| Ok(Committed::default())),
                         Err(fail) => Err(fail.into_engine(&self.database).into()),
                     };
@@ -203,26 +207,26 @@ impl Writer {
             }
         }
         // After the answers: nobody has to wait for it.
-        self.checkpoint_if_full();
+        self.checkpoint_if_full(db);
     }
 
     /// Commits these sets, and says what became of each; or stores nothing at all.
-    fn try_group(&mut self, group: &[Job]) -> Result<Vec<Outcome>, Fail> {
+    fn try_group(&mut self, db: &Statements<'_>, group: &[Job]) -> Result<Vec<Outcome>, Fail> {
         let feed_end = self.feed_end;
-        let stored = self.begin().and_then(|()| self.apply_and_commit(group));
+        let stored = begin(db).and_then(|()| self.apply_and_commit(db, group));
         if stored.is_err() {
             self.ids.answered(None);
             self.feed_end = feed_end;
-            self.roll_back();
+            roll_back(db);
         }
         stored
     }
 
-    fn apply_and_commit(&mut self, group: &[Job]) -> Result<Vec<Outcome>, Fail> {
+    fn apply_and_commit(&mut self, db: &Statements<'_>, group: &[Job]) -> Result<Vec<Outcome>, Fail> {
         let mut outcomes = Vec::with_capacity(group.len());
         let mut accepted = 0;
         for job in group {
-            let outcome = match self.apply(job) {
+            let outcome = match self.apply(db, job) {
                 Ok(committed) => Ok(committed),
                 Err(Refusal::Refused(error)) => Err(error),
                 Err(Refusal::Fail(fail)) => return Err(fail),
@@ -232,60 +236,36 @@ impl Writer {
         }
         let bound = self.ids.new_bound();
         if let Some(bound) = bound {
-            self.store_bound(bound)?;
+            store_bound(db, bound)?;
         }
-        self.commit()?;
+        commit(db)?;
         self.ids.answered(bound);
         self.tally.sets.fetch_add(accepted, Ordering::Relaxed);
         self.count_pages();
         Ok(outcomes)
     }
 
-    fn apply(&mut self, job: &Job) -> Result<Committed, Refusal> {
+    fn apply(&mut self, db: &Statements<'_>, job: &Job) -> Result<Committed, Refusal> {
         let guarded = needs_savepoint(&job.set);
         let feed_end = self.feed_end;
         if guarded {
-            self.connection.prepare_cached("SAVEPOINT one")?.execute([])?;
+            db.run("SAVEPOINT one", [])?;
         }
-        let mut apply = Apply { connection: &self.connection, ids: &self.ids, feed_end: &mut self.feed_end };
+        let mut apply = Apply { db, ids: &self.ids, feed_end: &mut self.feed_end };
         let applied = apply.set(&job.set, &job.documents);
         match &applied {
             Ok(_) if guarded => {
-                self.connection.prepare_cached("RELEASE one")?.execute([])?;
+                db.run("RELEASE one", [])?;
             }
             Err(Refusal::Refused(_)) if guarded => {
                 self.feed_end = feed_end;
-                self.connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
-                self.connection.prepare_cached("RELEASE one")?.execute([])?;
+                db.run("ROLLBACK TO one", [])?;
+                db.run("RELEASE one", [])?;
             }
             // Without a savepoint, a refusal comes before anything is written.
             _ => {}
         }
         applied
-    }
-
-    fn store_bound(&self, bound: i64) -> Result<(), Fail> {
-        self.connection.prepare_cached("UPDATE meta SET value = ?1 WHERE name = 'next_id'")?.execute([bound])?;
-        Ok(())
-    }
-
-    fn begin(&self) -> Result<(), Fail> {
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(())
-    }
-
-    fn commit(&self) -> Result<(), Fail> {
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(())
-    }
-
-    /// After some failures SQLite has rolled back already.
-    fn roll_back(&self) {
-        if !self.connection.is_autocommit()
-            && let Err(error) = self.connection.execute_batch("ROLLBACK")
-        {
-            tracing::error!(%error, "a transaction cannot be rolled back");
-        }
     }
 
     fn count_pages(&mut self) {
@@ -303,13 +283,13 @@ impl Writer {
         self.tally.wal_pages.fetch_add(u64::try_from(written).unwrap_or(0), Ordering::Relaxed);
     }
 
-    fn checkpoint_if_full(&mut self) {
+    fn checkpoint_if_full(&mut self, db: &Statements<'_>) {
         if self.log.pages < self.log.next_try {
             return;
         }
         // A reader may hold a part back; not to pay for the attempt at each commit, the next is a while later.
         self.log.next_try = self.log.pages + self.log.limit / 4;
-        match self.connection.wal_checkpoint_v2(Some("main"), rusqlite::wal::CheckpointMode::PASSIVE) {
+        match db.connection().wal_checkpoint_v2(Some("main"), rusqlite::wal::CheckpointMode::PASSIVE) {
             Ok(_) => {
                 self.tally.checkpoints.fetch_add(1, Ordering::Relaxed);
             }
@@ -317,6 +297,30 @@ impl Writer {
                 tracing::warn!(%error, database = %self.database, "the write-ahead log stays where it is")
             }
         }
+    }
+}
+
+fn store_bound(db: &Statements<'_>, bound: i64) -> Result<(), Fail> {
+    db.run("UPDATE meta SET value = ?1 WHERE name = 'next_id'", [bound])?;
+    Ok(())
+}
+
+fn begin(db: &Statements<'_>) -> Result<(), Fail> {
+    db.run("BEGIN IMMEDIATE", [])?;
+    Ok(())
+}
+
+fn commit(db: &Statements<'_>) -> Result<(), Fail> {
+    db.run("COMMIT", [])?;
+    Ok(())
+}
+
+/// After some failures SQLite has rolled back already.
+fn roll_back(db: &Statements<'_>) {
+    if !db.connection().is_autocommit()
+        && let Err(error) = db.connection().execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "a transaction cannot be rolled back");
     }
 }
 
