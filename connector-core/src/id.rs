@@ -213,6 +213,10 @@ host_id!(
     TaskId, "tsk", "task"
 );
 host_id!(
+    /// One request that a service pushed, as it was received.
+    DeliveryId, "dlv", "delivery"
+);
+host_id!(
     /// A file that a user attached.
     FileId, "fil", "file"
 );

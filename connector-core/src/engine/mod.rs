@@ -13,13 +13,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use rows::{
-    CallbackRow, ChannelRow, ChannelSync, ConnectionRow, ConnectionStatus, DeadTask, FeedEntry, FeedKind, LastSync,
-    LinkRow, NoteRow, StateValue, SyncState, TaskError, TaskPriority, TaskRow, UserThreadRow,
+    CallbackRow, ChannelRow, ChannelSync, ConnectionRow, ConnectionStatus, DeadTask, DeliveryRow, FeedEntry, FeedKind,
+    LastSync, LinkRow, NoteRow, StateValue, SyncState, TaskError, TaskPriority, TaskRow, UserThreadRow,
 };
 pub use write_set::{After, Committed, Completion, Expect, KeyedTask, TaskChange, Write, WriteSet};
 
 use crate::clock::BoxFuture;
-use crate::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
+use crate::id::{ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::Source;
 
 /// What an engine answers.
@@ -141,6 +141,29 @@ impl TaskQuery {
     }
 }
 
+/// What to list of the deliveries, newest first.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct DeliveryQuery {
+    /// Of this connection.
+    pub connection: Option<ConnectionId>,
+    /// Received at this time or later.
+    pub since: Option<Timestamp>,
+    /// Received before this time.
+    pub until: Option<Timestamp>,
+    /// With a smaller id than this one.
+    pub before: Option<DeliveryId>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+impl DeliveryQuery {
+    /// The newest deliveries of all connections, at most this many; narrow it by its fields.
+    pub fn all(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+}
+
 /// How much work there is in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -154,6 +177,8 @@ pub struct Counts {
     pub tasks: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Deliveries.
+    pub deliveries: u64,
 }
 
 /// A store for connections, state, tasks and records.
@@ -205,6 +230,13 @@ pub trait Engine: Send + Sync + 'static {
         connector: Option<ConnectorId>,
         after: Option<ConnectionId>,
         limit: usize,
+    ) -> BoxFuture<'static, EngineResult<Vec<Arc<ConnectionRow>>>>;
+
+    /// Connections of a connector whose account belongs to this customer of the service, in the order of ids.
+    fn connections_of_tenant(
+        &self,
+        connector: ConnectorId,
+        tenant: String,
     ) -> BoxFuture<'static, EngineResult<Vec<Arc<ConnectionRow>>>>;
 
     /// The channels of a connection that were ever listed, in the order of their ids.
@@ -286,6 +318,15 @@ pub trait Engine: Send + Sync + 'static {
 
     /// A dead letter.
     fn dead_task(&self, id: TaskId) -> BoxFuture<'static, EngineResult<Option<DeadTask>>>;
+
+    /// Deliveries, greatest id first.
+    fn deliveries(&self, query: DeliveryQuery) -> BoxFuture<'static, EngineResult<Vec<DeliveryRow>>>;
+
+    /// The deliveries with the smallest ids.
+    fn oldest_deliveries(&self, limit: usize) -> BoxFuture<'static, EngineResult<Vec<DeliveryRow>>>;
+
+    /// A delivery with its request.
+    fn delivery(&self, id: DeliveryId) -> BoxFuture<'static, EngineResult<Option<(DeliveryRow, Bytes)>>>;
 
     /// A value that belongs to the whole store: API keys, the known version of each connector.
     fn setting(&self, name: String) -> BoxFuture<'static, EngineResult<Option<Bytes>>>;

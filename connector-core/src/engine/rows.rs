@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::ErrorKind;
-use crate::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, TaskId, ThreadId, UserId, WorkspaceId};
+use crate::id::{
+    ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, TaskId, ThreadId, UserId, WorkspaceId,
+};
 use crate::model::{Account, Actor, Channel, Link, Note};
 
 /// A value of a connection's state.
@@ -312,6 +314,27 @@ pub struct DeadTask {
     pub task: TaskRow,
     /// When it was given up.
     pub died_at: Timestamp,
+}
+
+/// A request that a service pushed, as it was received. Its bytes are stored beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// Tells it from others of the connection; the same for what the service sends again. None: it is like no other.
+    pub key: Option<String>,
+    /// The callback that takes it.
+    pub callback: String,
+    /// The channel that it concerns.
+    pub channel: Option<ChannelId>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// The last task that hands it over.
+    pub task: TaskId,
+    /// How many bytes its body has.
+    pub size: u64,
 }
 
 /// What a feed entry is about.

@@ -2,9 +2,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::rows::{
-    CallbackRow, ChannelRow, ConnectionRow, DeadTask, FeedEntry, LinkRow, NoteRow, TaskError, TaskRow, UserThreadRow,
+    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, LinkRow, NoteRow, TaskError, TaskRow,
+    UserThreadRow,
 };
-use crate::id::{ChannelId, ConnectionId, TaskId, ThreadId, UserId};
+use crate::id::{ChannelId, ConnectionId, DeliveryId, TaskId, ThreadId, UserId};
 use crate::model::Source;
 
 /// Writes that are stored together, or not at all (R7.1).
@@ -215,6 +216,26 @@ pub enum Write {
         /// Its id.
         id: TaskId,
     },
+    /// Stores a delivery. If another one of the connection has its key, the set is refused with
+    /// [`RecordConflict`](super::CommitError::RecordConflict).
+    PutDelivery {
+        /// The row.
+        row: DeliveryRow,
+        /// The request, in the form of [`crate::value`].
+        request: Bytes,
+    },
+    /// Another task hands a delivery over; one that is gone is no error.
+    RedirectDelivery {
+        /// The delivery.
+        id: DeliveryId,
+        /// The task.
+        task: TaskId,
+    },
+    /// Removes deliveries with their requests; those that are gone are no error.
+    DeleteDeliveries {
+        /// Which.
+        ids: Vec<DeliveryId>,
+    },
     /// Stores a connection.
     PutConnection {
         /// The row.
@@ -222,7 +243,7 @@ pub enum Write {
         /// The version it replaces.
         expect: Option<i64>,
     },
-    /// Removes a connection and everything that is its own: state, callbacks, tasks, dead letters, channels, links, notes.
+    /// Removes a connection and everything that is its own: state, callbacks, tasks, dead letters, deliveries, channels, links, notes.
     DeleteConnection {
         /// Which.
         id: ConnectionId,

@@ -158,6 +158,10 @@ pub struct Account {
     /// What the connection is called.
     #[serde(default)]
     pub name: Option<String>,
+    /// The service's id of the customer that the account belongs to: a Slack team, a Notion workspace. Requests
+    /// that a service pushes for a whole app are routed by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// The scopes that were granted; all that were asked for where the service does not say.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -166,7 +170,7 @@ pub struct Account {
 impl Account {
     /// The account of this user, of which nothing is known yet.
     pub fn new(owner: UserId) -> Self {
-        Self { owner, id: None, name: None, scopes: Vec::new() }
+        Self { owner, id: None, name: None, tenant: None, scopes: Vec::new() }
     }
 
     /// Whether this scope was granted.

@@ -23,6 +23,7 @@
 
 mod atomicity;
 mod connections;
+mod deliveries;
 mod feed;
 mod fixture;
 mod links;
@@ -199,6 +200,11 @@ macro_rules! __engine_checks {
                 a_deleted_connection_takes_what_is_its_own_and_nothing_else
                 callbacks_are_stored_and_deleted
                 sealed_callbacks_are_revoked;
+            deliveries: a_delivery_comes_back_equal
+                a_connection_has_one_delivery_for_each_key
+                a_delivery_is_redirected_and_deleted
+                deliveries_are_listed_newest_first_and_paged
+                connections_are_found_by_tenant;
             links: a_link_row_is_versioned
                 links_are_found_by_source_in_the_order_given
                 a_connection_has_one_link_for_each_source

@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use self::tables::Tables;
 use crate::clock::BoxFuture;
 use crate::engine::{
-    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, Engine, EngineError,
-    EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery, TaskRow, UserThreadRow, WriteSet,
+    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow,
+    Engine, EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery, TaskRow,
+    UserThreadRow, WriteSet,
 };
-use crate::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
+use crate::id::{ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::Source;
 
 /// An engine that keeps everything in memory, for tests. A clone is the same store.
@@ -223,6 +224,19 @@ impl Engine for MemoryEngine {
         })
     }
 
+    fn connections_of_tenant(
+        &self,
+        connector: ConnectorId,
+        tenant: String,
+    ) -> BoxFuture<'static, EngineResult<Vec<Arc<ConnectionRow>>>> {
+        self.read(move |tables| {
+            let of_tenant = |row: &&Arc<ConnectionRow>| {
+                row.connector == connector && row.account.tenant.as_deref() == Some(tenant.as_str())
+            };
+            tables.connections.values().filter(of_tenant).cloned().collect()
+        })
+    }
+
     fn channels(&self, connection: ConnectionId) -> BoxFuture<'static, EngineResult<Vec<ChannelRow>>> {
         self.read(move |tables| {
             let all = tables.channels.range((connection, ChannelId::from_static(""))..);
@@ -343,6 +357,18 @@ impl Engine for MemoryEngine {
         self.read(move |tables| tables.dead.get(&id).cloned())
     }
 
+    fn deliveries(&self, query: DeliveryQuery) -> BoxFuture<'static, EngineResult<Vec<DeliveryRow>>> {
+        self.read(move |tables| tables.query_deliveries(&query))
+    }
+
+    fn oldest_deliveries(&self, limit: usize) -> BoxFuture<'static, EngineResult<Vec<DeliveryRow>>> {
+        self.read(move |tables| tables.deliveries.values().take(limit).map(|(row, _)| row.clone()).collect())
+    }
+
+    fn delivery(&self, id: DeliveryId) -> BoxFuture<'static, EngineResult<Option<(DeliveryRow, Bytes)>>> {
+        self.read(move |tables| tables.deliveries.get(&id).cloned())
+    }
+
     fn setting(&self, name: String) -> BoxFuture<'static, EngineResult<Option<Bytes>>> {
         self.read(move |tables| tables.settings.get(&name).cloned())
     }
@@ -363,6 +389,7 @@ impl Engine for MemoryEngine {
             notes: tables.notes.count(),
             tasks: tables.tasks.count(),
             dead: tables.dead.count(),
+            deliveries: tables.deliveries.count(),
         })
     }
 }

@@ -52,6 +52,12 @@ fn one_of_each(store: &TestStore, tenant: &Tenant) -> Vec<(&'static str, Write)>
         ("PutDead", Write::PutDead(new_dead)),
         ("DeleteDead", Write::DeleteDead { id: tenant.dead }),
         ("DeleteTasks with the dead", Write::DeleteTasks { connection: id, channel: None, except: None, dead: true }),
+        (
+            "PutDelivery",
+            Write::PutDelivery { row: delivery_row(id, store.id(), Some("second")), request: bytes("request") },
+        ),
+        ("RedirectDelivery", Write::RedirectDelivery { id: tenant.delivery, task: tenant.tasks[0].id }),
+        ("DeleteDeliveries", Write::DeleteDeliveries { ids: vec![tenant.delivery] }),
         ("PutConnection", Write::PutConnection { row: Box::new(changed_connection), expect: Some(1) }),
         ("PutChannel", Write::PutChannel { row: Box::new(changed_channel), expect: Some(1) }),
         ("CountSaved", Write::CountSaved { connection: id, channel: tenant.channel.clone(), saved: 3 }),

@@ -10,11 +10,12 @@ use super::TestStore;
 use crate::clock::BoxFuture;
 use crate::engine::{
     After, CallbackRow, ChannelRow, ChannelSync, CommitError, Committed, Completion, ConnectionRow, ConnectionStatus,
-    Counts, DeadTask, Engine, EngineError, EngineResult, FeedEntry, FeedKind, KeyedTask, LinkQuery, LinkRow, NoteRow,
-    StateValue, TaskChange, TaskError, TaskPriority, TaskQuery, TaskRow, UserThreadRow, Write, WriteSet,
+    Counts, DeadTask, DeliveryQuery, DeliveryRow, Engine, EngineError, EngineResult, FeedEntry, FeedKind, KeyedTask,
+    LinkQuery, LinkRow, NoteRow, StateValue, TaskChange, TaskError, TaskPriority, TaskQuery, TaskRow, UserThreadRow,
+    Write, WriteSet,
 };
 use crate::error::ErrorKind;
-use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
+use crate::id::{ChannelId, ConnectionId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::{Account, Author, Channel, Link, Note, Source};
 
 /// Prefixes that a careless engine takes for a pattern, or sorts by a language.
@@ -281,6 +282,19 @@ pub(super) fn task_row(connection: ConnectionId, id: i64) -> TaskRow {
     }
 }
 
+pub(super) fn delivery_row(connection: ConnectionId, id: i64, key: Option<&str>) -> DeliveryRow {
+    DeliveryRow {
+        id: DeliveryId::from_number(id),
+        connection,
+        key: key.map(str::to_owned),
+        callback: "events".to_owned(),
+        channel: None,
+        received_at: at(0),
+        task: TaskId::from_number(id),
+        size: 0,
+    }
+}
+
 pub(super) fn task_error(attempt: u32) -> TaskError {
     TaskError {
         at: at(i64::from(attempt)),
@@ -332,6 +346,7 @@ pub(super) struct Tenant {
     /// Keyed `sync:a`, later, in the channel; and one without key or channel, at once.
     pub(super) tasks: [TaskRow; 2],
     pub(super) dead: TaskId,
+    pub(super) delivery: DeliveryId,
     /// The version of the state key `dirty:1`.
     pub(super) dirty: i64,
     /// Each in a thread of its own, the first with two notes.
@@ -349,6 +364,7 @@ pub(super) struct TenantView {
     channels: Vec<ChannelRow>,
     tasks: Vec<TaskRow>,
     dead: Vec<DeadTask>,
+    deliveries: Vec<DeliveryRow>,
     links: Vec<LinkRow>,
     notes: Vec<NoteRow>,
     notes_by_key: Vec<Option<NoteRow>>,
@@ -366,6 +382,7 @@ impl TenantView {
             && self.channels.is_empty()
             && self.tasks.is_empty()
             && self.dead.is_empty()
+            && self.deliveries.is_empty()
             && self.links.is_empty()
             && self.notes.is_empty()
             && self.notes_by_key.iter().all(Option::is_none)
@@ -394,7 +411,18 @@ impl Tenant {
         let dead =
             DeadTask { task: TaskRow { channel: Some(channel.clone()), ..task_row(id, store.id()) }, died_at: at(1) };
         let dirty = store.put_value(id, "dirty:1", "1").await.version;
-        let tenant = Self { id, channel, callback: store.id(), tasks, dead: dead.task.id, dirty, links, notes };
+        let delivery = delivery_row(id, store.id(), Some("first"));
+        let tenant = Self {
+            id,
+            channel,
+            callback: store.id(),
+            tasks,
+            dead: dead.task.id,
+            delivery: delivery.id,
+            dirty,
+            links,
+            notes,
+        };
         store
             .apply([
                 Write::PutChannel { row: Box::new(channel_row(id, "repo")), expect: None },
@@ -403,6 +431,7 @@ impl Tenant {
                 Write::PutCallback(CallbackRow { id: tenant.callback, connection: id, body: bytes("body") }),
                 Write::RevokeCallback { connection: id, nonce: "nonce".to_owned() },
                 Write::PutDead(dead),
+                Write::PutDelivery { row: delivery, request: bytes("request") },
                 Write::PutUserThread { row: mark_row("ada", tenant.links[0].link.thread), expect: None },
             ])
             .await;
@@ -418,6 +447,7 @@ impl Tenant {
         let (id, callback) = (self.id, self.callback);
         let query = TaskQuery { connection: Some(id), after: None, limit: ALL };
         let dead = query.clone();
+        let deliveries = DeliveryQuery { connection: Some(id), ..DeliveryQuery::all(ALL) };
         let links = LinkQuery { connections: Some(vec![id]), archived: true, limit: ALL, ..LinkQuery::default() };
         let mut notes = Vec::new();
         for link in &self.links {
@@ -435,6 +465,7 @@ impl Tenant {
             channels: store.read(|engine| engine.channels(id)).await,
             tasks: store.read(|engine| engine.tasks(query)).await,
             dead: store.read(|engine| engine.dead_tasks(dead)).await,
+            deliveries: store.read(|engine| engine.deliveries(deliveries)).await,
             links: store.read(|engine| engine.links(links)).await,
             notes,
             notes_by_key: store.read(|engine| engine.notes_by_key(id, keys)).await,

@@ -143,6 +143,7 @@ fn full_connection(id: ConnectionId, text: &str) -> ConnectionRow {
     let mut account = Account::new(text.into());
     account.id = Some(text.to_owned());
     account.name = Some(text.to_owned());
+    account.tenant = Some(text.to_owned());
     account.scopes = vec![text.to_owned(), String::new()];
     ConnectionRow {
         id,

@@ -66,15 +66,15 @@ pub(super) async fn counts_count(store: TestStore) {
     let tenant = Tenant::new(&store, "tenant").await;
     Tenant::new(&store, "other").await;
     let counts = store.read(|engine| engine.counts()).await;
-    assert_eq!(counts, Counts { connections: 2, links: 4, notes: 4, tasks: 4, dead: 2 });
+    assert_eq!(counts, Counts { connections: 2, links: 4, notes: 4, tasks: 4, dead: 2, deliveries: 2 });
     store
         .apply([Write::DeleteTask { id: tenant.tasks[1].id }, Write::DeleteNote { id: tenant.notes[1].note.id }])
         .await;
     let counts = store.read(|engine| engine.counts()).await;
-    assert_eq!(counts, Counts { connections: 2, links: 4, notes: 3, tasks: 3, dead: 2 });
+    assert_eq!(counts, Counts { connections: 2, links: 4, notes: 3, tasks: 3, dead: 2, deliveries: 2 });
     store.apply([Write::DeleteConnection { id: tenant.id }]).await;
     let counts = store.read(|engine| engine.counts()).await;
-    assert_eq!(counts, Counts { connections: 1, links: 2, notes: 2, tasks: 2, dead: 1 });
+    assert_eq!(counts, Counts { connections: 1, links: 2, notes: 2, tasks: 2, dead: 1, deliveries: 1 });
 }
 
 /// Nothing is in a new store, and nothing went wrong with it before.

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use super::table::Table;
 use crate::engine::{
-    After, CallbackRow, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, Expect, FeedEntry,
-    KeyedTask, LinkQuery, LinkRow, NoteRow, StateValue, TaskChange, TaskQuery, TaskRow, UserThreadRow, Write, WriteSet,
+    After, CallbackRow, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, DeliveryQuery,
+    DeliveryRow, Expect, FeedEntry, KeyedTask, LinkQuery, LinkRow, NoteRow, StateValue, TaskChange, TaskQuery, TaskRow,
+    UserThreadRow, Write, WriteSet,
 };
-use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
+use crate::id::{ChannelId, ConnectionId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::Source;
 
 macro_rules! tables {
@@ -56,6 +57,8 @@ tables! {
     tasks_by_connection: (ConnectionId, TaskId) => (),
     tasks_by_time: (Option<Timestamp>, TaskId) => (),
     dead: TaskId => DeadTask,
+    deliveries: DeliveryId => (DeliveryRow, Bytes),
+    deliveries_by_key: (ConnectionId, String) => DeliveryId,
     settings: String => Bytes,
 }
 
@@ -205,6 +208,13 @@ impl Tables {
             Write::DeleteDead { id } => {
                 self.dead.remove(&id);
             }
+            Write::PutDelivery { row, request } => self.put_delivery(row, request)?,
+            Write::RedirectDelivery { id, task } => {
+                if let Some((row, request)) = self.deliveries.get(&id).cloned() {
+                    self.deliveries.put(id, (DeliveryRow { task, ..row }, request));
+                }
+            }
+            Write::DeleteDeliveries { ids } => ids.into_iter().for_each(|id| self.remove_delivery(id)),
             Write::PutConnection { mut row, expect } => {
                 row.version = counted(self.connections.get(&row.id).map(|stored| stored.version), expect)?;
                 self.connections.put(row.id, Arc::new(*row));
@@ -424,6 +434,40 @@ impl Tables {
         }
     }
 
+    fn put_delivery(&mut self, row: DeliveryRow, request: Bytes) -> Result<(), CommitError> {
+        if let Some(key) = row.key.clone() {
+            let place = (row.connection, key);
+            if self.deliveries_by_key.get(&place).is_some() {
+                return Err(CommitError::RecordConflict);
+            }
+            self.deliveries_by_key.put(place, row.id);
+        }
+        self.deliveries.put(row.id, (row, request));
+        Ok(())
+    }
+
+    fn remove_delivery(&mut self, id: DeliveryId) {
+        if let Some((row, _)) = self.deliveries.remove(&id)
+            && let Some(key) = row.key
+        {
+            self.deliveries_by_key.remove(&(row.connection, key));
+        }
+    }
+
+    pub(super) fn query_deliveries(&self, query: &DeliveryQuery) -> Vec<DeliveryRow> {
+        let mut found: Vec<_> = self
+            .deliveries
+            .values()
+            .map(|(row, _)| row)
+            .filter(|row| query.connection.is_none_or(|connection| row.connection == connection))
+            .filter(|row| query.since.is_none_or(|since| row.received_at >= since))
+            .filter(|row| query.until.is_none_or(|until| row.received_at < until))
+            .filter(|row| query.before.is_none_or(|before| row.id < before))
+            .collect();
+        found.sort_by_key(|row| std::cmp::Reverse(row.id));
+        found.into_iter().take(query.limit).cloned().collect()
+    }
+
     fn delete_callbacks(&mut self, connection: ConnectionId) {
         self.callbacks.remove_where(|(owner, _), _| *owner == connection);
         self.revoked.remove_where(|(owner, _), ()| *owner == connection);
@@ -435,6 +479,8 @@ impl Tables {
         self.delete_callbacks(id);
         self.delete_tasks(id, None, None);
         self.dead.remove_where(|_, row| row.task.connection == id);
+        self.deliveries.remove_where(|_, (row, _)| row.connection == id);
+        self.deliveries_by_key.remove_where(|(owner, _), _| *owner == id);
         self.channels.remove_where(|(owner, _), _| *owner == id);
         self.links_by_source.remove_where(|(_, owner), _| *owner == id);
         self.links.remove_where(|_, row| row.connection == id);

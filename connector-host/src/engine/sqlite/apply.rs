@@ -1,8 +1,8 @@
 //! What each write of a set does to the tables. Runs within the writer's transaction.
 
 use connector_core::engine::{
-    After, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, Expect, FeedEntry, KeyedTask,
-    LinkRow, NoteRow, TaskChange, TaskError, TaskRow, UserThreadRow, Write, WriteSet,
+    After, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, DeliveryRow, Expect, FeedEntry,
+    KeyedTask, LinkRow, NoteRow, TaskChange, TaskError, TaskRow, UserThreadRow, Write, WriteSet,
 };
 use connector_core::id::{ChannelId, ConnectionId, TaskId, ThreadId};
 use jiff::Timestamp;
@@ -40,6 +40,7 @@ pub(super) fn needs_savepoint(set: &WriteSet) -> bool {
                 | Write::PutLink { .. }
                 | Write::PutNote { .. }
                 | Write::PutUserThread { .. }
+                | Write::PutDelivery { .. }
         );
         if refusable && written {
             return true;
@@ -246,6 +247,15 @@ impl Apply<'_, '_> {
             Write::DeleteDead { id } => {
                 self.db.run("DELETE FROM dead WHERE id = ?1", [id.number()])?;
             }
+            Write::PutDelivery { row, request } => self.put_delivery(row, request)?,
+            Write::RedirectDelivery { id, task } => {
+                self.db.run("UPDATE delivery SET task_id = ?2 WHERE id = ?1", [id.number(), task.number()])?;
+            }
+            Write::DeleteDeliveries { ids } => {
+                for id in ids {
+                    self.db.run("DELETE FROM delivery WHERE id = ?1", [id.number()])?;
+                }
+            }
             Write::PutConnection { row, expect } => self.put_connection(row, *expect, document(documents)?)?,
             Write::DeleteConnection { id } => {
                 self.delete_connection(*id)?;
@@ -400,6 +410,23 @@ impl Apply<'_, '_> {
         Ok(())
     }
 
+    fn put_delivery(&self, row: &DeliveryRow, request: &[u8]) -> Applied {
+        let values = params![
+            row.id.number(),
+            row.connection.number(),
+            row.key,
+            row.callback,
+            row.channel.as_ref().map(ChannelId::as_str),
+            row.received_at.as_microsecond(),
+            row.task.number(),
+            i64::try_from(row.size).unwrap_or(i64::MAX),
+            request,
+        ];
+        let sql = "INSERT INTO delivery(id, connection_id, key, callback, channel, received_at, task_id, size, request)
+                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+        one_or_conflict(self.db.run(sql, values)?)
+    }
+
     fn put_connection(&self, row: &ConnectionRow, expect: Option<i64>, document: &str) -> Applied {
         let values = params![
             row.id.number(),
@@ -408,14 +435,15 @@ impl Apply<'_, '_> {
             row.status.as_str(),
             version_after(expect),
             document,
+            row.account.tenant,
         ];
         let sql = match expect {
             None => {
-                "INSERT INTO connection(id, connector, owner, status, version, doc) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO connection(id, connector, owner, status, version, doc, tenant) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT DO NOTHING"
             }
             Some(_) => {
-                "UPDATE connection SET connector = ?2, owner = ?3, status = ?4, version = ?5, doc = ?6 WHERE id = ?1 AND version = ?5 - 1"
+                "UPDATE connection SET connector = ?2, owner = ?3, status = ?4, version = ?5, doc = ?6, tenant = ?7 WHERE id = ?1 AND version = ?5 - 1"
             }
         };
         one_or_conflict(self.db.run(sql, values)?)
@@ -427,6 +455,7 @@ impl Apply<'_, '_> {
         for sql in [
             "DELETE FROM state WHERE connection_id = ?1",
             "DELETE FROM channel WHERE connection_id = ?1",
+            "DELETE FROM delivery WHERE connection_id = ?1",
             // Found by their links, so that a note needs no index by connection.
             "DELETE FROM note WHERE link_id IN (SELECT id FROM link WHERE connection_id = ?1)",
             "DELETE FROM link WHERE connection_id = ?1",

@@ -32,10 +32,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use connector_core::clock::BoxFuture;
 use connector_core::engine::{
-    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, Engine, EngineError,
-    EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery, TaskRow, UserThreadRow, WriteSet,
+    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow,
+    Engine, EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery, TaskRow,
+    UserThreadRow, WriteSet,
 };
-use connector_core::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
+use connector_core::id::{
+    ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
+};
 use connector_core::model::Source;
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
@@ -458,6 +461,10 @@ impl Engine for SqliteEngine {
         self.readers.read(move |c| queries::connections(c, user.as_ref(), connector.as_ref(), after, limit))
     }
 
+    fn connections_of_tenant(&self, connector: ConnectorId, tenant: String) -> Reading<Vec<Arc<ConnectionRow>>> {
+        self.readers.read(move |c| queries::connections_of_tenant(c, &connector, &tenant))
+    }
+
     fn channels(&self, connection: ConnectionId) -> Reading<Vec<ChannelRow>> {
         self.readers.read(move |c| queries::channels(c, connection))
     }
@@ -536,6 +543,18 @@ impl Engine for SqliteEngine {
 
     fn dead_task(&self, id: TaskId) -> Reading<Option<DeadTask>> {
         self.readers.read(move |c| queries::dead_task(c, id))
+    }
+
+    fn deliveries(&self, query: DeliveryQuery) -> Reading<Vec<DeliveryRow>> {
+        self.readers.read(move |c| queries::deliveries(c, &query))
+    }
+
+    fn oldest_deliveries(&self, limit: usize) -> Reading<Vec<DeliveryRow>> {
+        self.readers.read(move |c| queries::oldest_deliveries(c, limit))
+    }
+
+    fn delivery(&self, id: DeliveryId) -> Reading<Option<(DeliveryRow, Bytes)>> {
+        self.readers.read(move |c| queries::delivery(c, id))
     }
 
     fn setting(&self, name: String) -> Reading<Option<Bytes>> {

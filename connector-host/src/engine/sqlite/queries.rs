@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use connector_core::engine::{
-    CallbackRow, ChannelRow, ConnectionRow, Counts, DeadTask, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue,
-    TaskQuery, TaskRow, UserThreadRow,
+    CallbackRow, ChannelRow, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow, FeedEntry, LinkQuery,
+    LinkRow, NoteRow, StateValue, TaskQuery, TaskRow, UserThreadRow,
 };
-use connector_core::id::{ChannelId, ConnectionId, ConnectorId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
+use connector_core::id::{
+    ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
+};
 use connector_core::model::Source;
 use jiff::Timestamp;
 use rusqlite::types::Value;
@@ -28,6 +30,13 @@ macro_rules! task_sql {
     };
 }
 pub(super) use task_sql;
+
+/// A statement about deliveries; `columns` stands for what [`rows::delivery`] reads.
+macro_rules! delivery_sql {
+    ($before:literal columns $($after:literal)?) => {
+        concat!($before, "id, connection_id, key, callback, channel, received_at, task_id, size", $($after)?)
+    };
+}
 
 /// The least value greater than all texts with this prefix. Texts are in the order of their bytes; a blob is after all of them.
 pub(super) fn prefix_end(prefix: &str) -> Value {
@@ -105,6 +114,15 @@ pub(super) fn connections(
             db.all(sql, params![after, connector, limit(count), user.as_str()], read)
         }
     }
+}
+
+pub(super) fn connections_of_tenant(
+    db: &Statements<'_>,
+    connector: &ConnectorId,
+    tenant: &str,
+) -> Found<Vec<Arc<ConnectionRow>>> {
+    let sql = "SELECT version, doc FROM connection WHERE tenant = ?1 AND connector = ?2 ORDER BY id";
+    db.all(sql, params![tenant, connector.as_str()], |row| rows::connection(row).map(Arc::new))
 }
 
 pub(super) fn channels(db: &Statements<'_>, owner: ConnectionId) -> Found<Vec<ChannelRow>> {
@@ -364,6 +382,31 @@ pub(super) fn dead_task(db: &Statements<'_>, id: TaskId) -> Found<Option<DeadTas
     db.first(task_sql!("SELECT " columns ", died_at FROM dead WHERE id = ?1"), [id.number()], rows::dead)
 }
 
+pub(super) fn deliveries(db: &Statements<'_>, query: &DeliveryQuery) -> Found<Vec<DeliveryRow>> {
+    let sql = delivery_sql!(
+        "SELECT " columns
+        " FROM delivery WHERE id < ?1 AND (?2 IS NULL OR connection_id = ?2) AND received_at >= ?3 AND received_at < ?4 ORDER BY id DESC LIMIT ?5"
+    );
+    let values = params![
+        query.before.map_or(i64::MAX, DeliveryId::number),
+        query.connection.map(ConnectionId::number),
+        rows::micros(query.since).unwrap_or(i64::MIN),
+        rows::micros(query.until).unwrap_or(i64::MAX),
+        limit(query.limit),
+    ];
+    db.all(sql, values, rows::delivery)
+}
+
+pub(super) fn oldest_deliveries(db: &Statements<'_>, count: usize) -> Found<Vec<DeliveryRow>> {
+    let sql = delivery_sql!("SELECT " columns " FROM delivery ORDER BY id LIMIT ?1");
+    db.all(sql, [limit(count)], rows::delivery)
+}
+
+pub(super) fn delivery(db: &Statements<'_>, id: DeliveryId) -> Found<Option<(DeliveryRow, Bytes)>> {
+    let sql = delivery_sql!("SELECT " columns ", request FROM delivery WHERE id = ?1");
+    db.first(sql, [id.number()], rows::delivery_with_request)
+}
+
 pub(super) fn setting(db: &Statements<'_>, name: &str) -> Found<Option<Bytes>> {
     let found = db.first("SELECT name, value FROM setting WHERE name = ?1", [name], rows::setting)?;
     Ok(found.map(|(_, value)| value))
@@ -376,10 +419,18 @@ pub(super) fn settings(db: &Statements<'_>, prefix: &str) -> Found<Vec<(String, 
 
 pub(super) fn counts(db: &Statements<'_>) -> Found<Counts> {
     let sql = "SELECT (SELECT COUNT(*) FROM connection), (SELECT COUNT(*) FROM link), (SELECT COUNT(*) FROM note),
-               (SELECT COUNT(*) FROM task), (SELECT COUNT(*) FROM dead)";
+               (SELECT COUNT(*) FROM task), (SELECT COUNT(*) FROM dead),
+               (SELECT COUNT(*) FROM delivery)";
     let found = db.first(sql, [], |row| {
         let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-        Ok(Counts { connections: count(0)?, links: count(1)?, notes: count(2)?, tasks: count(3)?, dead: count(4)? })
+        Ok(Counts {
+            connections: count(0)?,
+            links: count(1)?,
+            notes: count(2)?,
+            tasks: count(3)?,
+            dead: count(4)?,
+            deliveries: count(5)?,
+        })
     })?;
     Ok(found.unwrap_or_default())
 }

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use connector_core::engine::{
-    CallbackRow, ChannelRow, ConnectionRow, DeadTask, FeedEntry, FeedKind, LinkRow, NoteRow, StateValue, TaskError,
-    TaskPriority, TaskRow, UserThreadRow, Write, WriteSet,
+    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, FeedKind, LinkRow, NoteRow, StateValue,
+    TaskError, TaskPriority, TaskRow, UserThreadRow, Write, WriteSet,
 };
-use connector_core::id::{ChannelId, ConnectionId, TaskId, ThreadId, UserId};
+use connector_core::id::{ChannelId, ConnectionId, DeliveryId, TaskId, ThreadId, UserId};
 use jiff::Timestamp;
 use rusqlite::Row;
 use serde::Serialize;
@@ -65,6 +65,7 @@ pub(super) fn documents(set: &WriteSet) -> Result<(Vec<String>, usize), serde_js
             Write::PutState { value, .. } => bytes += value.len(),
             Write::PutCallback(row) => bytes += row.body.len(),
             Write::PutTask { task, .. } => bytes += task.payload.len(),
+            Write::PutDelivery { request, .. } => bytes += request.len(),
             _ => {}
         }
         bytes += 64;
@@ -108,6 +109,25 @@ pub(super) fn task(row: &Row<'_>) -> Result<TaskRow, Fail> {
 /// Columns: those of [`task_sql`](super::queries::task_sql), `died_at`.
 pub(super) fn dead(row: &Row<'_>) -> Result<DeadTask, Fail> {
     Ok(DeadTask { task: task(row)?, died_at: time(row.get(11)?)? })
+}
+
+/// Columns: those of [`delivery_sql`](super::queries::delivery_sql).
+pub(super) fn delivery(row: &Row<'_>) -> Result<DeliveryRow, Fail> {
+    Ok(DeliveryRow {
+        id: DeliveryId::from_number(row.get(0)?),
+        connection: ConnectionId::from_number(row.get(1)?),
+        key: row.get(2)?,
+        callback: row.get(3)?,
+        channel: row.get::<_, Option<String>>(4)?.map(ChannelId::new),
+        received_at: time(row.get(5)?)?,
+        task: TaskId::from_number(row.get(6)?),
+        size: count(row.get(7)?),
+    })
+}
+
+/// Columns: those of [`delivery_sql`](super::queries::delivery_sql), `request`.
+pub(super) fn delivery_with_request(row: &Row<'_>) -> Result<(DeliveryRow, Bytes), Fail> {
+    Ok((delivery(row)?, blob(row, 8)?))
 }
 
 /// Columns: `connection_id`, `version`, `doc`.

@@ -15,7 +15,8 @@ use super::fail::Fail;
 pub(super) const APPLICATION_ID: i32 = 0x436f_6e6e;
 
 /// The text of each step from one version to the next. A step that was released never changes.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE meta(
   name TEXT PRIMARY KEY,
   value INTEGER NOT NULL
@@ -157,7 +158,26 @@ CREATE TABLE feed(
 );
 
 INSERT INTO meta(name, value) VALUES('next_id', 1), ('clean', 1);
-"];
+",
+    "
+ALTER TABLE connection ADD COLUMN tenant TEXT;
+CREATE INDEX connection_tenant ON connection(tenant, connector) WHERE tenant IS NOT NULL;
+
+CREATE TABLE delivery(
+  id INTEGER PRIMARY KEY,
+  connection_id INTEGER NOT NULL,
+  key TEXT,
+  callback TEXT NOT NULL,
+  channel TEXT,
+  received_at INTEGER NOT NULL,
+  task_id INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  request BLOB NOT NULL
+);
+CREATE UNIQUE INDEX delivery_key ON delivery(connection_id, key) WHERE key IS NOT NULL;
+CREATE INDEX delivery_received ON delivery(received_at);
+",
+];
 
 /// The version that the migrations lead to.
 pub(super) fn newest() -> u32 {
