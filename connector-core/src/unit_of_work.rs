@@ -23,6 +23,8 @@ pub(crate) struct UnitOfWork {
     writes: Vec<Write>,
     /// Links, notes and marks, which are resolved against the store when it is committed.
     pub(crate) records: Vec<RecordIntent>,
+    /// Items that were handed over to be saved since the dispatch began.
+    pub(crate) saved: u64,
     /// Channels whose first walk a connector says is complete.
     pub(crate) completed_channels: Vec<ChannelId>,
     /// The connector says that the credential does not work any more.

@@ -91,13 +91,16 @@ impl Integrations<'_> {
                 unit.records.extend(link.notes.into_iter().map(|note| RecordIntent::Note(Box::new(note))));
             }
         }
+        unit.saved += report.saved as u64;
         Ok(report)
     }
 
     /// Changes an item that is there; one that is not stays away (R8.4).
     pub async fn patch_link(&self, patch: LinkPatch) -> Result<()> {
         self.check(&patch.input).map_err(Error::bug)?;
-        self.dispatch.unit().records.push(RecordIntent::Link(Box::new(patch.input)));
+        let mut unit = self.dispatch.unit();
+        unit.saved += 1;
+        unit.records.push(RecordIntent::Link(Box::new(patch.input)));
         Ok(())
     }
 
@@ -137,6 +140,7 @@ impl Integrations<'_> {
                 unit.records.push(RecordIntent::Note(Box::new(note)));
             }
         }
+        unit.saved += report.saved as u64;
         Ok(report)
     }
 

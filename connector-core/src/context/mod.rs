@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use integrations::has_status;
 pub use integrations::{Integrations, ItemError, SaveReport};
+pub(crate) use tasks::own_key;
 pub use tasks::{Scheduled, TaskToken};
 
 use crate::clock::BoxFuture;
@@ -48,6 +49,8 @@ pub(crate) struct Dispatch {
     pub(crate) unit: Mutex<UnitOfWork>,
     pub(crate) mode: Mode,
     pub(crate) task: Option<TaskId>,
+    /// Which run of the task, if it may run more than once.
+    pub(crate) run: Option<i64>,
     pub(crate) attempt: u32,
     /// The name of the hook or callback, for messages.
     pub(crate) name: String,
@@ -76,10 +79,13 @@ impl Dispatch {
         self.connection.row.version == 0
     }
 
-    /// The same for every attempt of one task, and for nothing else.
+    /// The same for every attempt of one run of one task, and for nothing else.
     fn own_key(&self) -> String {
         match self.task {
-            Some(task) => format!("{}-{task}", self.connection_id()),
+            Some(task) => {
+                let run = self.run.map(|run| format!("-{run}")).unwrap_or_default();
+                format!("{}-{task}{run}", self.connection_id())
+            }
             None => format!("{}-{}", self.connection_id(), hex::encode(&self.shared.ports.vault.random())),
         }
     }
@@ -203,7 +209,8 @@ impl<C: Component> Context<C> {
         self.dispatch.attempt
     }
 
-    /// The same for every attempt of one task, and for no other task: for services that accept one.
+    /// The same for every attempt of one task, and for no other task, nor another run of a recurring one:
+    /// for services that accept one.
     pub fn idempotency_key(&self) -> String {
         self.dispatch.own_key()
     }

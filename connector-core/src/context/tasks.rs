@@ -11,7 +11,7 @@ use crate::engine::{KeyedTask, TaskPriority, TaskQuery, TaskRow, Write};
 use crate::error::{Error, Result};
 use crate::hex;
 use crate::id::TaskId;
-use crate::runtime::payload::{DrainTask, TaskPayload, drain_mark_prefix, drain_task_key};
+use crate::runtime::payload::{DrainTask, TaskPayload, declared_drain_key, drain_mark_prefix, drain_task_key};
 use crate::value;
 use crate::work::DrainCallback;
 
@@ -56,7 +56,7 @@ impl Scheduled {
 const TASK_PAGE: usize = 1000;
 
 /// Prefixes of task keys: those that a connector chooses do not meet those of the host.
-pub(crate) const OWN_KEY: &str = "c/";
+const OWN_KEY: &str = "c/";
 
 impl<C: Component> Context<C> {
     /// Queues a callback, to run as soon as this dispatch is stored (R6.1).
@@ -211,11 +211,8 @@ impl<C: Component> Context<C> {
         else {
             return Err(Error::bug(format!("`{}` is not declared as a drain", M::NAME)));
         };
-        let key = match drain.channel() {
-            Some(channel) => format!("{}:{channel}", M::NAME),
-            None => M::NAME.to_owned(),
-        };
-        self.drain(&key, drain, ids, batch, delay, max_attempts).await
+        let key = declared_drain_key(C::NAMESPACE, M::NAME, drain.channel());
+        self.drain(key, drain, ids, batch, delay, max_attempts).await
     }
 
     /// Hands changed ids to a callback that takes `Vec<Id>` and returns `Drained<Id>`, in one pass for a
@@ -229,19 +226,18 @@ impl<C: Component> Context<C> {
         delay: Duration,
         max_attempts: u32,
     ) -> Result<()> {
-        self.drain(key, handler, ids, batch, delay, max_attempts).await
+        self.drain(own_key(C::NAMESPACE, key), handler, ids, batch, delay, max_attempts).await
     }
 
     async fn drain<M: DrainCallback<Component = C>>(
         &self,
-        key: &str,
+        key: String,
         handler: M,
         ids: impl IntoIterator<Item = M::Id> + Send,
         batch: u32,
         delay: Duration,
         max_attempts: u32,
     ) -> Result<()> {
-        let key = own_key(C::NAMESPACE, key);
         let prefix = drain_mark_prefix(&key);
         let marks = ids
             .into_iter()
@@ -295,7 +291,8 @@ impl<C: Component> Context<C> {
     }
 }
 
-fn own_key(namespace: &str, key: &str) -> String {
+/// The key of a task or drain that a connector, or a tool of it, chose.
+pub(crate) fn own_key(namespace: &str, key: &str) -> String {
     format!("{OWN_KEY}{namespace}/{key}")
 }
 

@@ -39,7 +39,7 @@ pub struct Completion {
 pub enum After {
     /// It is done.
     Delete,
-    /// It runs again then (none for at once), as if it had not been tried yet.
+    /// It runs again then (none for at once), as if it had not been tried yet, with another revision.
     Again {
         /// When.
         run_at: Option<Timestamp>,

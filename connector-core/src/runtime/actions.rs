@@ -6,6 +6,7 @@
 mod connect;
 mod invoke;
 mod views;
+mod work;
 mod write_back;
 
 use crate::engine::{CommitError, EngineError};
@@ -13,7 +14,8 @@ use crate::error::{Error, ErrorKind};
 use crate::options::OptionErrors;
 
 pub use connect::{ChannelUpdate, ConnectRequest, ConnectionUpdate};
-pub use views::{Looking, Retrying, TaskView};
+pub use views::TaskView;
+pub use work::{Looking, Retrying, WorkState, WorkView};
 pub use write_back::{Compose, LinkUpdate, NewUserNote};
 
 /// Why something that a user asked for was not done.

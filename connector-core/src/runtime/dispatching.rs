@@ -21,7 +21,9 @@ use super::scheduler::Entry;
 use super::{ActiveConnection, DispatchOf, Shared};
 use crate::context::{Dispatch, Mode};
 use crate::dispatch::Input;
-use crate::engine::{After, CommitError, Completion, ConnectionStatus, TaskChange, TaskRow, Write, WriteSet};
+use crate::engine::{
+    After, CommitError, Committed, Completion, ConnectionStatus, TaskChange, TaskRow, Write, WriteSet,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ChannelId;
 use crate::records::{OWN_WALK, RecordIntent};
@@ -37,8 +39,10 @@ const STORE_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 pub(super) enum End {
     /// It is done, or runs again at its interval.
     Done,
-    /// It runs again then.
+    /// It is in the middle of something, and goes on then; none for at once.
     Again(Option<Timestamp>),
+    /// It is done for now, and begins again then.
+    Next(Timestamp),
 }
 
 /// What the scheduler is to do with a task that has run, or has not.
@@ -150,6 +154,7 @@ impl Shared {
                     }
                 },
                 task: Some(row.id),
+                run: row.key.as_ref().map(|_| row.revision),
                 attempt: row.attempt + 1,
                 name: payload.title(),
                 may_call_out: payload.may_call_out(),
@@ -158,10 +163,7 @@ impl Shared {
             }
             .begin(self);
             let outcome = match self.guarded(&dispatch, self.perform(&dispatch, payload)).await {
-                Ok(end) => {
-                    let completion = Completion { task: row.id, revision: row.revision, then: self.after(row, end) };
-                    self.commit(&dispatch, Some(completion)).await.map_err(|error| (error, true))
-                }
+                Ok(end) => self.complete(&dispatch, row, payload, end).await.map_err(|error| (error, true)),
                 Err(error) => Err((error, false)),
             };
             let (name, connector) = (&dispatch.name, connection.connector.declaration.id);
@@ -191,6 +193,26 @@ impl Shared {
             }
         }
         Ran::PutBack(None)
+    }
+
+    /// Stores what a dispatch did, with the end of its task.
+    async fn complete(
+        &self,
+        dispatch: &Arc<Dispatch>,
+        row: &TaskRow,
+        payload: &TaskPayload,
+        end: End,
+    ) -> Result<Committed> {
+        let (midway, saved) = (matches!(end, End::Again(_)), dispatch.unit().saved);
+        let log = self.logged(&dispatch.connection.connector, row, payload, |log| {
+            (log.midway, log.error) = (midway, None);
+            log.saved += saved;
+        });
+        if let Some((key, value)) = log.await? {
+            dispatch.unit().put(key, Some(value));
+        }
+        let completion = Completion { task: row.id, revision: row.revision, then: self.after(row, end) };
+        self.commit(dispatch, Some(completion)).await
     }
 
     /// Runs code of a connector: a panic or too long a run fails it, and nothing else (R7.2).
@@ -223,6 +245,7 @@ impl Shared {
     fn after(&self, row: &TaskRow, end: End) -> After {
         match (end, row.every_ms) {
             (End::Again(run_at), _) => After::Again { run_at },
+            (End::Next(at), _) => After::Again { run_at: Some(at) },
             (End::Done, Some(_)) => After::Again { run_at: self.next_interval(row) },
             (End::Done, None) => After::Delete,
         }

@@ -6,6 +6,7 @@ mod dispatching;
 pub(crate) mod payload;
 mod policy;
 mod scheduler;
+mod work_log;
 mod worker;
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use tokio::sync::{Notify, watch};
 
 pub use actions::{
     ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, ConnectorError, LinkUpdate, Looking,
-    NewUserNote, Retrying, TaskView,
+    NewUserNote, Retrying, TaskView, WorkState, WorkView,
 };
 pub(crate) use connections::ActiveConnection;
 pub use worker::Workers;
@@ -264,6 +265,7 @@ pub(crate) struct DispatchOf {
     pub(crate) connection: Arc<ActiveConnection>,
     pub(crate) mode: crate::context::Mode,
     pub(crate) task: Option<crate::id::TaskId>,
+    pub(crate) run: Option<i64>,
     pub(crate) attempt: u32,
     pub(crate) name: String,
     pub(crate) may_call_out: bool,
@@ -278,6 +280,7 @@ impl DispatchOf {
             unit: Mutex::default(),
             mode: self.mode,
             task: self.task,
+            run: self.run,
             attempt: self.attempt,
             name: self.name,
             may_call_out: self.may_call_out,

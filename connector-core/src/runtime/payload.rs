@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::context::own_key;
 use crate::dispatch::QUICK_HOOKS;
 use crate::engine::{TaskPriority, TaskRow};
 use crate::error::{Error, Result};
@@ -172,6 +173,12 @@ pub(crate) fn cursor_key(name: &str, channel: Option<&ChannelId>) -> String {
 /// absent before its first, false while it makes up for what it missed.
 pub(crate) fn walked_key(name: &str) -> String {
     format!("h/{}", work_task_key("walked", name, None))
+}
+
+/// The key of a declared drain.
+pub(crate) fn declared_drain_key(namespace: &str, name: &str, channel: Option<&ChannelId>) -> String {
+    let scope = channel.map(|channel| format!(":{channel}")).unwrap_or_default();
+    own_key(namespace, &format!("{name}{scope}"))
 }
 
 /// The task of a drain.

@@ -126,6 +126,16 @@ impl Shared {
             },
         };
         let ended = matches!(then, After::Delete | After::Dead { .. });
+        let restarts = u32::from(matches!(error.kind(), ErrorKind::CursorExpired) && !ended);
+        if ended || restarts > 0 {
+            let last = self.errors(row, error).pop().filter(|_| ended);
+            let log = self.logged(&dispatch.connection.connector, row, payload, |log| {
+                (log.midway, log.error) = (restarts > 0, last);
+                log.restarts += restarts;
+            });
+            let log = log.await?;
+            writes.extend(log.map(|(key, value)| Write::PutState { connection: row.connection, key, value }));
+        }
         writes.extend(self.show_failure(payload, dispatch, error, lost, ended).await?);
         if lost {
             writes.extend(self.look_again(row));

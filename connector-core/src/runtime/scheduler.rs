@@ -218,6 +218,11 @@ impl Scheduler {
         }
     }
 
+    /// A task runs at this moment.
+    pub(crate) fn is_running(&self, id: TaskId) -> bool {
+        matches!(self.tasks.get(&id), Some(Position::Running { .. }))
+    }
+
     /// There is something to run.
     pub(crate) fn has_runnable(&self) -> bool {
         !self.turn.is_empty()

@@ -1,7 +1,10 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use connector_core::engine::SyncState;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
-use connector_core::runtime::{ChannelUpdate, ConnectRequest};
+use connector_core::runtime::{ChannelUpdate, ConnectRequest, WorkState, WorkView};
 use connector_core::testing::TestHost;
 use serde_json::json;
 
@@ -269,7 +272,7 @@ async fn disabling_a_channel_ends_its_work() {
     let hidden = |entries: Vec<(String, serde_json::Value)>| {
         entries.into_iter().map(|(key, _)| key).filter(|key| key.contains("one")).collect::<Vec<_>>()
     };
-    assert_eq!(hidden(bench.runtime().state(bench.connection, "").await.unwrap()).len(), 3);
+    assert_eq!(hidden(bench.runtime().state(bench.connection, "").await.unwrap()).len(), 5);
     on(|handlers| {
         handlers.disabled = Some(handler(|cx: Context<Lab>, channel: Channel| async move {
             log(format!("disabled {}", channel.id));
@@ -451,4 +454,156 @@ async fn a_sync_of_a_connection_knows_its_mode() {
     assert_eq!(logged(), ["Some(2) Live"]);
     host.advance(SignedDuration::from_mins(30)).await;
     assert_eq!(logged(), ["Some(2) Live", "None Recovery", "Some(1) Recovery"]);
+}
+
+/// What is shown of the work of this name, in its scopes.
+async fn work_of(bench: &Bench, name: &str) -> Vec<WorkView> {
+    let work = bench.runtime().work(bench.connection).await.unwrap();
+    work.into_iter().filter(|work| work.name == name).collect()
+}
+
+/// R11, issue 4: each piece of declared work shows where it is, in each of its scopes.
+#[tokio::test]
+async fn work_shows_where_it_is() {
+    let bench = Bench::new().await;
+    assert!(work_of(&bench, "items").await.is_empty(), "it has no scope before a channel is enabled");
+    on(|handlers| {
+        handlers.items = Some(handler(|cx: Context<Lab>, (_, cursor): Turn| async move {
+            Ok(match cursor {
+                None => {
+                    cx.integrations().save_links([ticket(1), ticket(2)]).await?;
+                    Step::Wait(at(60), 1)
+                }
+                Some(1) if cx.attempt() == 1 => return Err(Error::transient("502")),
+                Some(1) => {
+                    cx.integrations().save_link(ticket(3)).await?;
+                    Step::Done(2)
+                }
+                Some(2) => return Err(Error::cursor_expired("too old")),
+                Some(_) => Step::Done(4),
+            })
+        }));
+    });
+    let see = async || {
+        let items = work_of(&bench, "items").await;
+        assert_eq!(items.len(), 1);
+        items.into_iter().next().unwrap()
+    };
+    bench.runtime().enable_channel(bench.connection, &"one".into(), ChannelUpdate::default()).await.unwrap();
+    let view = see().await;
+    assert_eq!((view.kind, view.channel.as_ref().map(ChannelId::as_str)), ("sync", Some("one")));
+    assert_eq!((view.state, view.interval, view.last_run), (WorkState::Queued, Some(900), None));
+    bench.host.settle().await;
+    let view = see().await;
+    assert_eq!(
+        (view.state, view.saved, view.next_run, view.last_run),
+        (WorkState::Waiting, 2, Some(at(60)), Some(at(0)))
+    );
+    bench.advance("1m").await;
+    let view = see().await;
+    assert_eq!((view.state, view.attempt), (WorkState::Retrying, 1));
+    assert!(view.error.is_some_and(|error| error.message.contains("502")));
+    let bench = bench.crash().await;
+    bench.advance("10s").await;
+    let view = work_of(&bench, "items").await.remove(0);
+    assert_eq!((view.state, view.saved, view.attempt), (WorkState::Idle, 3, 0));
+    assert!(view.error.is_none() && view.next_run.is_some_and(|next| next > at(900)));
+    // Its cursor expires: it begins anew, and that is counted.
+    on(|handlers| {
+        handlers.items = Some(handler(|_, (_, cursor): Turn| async move {
+            if cursor == Some(2) { Err(Error::cursor_expired("too old")) } else { Ok(Step::Done(5)) }
+        }));
+    });
+    bench.advance("15m").await;
+    let view = work_of(&bench, "items").await.remove(0);
+    assert_eq!((view.state, view.restarts), (WorkState::Idle, 1));
+    on(|handlers| handlers.items = Some(handler(|_, _| async move { Err(Error::rejected("no such project")) })));
+    bench.advance("15m").await;
+    let view = work_of(&bench, "items").await.remove(0);
+    assert_eq!(view.state, WorkState::Failed);
+    assert!(view.error.is_some_and(|error| error.message.contains("no such project")));
+    assert!(view.next_run.is_some(), "it goes on by itself");
+    // With its channel it goes, and begins without a history.
+    bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap();
+    assert!(work_of(&bench, "items").await.is_empty());
+    on(|handlers| handlers.items = None);
+    bench.enable("one").await;
+    let view = work_of(&bench, "items").await.remove(0);
+    assert_eq!((view.state, view.saved, view.restarts, view.error), (WorkState::Idle, 0, 0, None));
+}
+
+/// R11.2, R11.3, R3.7: drains show what is marked, recurring work its interval, and all of it that its connection waits.
+#[tokio::test]
+async fn work_of_every_kind_shows() {
+    let bench = Bench::enabled().await;
+    on(|handlers| handlers.tick = Some(handler(|_, ()| async move { Ok(()) })));
+    bench
+        .run(|cx| async move { cx.mark_dirty(Changed { channel: "one".into() }, ["a".into(), "b".into()]).await })
+        .await;
+    let drain = work_of(&bench, "changed").await.remove(0);
+    assert_eq!((drain.kind, drain.state, drain.marked, drain.interval), ("drain", WorkState::Idle, Some(2), None));
+    assert!(drain.next_run.is_some());
+    bench.advance("2s").await;
+    let drain = work_of(&bench, "changed").await.remove(0);
+    assert_eq!((drain.state, drain.marked, drain.next_run), (WorkState::Idle, Some(0), None));
+    assert_eq!(drain.last_run, Some(at(2)));
+    let tick = work_of(&bench, "tick").await.remove(0);
+    assert_eq!((tick.kind, tick.channel, tick.interval), ("every", None, Some(3600)));
+    bench.run(|cx| async move { cx.integrations().mark_needs_reauth("revoked").await }).await;
+    assert_eq!(work_of(&bench, "tick").await[0].state, WorkState::Parked);
+}
+
+/// L2, L3, issue 4: at most one run of a scope at a time, however often it is pushed; pushes during a run become one more.
+#[tokio::test]
+async fn a_scope_runs_once_at_a_time() {
+    let bench = Bench::new().await;
+    let (running, most, runs) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counters = (Arc::clone(&running), Arc::clone(&most), Arc::clone(&runs));
+    on(|handlers| {
+        handlers.items = Some(handler(move |_, _| {
+            let (running, most, runs) = counters.clone();
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                runs.fetch_add(1, Ordering::SeqCst);
+                for _ in 0..50 {
+                    tokio::task::yield_now().await;
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+                Ok(Step::Done(1))
+            }
+        }));
+    });
+    let workers = bench.runtime().start().await.unwrap();
+    bench.runtime().enable_channel(bench.connection, &"one".into(), ChannelUpdate::default()).await.unwrap();
+    while running.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(work_of(&bench, "items").await[0].state, WorkState::Running);
+    for _ in 0..10 {
+        bench.runtime().sync_now(bench.connection).await.unwrap();
+    }
+    while runs.load(Ordering::SeqCst) < 2 || running.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+    workers.stop(bench.runtime()).await;
+    assert_eq!((most.load(Ordering::SeqCst), runs.load(Ordering::SeqCst)), (1, 2));
+}
+
+/// R6.3, L20: each run of recurring work has an idempotency key of its own, and its attempts share it.
+#[tokio::test]
+async fn runs_of_recurring_work_differ_by_their_idempotency_key() {
+    let bench = Bench::enabled().await;
+    on(|handlers| {
+        handlers.tick = Some(handler(|cx: Context<Lab>, ()| async move {
+            log(cx.idempotency_key());
+            if cx.attempt() == 1 { Err(Error::transient("502")) } else { Ok(()) }
+        }));
+    });
+    logged();
+    bench.advance("2h 5m").await;
+    let keys = logged();
+    assert_eq!(keys.len(), 4);
+    assert_eq!((&keys[0], &keys[2]), (&keys[1], &keys[3]));
+    assert_ne!(keys[0], keys[2]);
 }

@@ -19,7 +19,7 @@ use crate::records::{RecordIntent, Resolution, enable_writes, new_channel, resol
 use crate::registry::RegisteredConnector;
 use crate::runtime::connections::{ActiveConnection, Unavailable};
 use crate::runtime::dispatching::acting;
-use crate::runtime::payload::{HookTask, TaskPayload, channel_key_prefix, drain_mark_prefix};
+use crate::runtime::payload::{HookTask, TaskPayload, channel_key_prefix, declared_drain_key, drain_mark_prefix};
 use crate::runtime::{DispatchOf, Runtime};
 use crate::secret::Secret;
 use crate::work::Work;
@@ -449,7 +449,7 @@ impl Runtime {
             });
             for (namespace, entry) in dispatch.connection.connector.callbacks() {
                 if let Some(Work::Drain { .. }) = entry.work {
-                    let prefix = drain_mark_prefix(&format!("c/{namespace}/{}:{channel}", entry.name));
+                    let prefix = drain_mark_prefix(&declared_drain_key(namespace, entry.name, Some(channel)));
                     unit.push(Write::DeleteStatePrefix { connection: id, prefix });
                 }
             }
@@ -547,6 +547,7 @@ fn dispatch_of(connection: Arc<ActiveConnection>, name: &str, may_call_out: bool
         connection,
         mode: Mode::Live,
         task: None,
+        run: None,
         attempt: 1,
         name: name.to_owned(),
         may_call_out,

@@ -5,31 +5,8 @@ use super::ActionError;
 use crate::engine::{DeadTask, KeyedTask, TaskError, TaskPriority, TaskQuery, TaskRow, Write, WriteSet};
 use crate::id::{ConnectionId, TaskId};
 use crate::runtime::Runtime;
-use crate::runtime::dispatching::LAST_SYNC_KEY;
-use crate::runtime::payload::{TaskPayload, work_task_key};
+use crate::runtime::payload::TaskPayload;
 use crate::value;
-use crate::work::Work;
-
-/// The look for changes that is under way, if one is.
-#[derive(Debug, Clone, Default, Serialize)]
-#[non_exhaustive]
-pub struct Looking {
-    /// Pieces of declared work that are due, run, or are tried again after an error.
-    pub pending: usize,
-    /// The last error of one of them that is tried again, and when that is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retrying: Option<Retrying>,
-}
-
-/// A piece of work that failed and is tried again.
-#[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct Retrying {
-    /// When; none for at once.
-    pub run_at: Option<Timestamp>,
-    /// What went wrong.
-    pub error: TaskError,
-}
 
 /// A task as people see it.
 #[derive(Debug, Clone, Serialize)]
@@ -183,44 +160,5 @@ impl Runtime {
             (key, value::to_json(&value.value).unwrap_or_else(|error| serde_json::Value::String(error.to_string())))
         });
         Ok(shown.filter(|(key, _)| key.starts_with(prefix)).collect())
-    }
-
-    /// How much of the declared work of a connection and its enabled channels is still to run now.
-    pub async fn looking(&self, id: ConnectionId) -> Result<Looking, ActionError> {
-        let connection = self.connection(id).await?;
-        let connector = self.connector(&connection.connector)?;
-        let (engine, now) = (&self.shared.ports.engine, self.shared.ports.clock.now());
-        let channels = engine.channels(id).await?;
-        let mut keys = Vec::new();
-        for entry in connector.work() {
-            let kind = match entry.work {
-                Some(Work::Sync { .. }) => "sync",
-                Some(Work::Every { .. }) => "every",
-                _ => continue,
-            };
-            if entry.per_channel {
-                let enabled = channels.iter().filter(|row| row.enabled);
-                keys.extend(enabled.map(|row| work_task_key(kind, entry.name, Some(&row.channel.id))));
-            } else {
-                keys.push(work_task_key(kind, entry.name, None));
-            }
-        }
-        let mut looking = Looking::default();
-        for key in keys {
-            let Some(task) = engine.task_by_key(id, key).await? else { continue };
-            if task.run_at.is_none_or(|at| at <= now) || !task.errors.is_empty() {
-                looking.pending += 1;
-            }
-            if let Some(error) = task.errors.last() {
-                looking.retrying = Some(Retrying { run_at: task.run_at, error: error.clone() });
-            }
-        }
-        Ok(looking)
-    }
-
-    /// The last look for changes that ended.
-    pub async fn last_sync(&self, id: ConnectionId) -> Result<Option<crate::engine::LastSync>, ActionError> {
-        let stored = self.shared.ports.engine.state(id, vec![LAST_SYNC_KEY.to_owned()]).await?.pop().flatten();
-        Ok(stored.and_then(|stored| value::from_bytes(&stored.value).ok()))
     }
 }

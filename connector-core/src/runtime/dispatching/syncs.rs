@@ -52,7 +52,7 @@ impl Shared {
             EncodedStep::Done(cursor) => {
                 let every = SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX);
                 self.end_sync(dispatch, name, channel, now).await?;
-                (cursor, End::Again(now.checked_add(every).ok()))
+                (cursor, End::Next(now.checked_add(every).unwrap_or(Timestamp::MAX)))
             }
         };
         dispatch.unit().put(key, Some(cursor));

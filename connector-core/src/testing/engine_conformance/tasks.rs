@@ -85,6 +85,7 @@ pub(super) async fn a_task_that_runs_again_starts_anew(store: TestStore) {
         let task = store.put_task(TaskRow { key: None, ..tried(connection, store.id()) }).await;
         let committed = store.commit(completes(&task, After::Again { run_at })).await;
         let row = waits(&store, &committed, &TaskRow { run_at, attempt: 0, errors: Vec::new(), ..task.clone() }).await;
+        assert_ne!(row.revision, task.revision, "a run is told from the one before by its revision");
         let committed = store.commit(completes(&row, After::Delete)).await;
         gone(&store, &committed, &[&task]).await;
     }
@@ -99,6 +100,7 @@ pub(super) async fn a_task_that_is_retried_keeps_its_attempts_and_errors(store: 
         let committed =
             store.commit(completes(&task, After::Retry { run_at, attempt: 3, errors: errors.clone() })).await;
         let row = waits(&store, &committed, &TaskRow { run_at, attempt: 3, errors, ..task.clone() }).await;
+        assert_eq!(row.revision, task.revision, "a retry is of the same run");
         let committed = store.commit(completes(&row, After::Delete)).await;
         gone(&store, &committed, &[&task]).await;
     }
@@ -132,6 +134,7 @@ pub(super) async fn a_recurring_task_goes_on_beside_its_dead_letter(store: TestS
     let row =
         waits(&store, &committed, &TaskRow { run_at: Some(at(70)), attempt: 0, errors: Vec::new(), ..task.clone() })
             .await;
+    assert_ne!(row.revision, task.revision, "a run is told from the one before by its revision");
     let dead = store.dead(dead_id).await.expect("the run is a dead letter");
     assert_eq!(unrevised(&dead.task), unrevised(&TaskRow { id: dead_id, attempt: 3, errors, ..task.clone() }));
     assert_eq!(dead.died_at, at(50));

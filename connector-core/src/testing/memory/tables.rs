@@ -105,6 +105,7 @@ impl Tables {
                 row.run_at = run_at;
                 row.attempt = 0;
                 row.errors.clear();
+                row.revision = self.next_version();
             }
             After::Retry { run_at, attempt, errors } => {
                 row.run_at = run_at;
@@ -123,6 +124,7 @@ impl Tables {
                 row.run_at = Some(run_at);
                 row.attempt = 0;
                 row.errors.clear();
+                row.revision = self.next_version();
             }
         }
         self.put_task(row.clone());

@@ -75,9 +75,9 @@ impl Apply<'_, '_> {
                 let deleted = self.db.run("DELETE FROM task WHERE id = ?1 AND revision = ?2", params![id, revision])?;
                 (deleted == 1).then_some(TaskChange::Gone(*task))
             }
-            After::Again { run_at } => self.run_again(id, revision, *run_at, 0, &[])?.map(TaskChange::Waits),
+            After::Again { run_at } => self.begin_anew(id, revision, *run_at)?.map(TaskChange::Waits),
             After::Retry { run_at, attempt, errors } => {
-                self.run_again(id, revision, *run_at, *attempt, errors)?.map(TaskChange::Waits)
+                self.try_again(id, revision, *run_at, *attempt, errors)?.map(TaskChange::Waits)
             }
             After::Dead { attempt, errors, at, again } => self.die(completion, *attempt, errors, *at, *again)?,
         };
@@ -89,7 +89,16 @@ impl Apply<'_, '_> {
         row.map(TaskChange::Waits).ok_or(Refusal::Refused(CommitError::TaskGone))
     }
 
-    fn run_again(
+    /// The next run of a task, which knows nothing of this one.
+    fn begin_anew(&self, id: i64, revision: i64, run_at: Option<Timestamp>) -> Applied<Option<TaskRow>> {
+        let sql = task_sql!(
+            "UPDATE task SET run_at = ?3, attempt = 0, errors = NULL, revision = ?4 WHERE id = ?1 AND revision = ?2 RETURNING " columns
+        );
+        let values = params![id, revision, micros(run_at), self.ids.take_one()];
+        Ok(self.db.change(sql, values, rows::task)?)
+    }
+
+    fn try_again(
         &self,
         id: i64,
         revision: i64,
@@ -124,7 +133,7 @@ impl Apply<'_, '_> {
         };
         dead.task.id = dead_id;
         self.put_dead(&dead)?;
-        Ok(self.run_again(id.number(), completion.revision, Some(run_at), 0, &[])?.map(TaskChange::Waits))
+        Ok(self.begin_anew(id.number(), completion.revision, Some(run_at))?.map(TaskChange::Waits))
     }
 
     fn check(&self, expect: &Expect) -> Applied {
