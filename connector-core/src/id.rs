@@ -2,8 +2,11 @@
 //! given where another is meant.
 
 use std::borrow::{Borrow, Cow};
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,6 +20,80 @@ pub struct ParseIdError {
     expected: &'static str,
 }
 
+/// A text that is cloned often and never changed.
+#[derive(Clone)]
+pub(crate) enum Text {
+    /// Known when the program is compiled.
+    Static(&'static str),
+    /// Shared by all clones.
+    Shared(Arc<str>),
+}
+
+impl Text {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self::Shared(text.into().into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Static(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::Shared(Cow::<'de, str>::deserialize(deserializer)?.into()))
+    }
+}
+
+impl JsonSchema for Text {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        String::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        String::json_schema(generator)
+    }
+}
+
 /// Makes an id whose text is chosen by a service, a connector or the embedding product.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -24,22 +101,22 @@ macro_rules! text_id {
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
         #[schemars(transparent)]
-        pub struct $name(Cow<'static, str>);
+        pub struct $name(Text);
 
         impl $name {
             /// Takes the text as it is.
             pub fn new(text: impl Into<String>) -> Self {
-                Self(Cow::Owned(text.into()))
+                Self(Text::new(text))
             }
 
             /// Takes a text that is known when the program is compiled.
             pub const fn from_static(text: &'static str) -> Self {
-                Self(Cow::Borrowed(text))
+                Self(Text::Static(text))
             }
 
             /// The text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
             }
         }
 

@@ -8,7 +8,7 @@ mod channels;
 mod links;
 mod notes;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -88,18 +88,18 @@ pub(crate) struct Resolution<'a> {
 
 /// A row as it was read and as it is to be.
 struct Tracked<T> {
-    stored: Option<T>,
-    current: T,
+    stored: Option<Box<T>>,
+    current: Box<T>,
     deleted: bool,
 }
 
 impl<T: Clone + PartialEq> Tracked<T> {
     fn loaded(row: T) -> Self {
-        Self { stored: Some(row.clone()), current: row, deleted: false }
+        Self { stored: Some(Box::new(row.clone())), current: Box::new(row), deleted: false }
     }
 
     fn new(row: T) -> Self {
-        Self { stored: None, current: row, deleted: false }
+        Self { stored: None, current: Box::new(row), deleted: false }
     }
 
     fn changed(&self) -> bool {
@@ -110,14 +110,14 @@ impl<T: Clone + PartialEq> Tracked<T> {
 /// Rows that the intents concern, while they are resolved.
 struct Resolver<'a> {
     about: &'a Resolution<'a>,
-    links: HashMap<LinkId, Tracked<LinkRow>>,
+    links: BTreeMap<LinkId, Tracked<LinkRow>>,
     by_source: HashMap<Source, Option<LinkId>>,
     threads: HashMap<Source, Option<ThreadId>>,
     /// The same as they were read.
     stored_threads: HashMap<Source, Option<ThreadId>>,
     /// Sources whose thread the commit relies on already.
     expected: HashSet<Source>,
-    notes: HashMap<NoteId, Tracked<NoteRow>>,
+    notes: BTreeMap<NoteId, Tracked<NoteRow>>,
     by_key: HashMap<(LinkId, NoteKey), Option<NoteId>>,
     /// Links whose notes have all been read.
     complete: Vec<LinkId>,
@@ -136,12 +136,12 @@ pub(crate) async fn resolve(
 ) -> EngineResult<(Vec<Expect>, Vec<Write>)> {
     let mut resolver = Resolver {
         about,
-        links: HashMap::new(),
+        links: BTreeMap::new(),
         by_source: HashMap::new(),
         threads: HashMap::new(),
         stored_threads: HashMap::new(),
         expected: HashSet::new(),
-        notes: HashMap::new(),
+        notes: BTreeMap::new(),
         by_key: HashMap::new(),
         complete: Vec::new(),
         drafts: None,
@@ -313,7 +313,7 @@ impl Resolver<'_> {
                 Some(row) => Tracked::loaded(row),
                 None => {
                     let untouched = untouched(self.about.owner, thread);
-                    Tracked { stored: None, current: untouched, deleted: false }
+                    Tracked::new(untouched)
                 }
             };
             self.marks.insert(thread, tracked);
@@ -364,14 +364,12 @@ impl Resolver<'_> {
         // own: both come after the writes of rows as they were read.
         let merges: Vec<_> = self.writes.extract_if(.., |write| matches!(write, Write::MergeThreads { .. })).collect();
         let mut deleted = Vec::new();
-        let mut links: Vec<_> = self.links.into_iter().collect();
-        links.sort_by_key(|(id, _)| *id);
-        for (id, link) in links {
+        for (id, link) in self.links {
             if link.deleted {
                 deleted.push(Write::DeleteLink { id });
             } else if link.changed() {
                 let expect = link.stored.as_ref().map(|row| row.version);
-                self.writes.push(Write::PutLink { row: Box::new(link.current), expect });
+                self.writes.push(Write::PutLink { row: link.current, expect });
             } else {
                 continue;
             }
@@ -386,7 +384,7 @@ impl Resolver<'_> {
                 self.writes.push(Write::DeleteNote { id });
             } else if note.changed() {
                 let expect = note.stored.as_ref().map(|row| row.version);
-                self.writes.push(Write::PutNote { row: Box::new(note.current), expect });
+                self.writes.push(Write::PutNote { row: note.current, expect });
             } else {
                 continue;
             }
@@ -395,10 +393,10 @@ impl Resolver<'_> {
         let mut marks: Vec<_> = self.marks.into_iter().collect();
         marks.sort_by_key(|(thread, _)| *thread);
         for (thread, mark) in marks {
-            let touched = mark.current != untouched(&mark.current.user, thread);
+            let touched = *mark.current != untouched(&mark.current.user, thread);
             if mark.changed() && (touched || mark.stored.is_some()) {
                 let expect = mark.stored.as_ref().map(|row| row.version);
-                self.writes.push(Write::PutUserThread { row: mark.current, expect });
+                self.writes.push(Write::PutUserThread { row: *mark.current, expect });
                 self.writes.push(Write::Feed(FeedEntry::thread(thread)));
             }
         }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,12 +36,15 @@ impl<T> Patch<T> {
             Self::Set(value) => Some(Some(value)),
         }
     }
+}
 
-    pub(crate) fn apply(self, field: &mut Option<T>) {
-        match self {
-            Self::Keep => {}
-            Self::Clear => *field = None,
-            Self::Set(value) => *field = Some(value),
+impl<T: Clone + PartialEq> Patch<T> {
+    /// Puts it over what is there.
+    pub(crate) fn apply(&self, field: &mut Option<T>) {
+        if let Some(value) = self.as_option()
+            && field.as_ref() != value
+        {
+            *field = value.cloned();
         }
     }
 }
@@ -71,7 +76,7 @@ pub(crate) struct LinkFields {
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) actions: Patch<Vec<ActionButton>>,
     #[serde(skip_serializing_if = "Patch::is_keep")]
-    pub(crate) meta: Patch<Value>,
+    pub(crate) meta: Patch<Arc<Value>>,
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) updated_at: Patch<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +137,7 @@ impl NewLink {
             Ok(meta) => (meta, None),
             Err(error) => (Value::Null, Some(format!("its meta cannot be written as JSON: {error}"))),
         };
-        let mut fields = LinkFields { meta: Patch::Set(meta), ..LinkFields::default() };
+        let mut fields = LinkFields { meta: Patch::Set(meta.into()), ..LinkFields::default() };
         if let Some(status) = status.status() {
             fields.status = Patch::Set(StatusId::from_static(status));
         }
@@ -306,7 +311,7 @@ impl LinkPatch {
     pub fn meta<T: LinkType>(mut self, meta: &T::Meta) -> Result<Self> {
         let meta = serde_json::to_value(meta)
             .map_err(|error| Error::bug("the meta cannot be written as JSON").with_source(error))?;
-        self.input.fields.meta = Patch::Set(meta);
+        self.input.fields.meta = Patch::Set(meta.into());
         Ok(self)
     }
 
@@ -381,14 +386,18 @@ pub struct Link {
     /// When it last changed at the service.
     pub updated_at: Timestamp,
     /// What the service says beyond the common model; read it with [`Link::meta`].
-    #[serde(rename = "meta", default, skip_serializing_if = "Value::is_null")]
-    pub raw_meta: Value,
+    #[serde(rename = "meta", default, skip_serializing_if = "is_null")]
+    pub raw_meta: Arc<Value>,
     /// Whether what a user composed has reached the service; none for what came from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<super::Delivery>,
     /// No longer current: its channel was disabled, or the connector archived it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub archived: bool,
+}
+
+fn is_null(meta: &Value) -> bool {
+    meta.is_null()
 }
 
 impl Link {
@@ -403,7 +412,7 @@ impl Link {
             let wanted = T::DECLARATION.id;
             return Err(Error::bug(format!("the link {} is a `{}`, not a `{wanted}`", self.id, self.link_type)));
         }
-        T::Meta::deserialize(&self.raw_meta).map_err(|error| {
+        T::Meta::deserialize(&*self.raw_meta).map_err(|error| {
             Error::new(
                 ErrorKind::Bug,
                 format!("the meta of {} is not of its type any more: give new fields a default", self.id),

@@ -3,6 +3,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::id::Text;
+
 /// The identity of an external item, the same in every connection that sees it.
 ///
 /// Made from a namespace and the qualifiers that make an id unique: ids of many services are unique
@@ -18,7 +20,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Source(String);
+pub struct Source(Text);
 
 impl Source {
     /// A source in this namespace (the service), with qualifiers from the widest to the narrowest.
@@ -29,26 +31,29 @@ impl Source {
             text.push(':');
             push_escaped(&mut text, qualifier.as_ref());
         }
-        Self(text)
+        Self(Text::new(text))
     }
 
     /// The source whose text this is, as an API or a store gives it.
     pub fn from_text(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Text::new(text))
     }
 
     /// The text: namespace and qualifiers, with colons between.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// The qualifiers, without the namespace, as they were given.
     pub fn qualifiers(&self) -> impl Iterator<Item = String> + '_ {
-        self.0.split(':').skip(1).map(|part| part.replace("%3A", ":").replace("%25", "%"))
+        self.as_str().split(':').skip(1).map(|part| part.replace("%3A", ":").replace("%25", "%"))
     }
 }
 
 fn push_escaped(text: &mut String, part: &str) {
+    if !part.bytes().any(|byte| matches!(byte, b':' | b'%')) {
+        return text.push_str(part);
+    }
     for character in part.chars() {
         match character {
             ':' => text.push_str("%3A"),
@@ -60,12 +65,12 @@ fn push_escaped(text: &mut String, part: &str) {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Source({:?})", self.0)
+        write!(f, "Source({:?})", self.as_str())
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 
 use super::{RecordIntent, Resolver, Tracked};
@@ -85,7 +87,7 @@ impl Resolver<'_> {
                     author: create.author.clone(),
                     occurred_at: create.occurred_at,
                     updated_at: create.occurred_at,
-                    raw_meta: serde_json::Value::Null,
+                    raw_meta: Arc::default(),
                     delivery: None,
                     archived: false,
                 };
@@ -360,9 +362,9 @@ impl Resolver<'_> {
 
 /// Puts what is given over what is there.
 fn apply(link: &mut Link, fields: &LinkFields) {
-    let fields = fields.clone();
-    fields.title.apply(&mut link.title);
-    link.title = link.title.take().map(|title| one_line(&title));
+    if let Some(title) = fields.title.as_option() {
+        link.title = title.map(|title| one_line(title));
+    }
     fields.preview.apply(&mut link.preview);
     fields.url.apply(&mut link.url);
     fields.status.apply(&mut link.status);
@@ -388,7 +390,8 @@ fn apply(link: &mut Link, fields: &LinkFields) {
 }
 
 fn one_line(title: &str) -> String {
-    if title.chars().count() <= MAX_TITLE && !title.contains(['\n', '\r', '\t']) && title.trim().len() == title.len() {
+    let short = title.len() <= MAX_TITLE || title.chars().count() <= MAX_TITLE;
+    if short && !title.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | b'\t')) && title.trim().len() == title.len() {
         return title.to_owned();
     }
     title.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_TITLE).collect()

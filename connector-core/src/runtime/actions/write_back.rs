@@ -608,7 +608,7 @@ impl Runtime {
             author: author.clone(),
             occurred_at: now,
             updated_at: now,
-            raw_meta: serde_json::Value::Null,
+            raw_meta: Arc::default(),
             delivery: Some(Delivery::Pending),
             archived: false,
         };

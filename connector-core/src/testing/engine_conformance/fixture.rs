@@ -232,7 +232,7 @@ pub(super) fn link_row(connection: ConnectionId, id: i64, thread: ThreadId, sour
         author: Author::Owner,
         occurred_at: at(0),
         updated_at: at(0),
-        raw_meta: serde_json::Value::Null,
+        raw_meta: Arc::default(),
         delivery: None,
         archived: false,
     };

@@ -227,7 +227,7 @@ fn full_link(empty: &LinkRow, text: &str) -> LinkRow {
     link.author = Author::person(actor(text));
     link.occurred_at = at_micro(-62_135_596_800_000_000);
     link.updated_at = at_micro(123_456);
-    link.raw_meta = json_of(text);
+    link.raw_meta = json_of(text).into();
     link.delivery = Some(Delivery::Failed { reason: text.to_owned() });
     link.archived = true;
     row
@@ -313,7 +313,7 @@ pub(super) async fn long_and_strange_texts_come_back_equal(store: TestStore) {
     let long = "ä€😀x".repeat(100_000);
     let mut rows = Rows::full(&store, "long");
     rows.link.link.preview = Some(long.clone());
-    rows.link.link.raw_meta = json!({ "long": long });
+    rows.link.link.raw_meta = json!({ "long": long }).into();
     rows.note.note.content.clone_from(&long);
     rows.connection.credential = Some(long.clone());
     rows.task.payload = bytes(&long);
