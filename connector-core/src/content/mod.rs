@@ -1,6 +1,22 @@
 //! The content of notes: whatever form a service gives, markdown is stored (R8.6).
+//!
+//! Formats of services are read into a [`Document`] and written from one (L26).
+
+#[cfg(feature = "formats")]
+mod document;
+#[cfg(all(test, feature = "formats"))]
+mod format_tests;
+#[cfg(feature = "formats")]
+mod markdown;
+#[cfg(feature = "formats")]
+pub mod mrkdwn;
+#[cfg(feature = "formats")]
+pub mod shortcode;
 
 use sha2::{Digest, Sha256};
+
+#[cfg(feature = "formats")]
+pub use document::{Block, Document, Inline, Item, plain};
 
 use crate::hex;
 use crate::model::Content;
@@ -48,7 +64,12 @@ fn escape(text: &str) -> String {
         let ordered = digits > 0 && start.get(digits..).is_some_and(|rest| rest.starts_with(['.', ')']));
         for (position, character) in line.char_indices() {
             let leading = position + start.len() == line.len();
+            let entity = || {
+                line.get(position + 1..)
+                    .is_some_and(|rest| rest.starts_with(|next: char| next == '#' || next.is_ascii_alphabetic()))
+            };
             let special = matches!(character, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '~' | '|')
+                || (character == '&' && entity())
                 || (leading && matches!(character, '#' | '+' | '-' | '>' | '='))
                 || (ordered && matches!(character, '.' | ')') && position + start.len() == line.len() + digits);
             if special {

@@ -1,0 +1,427 @@
+//! Slack's mrkdwn (<https://docs.slack.dev/messaging/formatting-message-text>).
+
+use super::document::{address, tidy};
+use super::{Block, Document, Inline, Item, plain, shortcode};
+
+/// What stands in a message of a workspace beside its text: people, channels, groups.
+pub struct Workspace<'a> {
+    /// Its address, as `https://example.slack.com/`.
+    pub url: &'a str,
+    /// What a user, channel or group with this id is called, where that is known.
+    pub name_of: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// A boundary for Slack's marks that is not seen. Slack's marks cannot be escaped: one that would count and shall
+/// not is put between two of these, and one that would not count for the letter before or after it is kept off it.
+const JOINT: char = '\u{200B}';
+
+const MARKS: [char; 4] = ['*', '_', '~', '`'];
+
+impl Document {
+    /// Reads mrkdwn. Mentions become links to what they mention.
+    pub fn from_mrkdwn(text: &str, workspace: &Workspace<'_>) -> Self {
+        let text = text.replace("\r\n", "\n");
+        let mut blocks = Vec::new();
+        let mut rest = text.as_str();
+        // Preformatted text may begin anywhere, and what is in it is no markup.
+        while let Some((before, after)) = rest.split_once("```") {
+            let Some((code, after)) = after.split_once("```") else { break };
+            blocks.extend(lines(before.strip_suffix('\n').unwrap_or(before), workspace));
+            let code = code.strip_prefix('\n').unwrap_or(code);
+            blocks.push(Block::Code(None, unescaped(code.strip_suffix('\n').unwrap_or(code))));
+            rest = after.strip_prefix('\n').unwrap_or(after);
+        }
+        blocks.extend(lines(rest, workspace));
+        Self(blocks)
+    }
+
+    /// Writes mrkdwn: headings are strong, tables preformatted, pictures links.
+    pub fn to_mrkdwn(&self) -> String {
+        blocks(&self.0, "\n\n")
+    }
+}
+
+fn lines(text: &str, workspace: &Workspace<'_>) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut lines = text.split('\n').peekable();
+    let mut paragraph: Vec<&str> = Vec::new();
+    while let Some(line) = lines.next() {
+        let block = if let Some(first) = quoted(line) {
+            let mut all = vec![first];
+            while let Some(next) = lines.next_if(|line| quoted(line).is_some()) {
+                all.extend(quoted(next));
+            }
+            Some(Block::Quote(self::lines(&all.join("\n"), workspace)))
+        } else if let Some(first) = Bullet::of(line) {
+            let mut all = vec![first];
+            while let Some(bullet) = lines.peek().and_then(|line| Bullet::of(line)) {
+                all.push(bullet);
+                lines.next();
+            }
+            let mut bullets = all.into_iter().peekable();
+            blocks.extend(paragraph_of(&mut paragraph, workspace));
+            while let Some(list) = list(&mut bullets, 0, workspace) {
+                blocks.push(list);
+            }
+            continue;
+        } else {
+            None
+        };
+        match block {
+            Some(block) => {
+                blocks.extend(paragraph_of(&mut paragraph, workspace));
+                blocks.push(block);
+            }
+            None if line.trim().is_empty() => blocks.extend(paragraph_of(&mut paragraph, workspace)),
+            None => paragraph.push(line),
+        }
+    }
+    blocks.extend(paragraph_of(&mut paragraph, workspace));
+    blocks
+}
+
+fn quoted(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("&gt;")?;
+    Some(rest.strip_prefix(' ').unwrap_or(rest))
+}
+
+fn paragraph_of(lines: &mut Vec<&str>, workspace: &Workspace<'_>) -> Option<Block> {
+    let mut content = Vec::new();
+    for (number, line) in std::mem::take(lines).into_iter().enumerate() {
+        if number > 0 {
+            content.push(Inline::Break);
+        }
+        content.extend(inlines(line.trim(), workspace));
+    }
+    (!content.is_empty()).then_some(Block::Paragraph(content))
+}
+
+/// A line of a list, as Slack writes it where it has lists: `• one`, `◦ below one`, `1. first`.
+struct Bullet<'a> {
+    depth: usize,
+    number: Option<u64>,
+    text: &'a str,
+}
+
+impl<'a> Bullet<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let text = line.trim_start_matches(' ');
+        let depth = (line.len() - text.len()) / 4;
+        if let Some(text) = ["• ", "◦ ", "▪︎ ", "▪ "].into_iter().find_map(|mark| text.strip_prefix(mark)) {
+            return Some(Self { depth, number: None, text });
+        }
+        let (number, text) = text.split_once(". ")?;
+        let digits = (1..=9).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+        let number = number.parse().ok().filter(|_| digits)?;
+        Some(Self { depth, number: Some(number), text })
+    }
+}
+
+/// The list that begins here, no less deep than `depth`.
+fn list<'a>(
+    bullets: &mut std::iter::Peekable<impl Iterator<Item = Bullet<'a>>>,
+    depth: usize,
+    workspace: &Workspace<'_>,
+) -> Option<Block> {
+    let first = bullets.peek().filter(|bullet| bullet.depth >= depth)?;
+    let (depth, start) = (first.depth, first.number);
+    let mut items = Vec::new();
+    let of_list = |bullet: &Bullet<'_>| bullet.depth == depth && bullet.number.is_some() == start.is_some();
+    while let Some(bullet) = bullets.next_if(of_list) {
+        let (done, text) = match bullet.text.split_at_checked(3) {
+            Some(("☐", text)) => (Some(false), text.trim_start()),
+            Some(("☑", text)) => (Some(true), text.trim_start()),
+            _ => (None, bullet.text),
+        };
+        let content = inlines(text.trim(), workspace);
+        let mut blocks: Vec<_> = (!content.is_empty()).then_some(Block::Paragraph(content)).into_iter().collect();
+        while let Some(below) = list(bullets, depth + 1, workspace) {
+            blocks.push(below);
+        }
+        items.push(Item { done, blocks });
+    }
+    Some(Block::List(start, items))
+}
+
+fn inlines(text: &str, workspace: &Workspace<'_>) -> Vec<Inline> {
+    let mut content = Vec::new();
+    let mut plain = String::new();
+    let mut rest = text;
+    let mut before = None;
+    while let Some(next) = rest.chars().next() {
+        let after = rest.get(next.len_utf8()..).unwrap_or_default();
+        let found = match next {
+            '<' => after.split_once('>').map(|(inside, after)| (reference(inside, workspace), after)),
+            mark if MARKS.contains(&mark) => marked(mark, before, after).map(|(inside, after)| {
+                let inline = match mark {
+                    '`' => Inline::Code(unescaped(inside).replace(JOINT, "")),
+                    '*' => Inline::Strong(inlines(inside, workspace)),
+                    '_' => Inline::Emphasis(inlines(inside, workspace)),
+                    _ => Inline::Strikethrough(inlines(inside, workspace)),
+                };
+                (inline, after)
+            }),
+            _ => None,
+        };
+        rest = match found {
+            Some((inline, after)) => {
+                content.extend([text_of(&mut plain), inline]);
+                before = Some(next);
+                after
+            }
+            None => {
+                plain.push(next);
+                before = Some(next);
+                after
+            }
+        };
+    }
+    content.push(text_of(&mut plain));
+    tidy(content)
+}
+
+fn text_of(text: &mut String) -> Inline {
+    Inline::Text(shortcode::expand(&unescaped(&std::mem::take(text))).replace(JOINT, ""))
+}
+
+/// What stands between a mark and its counterpart, and what follows, if the two count.
+fn marked(mark: char, before: Option<char>, after: &str) -> Option<(&str, &str)> {
+    if !before.is_none_or(is_boundary) || after.starts_with(is_blank) {
+        return None;
+    }
+    for (position, _) in after.match_indices(mark) {
+        let (inside, rest) = after.split_at_checked(position)?;
+        let rest = rest.get(mark.len_utf8()..)?;
+        // What is between < and > belongs together.
+        let closed = inside.matches('<').count() == inside.matches('>').count();
+        let ends = !inside.is_empty() && !inside.ends_with(is_blank) && rest.chars().next().is_none_or(is_boundary);
+        if ends && closed {
+            return Some((inside, rest));
+        }
+    }
+    None
+}
+
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || character == JOINT
+}
+
+/// Whether a mark may begin or end beside it.
+fn is_boundary(character: char) -> bool {
+    !character.is_alphanumeric()
+}
+
+/// What stands between `<` and `>`.
+fn reference(inside: &str, workspace: &Workspace<'_>) -> Inline {
+    let (target, label) = match inside.split_once('|') {
+        Some((target, label)) => (target, Some(unescaped(label).replace(JOINT, ""))),
+        None => (inside, None),
+    };
+    let base = workspace.url.trim_end_matches('/');
+    let named = |id: &str| (workspace.name_of)(id).or_else(|| label.clone()).unwrap_or_else(|| id.to_owned());
+    let link = |sign: char, id: &str, page: &str| {
+        let name = named(id);
+        let content = vec![Inline::Text(format!("{sign}{}", name.trim_start_matches(sign)))];
+        Inline::Link { url: format!("{base}/{page}/{id}"), content }
+    };
+    if let Some(user) = target.strip_prefix('@') {
+        return link('@', user, "team");
+    }
+    if let Some(channel) = target.strip_prefix('#') {
+        return link('#', channel, "archives");
+    }
+    if let Some(command) = target.strip_prefix('!') {
+        return match command.split('^').collect::<Vec<_>>().as_slice() {
+            ["subteam", group, ..] => Inline::Text(format!("@{}", named(group).trim_start_matches('@'))),
+            ["date", ..] => Inline::Text(label.unwrap_or_default()),
+            [name, ..] => Inline::Text(format!("@{}", label.as_deref().unwrap_or(name).trim_start_matches('@'))),
+            [] => Inline::Text(String::new()),
+        };
+    }
+    let url = unescaped(target);
+    let shown = label.map(|label| shortcode::expand(&label)).filter(|label| !label.is_empty());
+    match shown {
+        Some(shown) if shown != url && format!("mailto:{shown}") != url => {
+            Inline::Link { url, content: vec![Inline::Text(shown)] }
+        }
+        Some(shown) => Inline::Text(shown),
+        None => Inline::Text(url),
+    }
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn blocks(blocks: &[Block], between: &str) -> String {
+    blocks.iter().map(block).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(between)
+}
+
+fn block(block: &Block) -> String {
+    match block {
+        Block::Paragraph(content) => written(content, ""),
+        Block::Heading(_, content) => written(&[Inline::Strong(content.clone())], ""),
+        Block::Quote(quoted) => {
+            let text = blocks(quoted, "\n\n");
+            text.split('\n').map(|line| format!("&gt; {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+        }
+        Block::List(start, items) => list_lines(*start, items, 0).join("\n"),
+        Block::Code(_, text) => format!("```\n{}\n```", escaped(&text.replace("```", "``\u{200B}`"))),
+        Block::Table(header, rows) => preformatted(header, rows),
+        Block::Rule => "———".to_owned(),
+    }
+}
+
+fn list_lines(start: Option<u64>, items: &[Item], depth: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (number, item) in (start.unwrap_or_default()..).zip(items) {
+        let mark = match start {
+            Some(_) => format!("{number}. "),
+            None => ["• ", "◦ ", "▪︎ "].get(depth.min(2)).copied().unwrap_or_default().to_owned(),
+        };
+        let task = match item.done {
+            Some(true) => "☑ ",
+            Some(false) => "☐ ",
+            None => "",
+        };
+        let (mut own, mut below) = (Vec::new(), Vec::new());
+        for inner in &item.blocks {
+            match inner {
+                Block::List(start, items) => below.extend(list_lines(*start, items, depth + 1)),
+                other => own.push(block(other)),
+            }
+        }
+        let indent = " ".repeat(4 * depth);
+        let text = own.join("\n").replace('\n', &format!("\n{indent}    "));
+        lines.push(format!("{indent}{mark}{task}{text}").trim_end().to_owned());
+        lines.extend(below);
+    }
+    lines
+}
+
+/// A table in columns.
+fn preformatted(header: &[Vec<Inline>], rows: &[Vec<Vec<Inline>>]) -> String {
+    let cells = |row: &[Vec<Inline>]| row.iter().map(|cell| plain(cell).replace('\n', " ")).collect::<Vec<_>>();
+    let all: Vec<_> = std::iter::once(cells(header)).chain(rows.iter().map(|row| cells(row))).collect();
+    let width = |column: usize| {
+        all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let line = |row: &Vec<String>| {
+        let padded = row.iter().enumerate().map(|(column, cell)| format!("{cell:<width$}", width = width(column)));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let text = all.iter().map(line).collect::<Vec<_>>().join("\n");
+    block(&Block::Code(None, text))
+}
+
+fn written(content: &[Inline], open: &str) -> String {
+    let mut out = String::new();
+    let mut rest = content.iter().peekable();
+    while let Some(inline) = rest.next() {
+        let (mark, content) = match inline {
+            Inline::Text(text) => {
+                write_text(text, rest.peek().is_some_and(|next| **next != Inline::Break), &mut out);
+                continue;
+            }
+            Inline::Link { url, content } => {
+                out.push_str(&link(url, content));
+                continue;
+            }
+            Inline::Image { url, alt } => {
+                out.push_str(&link(url, &[Inline::text(alt)]));
+                continue;
+            }
+            Inline::Break => {
+                out.push('\n');
+                continue;
+            }
+            Inline::Code(text) if text.contains('`') || text.trim() != text => {
+                write_text(text, false, &mut out);
+                continue;
+            }
+            Inline::Code(text) => ('`', escaped(text)),
+            Inline::Emphasis(content) => ('_', content_of('_', content, open)),
+            Inline::Strong(content) => ('*', content_of('*', content, open)),
+            Inline::Strikethrough(content) => ('~', content_of('~', content, open)),
+        };
+        // Strong within strong text is no stronger.
+        if content.is_empty() || open.contains(mark) {
+            out.push_str(&content);
+            continue;
+        }
+        if out.chars().next_back().is_some_and(|before| !is_boundary(before) || before == mark) {
+            out.push(JOINT);
+        }
+        out.push(mark);
+        // A mark holds on one line only.
+        out.push_str(&content.replace('\n', &format!("{mark}\n{mark}")));
+        out.push(mark);
+        let next = rest.peek().and_then(|next| next.plain().chars().next());
+        if next.is_some_and(|next| !is_boundary(next) || MARKS.contains(&next))
+            || rest.peek().is_some_and(|next| starts_marked(next))
+        {
+            out.push(JOINT);
+        }
+    }
+    out
+}
+
+fn content_of(mark: char, content: &[Inline], open: &str) -> String {
+    written(content, &format!("{open}{mark}"))
+}
+
+fn starts_marked(inline: &Inline) -> bool {
+    matches!(inline, Inline::Code(_) | Inline::Emphasis(_) | Inline::Strong(_) | Inline::Strikethrough(_))
+}
+
+/// Text, with what would count as a mark kept from it.
+fn write_text(text: &str, more: bool, out: &mut String) {
+    let begins_line = out.is_empty() || out.ends_with('\n');
+    if begins_line && (text.starts_with('>') || Bullet::of(text).is_some()) {
+        out.push(JOINT);
+    }
+    let mut words = text.split(' ').enumerate().peekable();
+    while let Some((number, word)) = words.next() {
+        if number > 0 {
+            out.push(' ');
+        }
+        let (url, word) = address(word);
+        if let Some(url) = url {
+            out.push_str(&format!("<{}>", escaped(url)));
+        }
+        let more = more && words.peek().is_none();
+        let characters: Vec<char> = word.chars().collect();
+        for (index, character) in characters.iter().enumerate() {
+            let before = out.chars().next_back();
+            let next = characters.get(index + 1).copied();
+            let inside = before.is_some_and(char::is_alphanumeric) && next.is_some_and(char::is_alphanumeric);
+            let alone = before.is_none_or(is_blank) && next.is_none() && !more;
+            if MARKS.contains(character) && (*character == '`' || !(inside || alone)) {
+                out.extend([JOINT, *character, JOINT]);
+            } else {
+                out.push_str(&escaped(character.encode_utf8(&mut [0; 4])));
+            }
+        }
+    }
+}
+
+/// A link; one to a person or a channel of the workspace mentions it.
+fn link(url: &str, content: &[Inline]) -> String {
+    let slack = url.strip_prefix("https://").and_then(|rest| rest.split_once(".slack.com/"));
+    match slack.and_then(|(_, page)| page.split_once('/')) {
+        Some(("team", id)) if is_id(id) => return format!("<@{id}>"),
+        Some(("archives", id)) if is_id(id) => return format!("<#{id}>"),
+        _ => {}
+    }
+    let url = escaped(&url.replace('|', "%7C"));
+    let label = escaped(&plain(content).replace('|', "¦").replace('\n', " "));
+    if label.trim().is_empty() { format!("<{url}>") } else { format!("<{url}|{label}>") }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+}
