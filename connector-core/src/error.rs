@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The result of a hook, a callback or a call on a context.
@@ -12,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 type Source = Box<dyn StdError + Send + Sync + 'static>;
 
 /// What the host does about an error: the closed list of R6.6.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum ErrorKind {
     /// The credential does not work any more. The connection needs re-authorization; its tasks are parked, not lost.

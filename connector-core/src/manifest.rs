@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ pub struct Manifest {
 }
 
 /// Everything that one connector declares.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectorManifest {
     /// The declaration, as it was written.
     pub declaration: Value,
@@ -31,7 +32,7 @@ pub struct ConnectorManifest {
 }
 
 /// One callback.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallbackManifest {
     /// From its doc comment.
     #[serde(default)]

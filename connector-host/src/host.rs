@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use connector_core::clock::Clock;
 use connector_core::declaration::Provider;
-use connector_core::engine::{CommitError, Engine, EngineError, Write, WriteSet};
+use connector_core::engine::{CommitError, Engine, EngineError, EngineResult, Write, WriteSet};
 use connector_core::ports::{Ports, SealedCredentials, Vault};
 use connector_core::registry::{Registry, RegistryErrors};
 use connector_core::runtime::{ActionError, Runtime, Workers};
@@ -19,8 +19,9 @@ use tokio::sync::{Mutex, watch};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::engine::{SqliteEngine, SqliteOptions};
-use crate::keys::ApiKeys;
+use crate::keys::{ApiKeys, Bearer};
 use crate::network::HttpClient;
+use crate::sessions::Sessions;
 use crate::vault::{KeyError, KeyVault, random_secret};
 
 /// The setting that names the key which seals what is in the database.
@@ -76,6 +77,7 @@ struct Shared {
     runtime: Runtime,
     engine: Arc<SqliteEngine>,
     keys: ApiKeys,
+    sessions: Sessions,
     /// Opens the API to processes that can read the lock file.
     local_key: Secret,
     workers: Mutex<Option<Workers>>,
@@ -110,12 +112,14 @@ impl Host {
         let local_key = random_secret();
         let fixed = config.api_key.iter().chain([&local_key]);
         let keys = ApiKeys::new(Arc::clone(engine) as Arc<dyn Engine>, fixed);
+        let sessions = Sessions::new(Arc::clone(&ports.vault));
         let runtime = Runtime::new(registry, ports, config.runtime());
         let shared = Shared {
             config,
             runtime,
             engine: Arc::clone(engine),
             keys,
+            sessions,
             local_key,
             workers: Mutex::new(None),
             stopping: watch::Sender::new(false),
@@ -184,6 +188,19 @@ impl Host {
 
     pub(crate) fn keys(&self) -> &ApiKeys {
         &self.shared.keys
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.shared.sessions
+    }
+
+    /// Who has sent this token; none if it is not valid.
+    pub(crate) async fn bearer(&self, token: &str) -> EngineResult<Option<Bearer>> {
+        if Sessions::is_token(token) {
+            let now = self.runtime().ports().clock.now();
+            return Ok(self.sessions().user(token, now).map(Bearer::Session));
+        }
+        Ok(self.keys().accepts(token).await?.map(Bearer::Key))
     }
 
     pub(crate) fn local_key(&self) -> &Secret {

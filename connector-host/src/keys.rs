@@ -6,6 +6,7 @@ use bytes::Bytes;
 use connector_core::engine::{CommitError, Engine, EngineError, EngineResult, Write, WriteSet};
 use connector_core::secret::Secret;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -18,10 +19,18 @@ const PREFIX: &str = "api_key/";
 const LONGEST_NAME: usize = 64;
 
 /// What is known of an API key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct KeyInfo {
     pub(crate) name: String,
     pub(crate) created_at: Timestamp,
+}
+
+/// Who has sent a token.
+pub(crate) enum Bearer {
+    /// The holder of an API key, by its hash.
+    Key(String),
+    /// A user, in a session.
+    Session(connector_core::id::UserId),
 }
 
 /// Why there is no such key.
@@ -60,13 +69,11 @@ impl ApiKeys {
         Self { engine, fixed: fixed.into_iter().map(|key| hash(key.expose())).collect() }
     }
 
-    /// Whether a key is valid. Hashes are compared, so that the time it takes tells nothing about the key.
-    pub(crate) async fn accepts(&self, key: &str) -> EngineResult<bool> {
+    /// The hash of a key, if it is valid. Hashes are compared, so that the time it takes tells nothing about the key.
+    pub(crate) async fn accepts(&self, key: &str) -> EngineResult<Option<String>> {
         let hash = hash(key);
-        if self.fixed.contains(&hash) {
-            return Ok(true);
-        }
-        Ok(self.engine.setting(format!("{PREFIX}{hash}")).await?.is_some())
+        let valid = self.fixed.contains(&hash) || self.engine.setting(format!("{PREFIX}{hash}")).await?.is_some();
+        Ok(valid.then_some(hash))
     }
 
     pub(crate) async fn list(&self) -> EngineResult<Vec<KeyInfo>> {

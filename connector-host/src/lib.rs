@@ -11,6 +11,7 @@ pub mod engine;
 pub mod host;
 mod keys;
 pub mod network;
+mod sessions;
 pub mod vault;
 
 pub use config::Config;

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -31,7 +32,7 @@ pub struct CallbackRow {
 }
 
 /// Whether a connection works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionStatus {
     /// The user has not finished authorizing it.
@@ -107,7 +108,7 @@ pub struct ConnectionRow {
 }
 
 /// The last look for changes that ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LastSync {
     /// When.
     pub at: Timestamp,
@@ -116,7 +117,7 @@ pub struct LastSync {
 }
 
 /// How far the syncing of a channel is (design 6.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SyncState {
     /// Not enabled.
@@ -135,7 +136,7 @@ pub enum SyncState {
 }
 
 /// The syncing of a channel, as a user sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelSync {
     /// How far it is.
     pub state: SyncState,
@@ -294,7 +295,7 @@ pub struct TaskRow {
 }
 
 /// What went wrong in one attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskError {
     /// When.
     pub at: Timestamp,
@@ -338,7 +339,7 @@ pub struct DeliveryRow {
 }
 
 /// What a feed entry is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FeedKind {
     /// A thread's read, to-do or archive mark, or its merging with another.
@@ -374,7 +375,7 @@ impl FeedKind {
 }
 
 /// One entry of the change feed: that a thing was saved or changed. What it is now is read with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FeedEntry {
     /// Its position, in the order of commits. Zero in one that is yet to be committed.
     pub position: u64,

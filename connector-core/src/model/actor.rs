@@ -1,9 +1,10 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::UserId;
 
 /// A person, or the connector itself, at the service: who wrote, owns, receives or reacts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Actor {
     /// The service's id of the account. Not a name, which can change.
@@ -66,7 +67,7 @@ impl Actor {
 }
 
 /// Who wrote something (R8.4, L18). Leaving it out does not compile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Author {
     /// Someone at the service.
@@ -99,7 +100,7 @@ impl From<Actor> for Author {
 }
 
 /// A person who takes part in an item, with a role of its link type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contact {
     /// Who.
     #[serde(flatten)]
@@ -123,7 +124,7 @@ impl Contact {
 }
 
 /// Someone that a draft or note is addressed to, resolved to an account at the service (R9.5).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recipient {
     /// Who.
     #[serde(flatten)]
@@ -147,7 +148,7 @@ pub struct ContactChanges {
 }
 
 /// The account that a connection works with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Account {
     /// The user whose connection it is.

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ActionButton, Actor, Author, Reaction, Recipient, Source};
@@ -125,7 +126,7 @@ impl NewNote {
 }
 
 /// A note as one connection sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Note {
     /// Its id here.
@@ -175,7 +176,7 @@ pub struct Note {
 }
 
 /// Whether what a user wrote has reached the service (R9.4).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Delivery {
     /// On its way.
@@ -195,7 +196,7 @@ pub enum Delivery {
 }
 
 /// A file of a note.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Attachment {
     /// File name.
@@ -231,7 +232,7 @@ impl Attachment {
 }
 
 /// Where the bytes of an attachment are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttachmentRef {
     /// At the service, by what the connector needs to fetch it.

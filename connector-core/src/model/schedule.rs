@@ -1,12 +1,13 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Actor;
 use crate::id::{NoteId, ScheduleKey, ThreadId};
 
 /// A point on the calendar: a whole day, or an instant. Never a text (L22).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
     /// A whole day, wherever one is.
@@ -28,7 +29,7 @@ impl From<Date> for When {
 }
 
 /// When an item takes place, and who attends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Schedule {
     /// The service's id of it, unique within the link.
@@ -103,7 +104,7 @@ impl Schedule {
 }
 
 /// Whether someone comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Attendance {
     /// Comes.
@@ -113,7 +114,7 @@ pub enum Attendance {
 }
 
 /// Someone who attends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attendee {
     /// Who.
     #[serde(flatten)]
@@ -124,7 +125,7 @@ pub struct Attendee {
 }
 
 /// A button on a link or note that runs a callback whose input is an [`Action`] (R4.6).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionButton {
     /// On the button.
     pub label: String,
@@ -134,7 +135,7 @@ pub struct ActionButton {
 }
 
 /// What a button does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ButtonTarget {
     /// Opens a page.

@@ -1,36 +1,61 @@
-use axum::Router;
+use aide::axum::ApiRouter;
+use aide::axum::routing::get_with;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use connector_core::id::{NoteId, UserId};
 use connector_core::model::Download;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::extract::Query;
+use super::caller::Caller;
+use super::extract::{Path, Query};
+use super::openapi::{answers, op};
 use super::problem::{Answer, Problem};
 use crate::host::Host;
 
-pub(super) fn routes() -> Router<Host> {
-    Router::new().route("/attachments/{note}/{index}", get(download))
+pub(super) fn routes() -> ApiRouter<Host> {
+    let documented = op("getAttachment", "The bytes of an attachment, or where they are", &[410, 500, 502]);
+    ApiRouter::new().api_route(
+        "/attachments/{note}/{index}",
+        get_with(download, |operation| {
+            let operation =
+                answers(documented(operation), 302, &[], "They are there; the URL carries its own permission.");
+            answers(
+                operation,
+                200,
+                &["application/octet-stream"],
+                "The bytes, as the media type that the service says.",
+            )
+        }),
+    )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+struct AttachmentPath {
+    note: NoteId,
+    /// Its place in the note, from 0.
+    index: usize,
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct By {
+    /// Who opens it.
     user: UserId,
 }
 
 /// An attachment that is at the service, by its place in the note: where it is, or its bytes.
 async fn download(
     State(host): State<Host>,
-    Path((note, index)): Path<(String, String)>,
+    caller: Caller,
+    Path(AttachmentPath { note, index }): Path<AttachmentPath>,
     Query(by): Query<By>,
 ) -> Answer<Response> {
-    let note: NoteId = note.parse()?;
-    let index = index.parse().map_err(|_| Problem::not_found(format!("{note} has no attachment `{index}`")))?;
+    caller.acts_as(&by.user)?;
+    caller.note(&host, note).await?;
     match host.runtime().download(note, index, &by.user).await? {
         Download::Redirect(url) => redirect(&url),
         Download::Body { name, media_type, body } => {

@@ -1,91 +1,169 @@
-use axum::extract::{Path, State};
+use aide::axum::ApiRouter;
+use aide::axum::routing::{get_with, post_with};
+use axum::Json;
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use connector_core::engine::{ConnectionRow, ConnectionStatus, SyncState};
+use axum::response::NoContent;
+use connector_core::engine::{ConnectionRow, ConnectionStatus, LastSync, SyncState};
 use connector_core::id::{ConnectionId, ConnectorId, UserId, WorkspaceId};
-use connector_core::runtime::{ConnectRequest, ConnectionUpdate};
+use connector_core::model::{Account, Actor};
+use connector_core::runtime::{ConnectRequest, ConnectionUpdate, Retrying};
 use connector_core::secret::Secret;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::channels::view as channel_view;
-use super::extract::{Body, Page, Query, limit};
+use super::caller::{Caller, Operator};
+use super::channels::ChannelView;
+use super::extract::{Accepted, Body, ById, Created, Page, Path, Query, limit};
+use super::openapi::op;
 use super::problem::{Answer, Problem};
 use crate::host::Host;
 
-pub(super) fn routes() -> Router<Host> {
-    Router::new()
-        .route("/connections", get(list).post(create))
-        .route("/connections/{id}", get(show).patch(update).delete(disconnect))
-        .route("/connections/{id}/authorize", post(authorize))
-        .route("/connections/{id}/sync", post(sync))
-        .route("/connections/{id}/state", get(state))
+pub(super) fn routes() -> ApiRouter<Host> {
+    ApiRouter::new()
+        .api_route(
+            "/connections",
+            get_with(list, op("listConnections", "Connections, in the order in which they were made", &[]))
+                .post_with(create, op("createConnection", "Connect an account", &[404, 409, 500, 502])),
+        )
+        .api_route(
+            "/connections/{id}",
+            get_with(show, op("getConnection", "A connection, and how far its syncing is", &[]))
+                .patch_with(update, op("updateConnection", "Change a connection", &[409, 500, 502]))
+                .delete_with(
+                    disconnect,
+                    op("deleteConnection", "Disconnect, and remove what belongs to it", &[409, 500, 502]),
+                ),
+        )
+        .api_route(
+            "/connections/{id}/authorize",
+            post_with(authorize, op("authorizeConnection", "Authorize a connection again", &[409, 500, 502])),
+        )
+        .api_route(
+            "/connections/{id}/sync",
+            post_with(sync, op("syncConnection", "Look for changes now", &[409, 500, 502])),
+        )
+        .api_route("/connections/{id}/state", get_with(state, op("getState", "What the connector has stored", &[])))
 }
 
 /// A connection without its secrets.
-pub(super) fn view(host: &Host, row: &ConnectionRow) -> Value {
-    let connector = host.runtime().registry().get(row.connector.as_str());
-    let secure: Vec<_> = connector.map_or_else(Vec::new, |connector| {
-        let fields = connector.declaration.options.fields.iter();
-        fields.filter(|field| field.secure()).map(|field| field.name).collect()
-    });
-    // Without the connector, nobody knows which of them are secret.
-    let shown = row.options.iter().filter(|(name, _)| connector.is_some() && !secure.contains(&name.as_str()));
-    let options: Map<_, _> = shown.map(|(name, value)| (name.clone(), value.clone())).collect();
-    json!({
-        "id": row.id,
-        "connector": row.connector,
-        "name": row.name,
-        "user": row.owner,
-        "workspace": row.workspace,
-        "status": if connector.is_some() { row.status } else { ConnectionStatus::Disabled },
-        "status_reason": if connector.is_some() {
-            row.status_reason.clone()
-        } else {
-            Some(format!("the connector `{}` is not linked into this host", row.connector))
-        },
-        "account": row.account,
-        "identity": row.identity,
-        "options": options,
-        "secure_options": secure.into_iter().filter(|name| row.options.contains_key(*name)).collect::<Vec<_>>(),
-        "auto_enable_new_channels": row.auto_enable_new_channels,
-        "history_days": row.history_days,
-        "created_at": row.created_at,
-    })
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ConnectionView {
+    id: ConnectionId,
+    connector: ConnectorId,
+    name: String,
+    /// Whose it is.
+    user: UserId,
+    workspace: Option<WorkspaceId>,
+    status: ConnectionStatus,
+    /// Why it does not work.
+    status_reason: Option<String>,
+    account: Account,
+    /// The owner's own account at the service.
+    identity: Option<Actor>,
+    /// Without the secure ones.
+    options: Map<String, Value>,
+    /// The secure options that have a value.
+    secure_options: Vec<&'static str>,
+    auto_enable_new_channels: Option<bool>,
+    history_days: Option<u32>,
+    created_at: Timestamp,
 }
 
-#[derive(Deserialize)]
+impl ConnectionView {
+    pub(super) fn new(host: &Host, row: &ConnectionRow) -> Self {
+        let connector = host.runtime().registry().get(row.connector.as_str());
+        let secure: Vec<_> = connector.map_or_else(Vec::new, |connector| {
+            let fields = connector.declaration.options.fields.iter();
+            fields.filter(|field| field.secure()).map(|field| field.name).collect()
+        });
+        // Without the connector, nobody knows which of them are secret.
+        let shown = row.options.iter().filter(|(name, _)| connector.is_some() && !secure.contains(&name.as_str()));
+        let status_reason = match connector {
+            Some(_) => row.status_reason.clone(),
+            None => Some(format!("the connector `{}` is not linked into this host", row.connector)),
+        };
+        Self {
+            id: row.id,
+            connector: row.connector.clone(),
+            name: row.name.clone(),
+            user: row.owner.clone(),
+            workspace: row.workspace.clone(),
+            status: if connector.is_some() { row.status } else { ConnectionStatus::Disabled },
+            status_reason,
+            account: row.account.clone(),
+            identity: row.identity.clone(),
+            options: shown.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            secure_options: secure.into_iter().filter(|name| row.options.contains_key(*name)).collect(),
+            auto_enable_new_channels: row.auto_enable_new_channels,
+            history_days: row.history_days,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// A connection, and how far its syncing is.
+#[derive(Serialize, JsonSchema)]
+struct ConnectionState {
+    #[serde(flatten)]
+    connection: ConnectionView,
+    /// Something looks for changes right now.
+    syncing: bool,
+    /// What failed and is tried again.
+    retrying: Option<Retrying>,
+    last_sync: Option<LastSync>,
+    /// The enabled ones.
+    channels: Vec<ChannelView>,
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     user: Option<UserId>,
     connector: Option<ConnectorId>,
     after: Option<ConnectionId>,
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
 }
 
-async fn list(State(host): State<Host>, Query(query): Query<ListQuery>) -> Answer<Json<Page<Value>>> {
+async fn list(
+    State(host): State<Host>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Answer<Json<Page<ConnectionView>>> {
     let limit = limit(query.limit)?;
-    let rows = host.engine().connections(query.user, query.connector, query.after, limit + 1).await?;
+    let user = caller.view_of(query.user)?;
+    let rows = host.engine().connections(user, query.connector, query.after, limit + 1).await?;
     let Page { items, next } = Page::of(rows, limit, |row| row.id.to_string());
-    let items = items.iter().map(|row| view(&host, row)).collect();
+    let items = items.iter().map(|row| ConnectionView::new(&host, row)).collect();
     Ok(Json(Page { items, next }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewConnection {
     connector: ConnectorId,
+    /// Whose it will be.
     user: UserId,
     workspace: Option<WorkspaceId>,
+    /// What it is called; else what the service calls the account.
     name: Option<String>,
     #[serde(default)]
     options: Map<String, Value>,
+    /// An access token.
     token: Option<String>,
+    /// Nothing older than this many days is kept.
     history_days: Option<u32>,
 }
 
-async fn create(State(host): State<Host>, Body(new): Body<NewConnection>) -> Answer<(StatusCode, Json<Value>)> {
+async fn create(
+    State(host): State<Host>,
+    caller: Caller,
+    Body(new): Body<NewConnection>,
+) -> Answer<Created<ConnectionView>> {
+    caller.acts_as(&new.user)?;
     let mut request = ConnectRequest::new(new.connector, new.user);
     request.workspace = new.workspace;
     request.name = new.name;
@@ -93,7 +171,7 @@ async fn create(State(host): State<Host>, Body(new): Body<NewConnection>) -> Ans
     request.token = new.token.map(token).transpose()?;
     request.history_days = new.history_days;
     let row = host.runtime().connect(request).await?;
-    Ok((StatusCode::CREATED, Json(view(&host, &row))))
+    Ok(Created(ConnectionView::new(&host, &row)))
 }
 
 /// A token as it can be sent in a header.
@@ -105,28 +183,29 @@ fn token(text: String) -> Answer<Secret> {
     Ok(Secret::new(text))
 }
 
-async fn show(State(host): State<Host>, Path(id): Path<String>) -> Answer<Json<Value>> {
-    let id: ConnectionId = id.parse()?;
+async fn show(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ConnectionId>>,
+) -> Answer<Json<ConnectionState>> {
     let runtime = host.runtime();
-    let row = runtime.connection(id).await?;
-    let mut shown = view(&host, &row);
+    let row = caller.connection(&host, id).await?;
     let channels = host.engine().channels(id).await?;
-    let enabled: Vec<_> = channels.iter().filter(|row| row.enabled).collect();
+    let enabled: Vec<_> = channels.into_iter().filter(|row| row.enabled).collect();
     let linked = runtime.registry().get(row.connector.as_str()).is_some();
     let looking = if linked { runtime.looking(id).await? } else { Default::default() };
     let walking = |state| matches!(state, SyncState::Queued | SyncState::Syncing | SyncState::Throttled);
     let works = linked && row.status == ConnectionStatus::Active;
-    let syncing = works && (looking.pending > 0 || enabled.iter().any(|row| walking(row.sync.state)));
-    if let Some(shown) = shown.as_object_mut() {
-        shown.insert("syncing".to_owned(), json!(syncing));
-        shown.insert("retrying".to_owned(), json!(looking.retrying));
-        shown.insert("last_sync".to_owned(), json!(runtime.last_sync(id).await?));
-        shown.insert("channels".to_owned(), enabled.into_iter().map(channel_view).collect());
-    }
-    Ok(Json(shown))
+    Ok(Json(ConnectionState {
+        connection: ConnectionView::new(&host, &row),
+        syncing: works && (looking.pending > 0 || enabled.iter().any(|row| walking(row.sync.state))),
+        retrying: looking.retrying,
+        last_sync: runtime.last_sync(id).await?,
+        channels: enabled.into_iter().map(ChannelView::from).collect(),
+    }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ConnectionPatch {
     name: Option<String>,
@@ -136,9 +215,11 @@ struct ConnectionPatch {
 
 async fn update(
     State(host): State<Host>,
-    Path(id): Path<String>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ConnectionId>>,
     Body(patch): Body<ConnectionPatch>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<ConnectionView>> {
+    caller.connection(&host, id).await?;
     if patch.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
         return Err(Problem::field("name", "a connection needs a name"));
     }
@@ -147,33 +228,44 @@ async fn update(
         options: patch.options,
         auto_enable_new_channels: patch.auto_enable_new_channels,
     };
-    let row = host.runtime().update_connection(id.parse()?, update).await?;
-    Ok(Json(view(&host, &row)))
+    let row = host.runtime().update_connection(id, update).await?;
+    Ok(Json(ConnectionView::new(&host, &row)))
 }
 
-async fn disconnect(State(host): State<Host>, Path(id): Path<String>) -> Answer<StatusCode> {
-    host.runtime().disconnect(id.parse()?).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn disconnect(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ConnectionId>>,
+) -> Answer<NoContent> {
+    caller.connection(&host, id).await?;
+    host.runtime().disconnect(id).await?;
+    Ok(NoContent)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Authorization {
+    /// An access token.
     token: String,
 }
 
 async fn authorize(
     State(host): State<Host>,
-    Path(id): Path<String>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ConnectionId>>,
     Body(body): Body<Authorization>,
-) -> Answer<Json<Value>> {
-    let row = host.runtime().reauthorize(id.parse()?, token(body.token)?).await?;
-    Ok(Json(view(&host, &row)))
+) -> Answer<Json<ConnectionView>> {
+    caller.connection(&host, id).await?;
+    let row = host.runtime().reauthorize(id, token(body.token)?).await?;
+    Ok(Json(ConnectionView::new(&host, &row)))
 }
 
-async fn sync(State(host): State<Host>, Path(id): Path<String>) -> Answer<StatusCode> {
-    let id: ConnectionId = id.parse()?;
-    let row = host.runtime().connection(id).await?;
+async fn sync(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ConnectionId>>,
+) -> Answer<Accepted> {
+    let row = caller.connection(&host, id).await?;
     if row.status != ConnectionStatus::Active {
         let why = row.status_reason.as_deref().unwrap_or("for no known reason");
         let status = row.status.as_str();
@@ -181,10 +273,10 @@ async fn sync(State(host): State<Host>, Path(id): Path<String>) -> Answer<Status
         return Err(Problem::new(StatusCode::CONFLICT, "not-active", detail));
     }
     host.runtime().sync_now(id).await?;
-    Ok(StatusCode::ACCEPTED)
+    Ok(Accepted)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct StateQuery {
     #[serde(default)]
@@ -193,9 +285,9 @@ struct StateQuery {
 
 async fn state(
     State(host): State<Host>,
-    Path(id): Path<String>,
+    _: Operator,
+    Path(ById { id }): Path<ById<ConnectionId>>,
     Query(query): Query<StateQuery>,
-) -> Answer<Json<Value>> {
-    let entries = host.runtime().state(id.parse()?, &query.prefix).await?;
-    Ok(Json(entries.into_iter().collect::<Map<_, _>>().into()))
+) -> Answer<Json<Map<String, Value>>> {
+    Ok(Json(host.runtime().state(id, &query.prefix).await?.into_iter().collect()))
 }

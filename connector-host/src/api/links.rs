@@ -1,46 +1,58 @@
-use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
+use aide::axum::ApiRouter;
+use aide::axum::routing::get_with;
+use axum::Json;
+use axum::extract::State;
 use connector_core::engine::LinkRow;
 use connector_core::id::{ConnectionId, LinkId, StatusId, UserId};
-use connector_core::model::{Actor, Patch};
+use connector_core::model::{Actor, Link, Patch};
 use connector_core::runtime::LinkUpdate;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::extract::Body;
+use super::caller::Caller;
+use super::extract::{Body, ById, Path};
+use super::openapi::op;
 use super::problem::{Answer, Problem};
 use crate::host::Host;
 
-pub(super) fn routes() -> Router<Host> {
-    Router::new().route("/links/{id}", get(show).patch(update))
+pub(super) fn routes() -> ApiRouter<Host> {
+    ApiRouter::new().api_route(
+        "/links/{id}",
+        get_with(show, op("getLink", "A link", &[]))
+            .patch_with(update, op("updateLink", "Change the status, title or assignee of a link", &[409])),
+    )
 }
 
-/// A link, with the connections that see it.
-pub(super) fn view(row: &LinkRow, seen_by: &[ConnectionId]) -> Value {
-    let mut shown = json!(row.link);
-    if let Some(shown) = shown.as_object_mut() {
-        shown.insert("connection".to_owned(), json!(row.connection));
-        if seen_by.len() > 1 {
-            shown.insert("seen_by".to_owned(), json!(seen_by));
-        }
+/// A link as one connection sees it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct LinkView {
+    #[serde(flatten)]
+    link: Link,
+    connection: ConnectionId,
+    /// All connections that see the same item, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    seen_by: Vec<ConnectionId>,
+}
+
+impl LinkView {
+    pub(super) fn new(row: LinkRow, seen_by: Vec<ConnectionId>) -> Self {
+        let seen_by = if seen_by.len() > 1 { seen_by } else { Vec::new() };
+        Self { link: row.link, connection: row.connection, seen_by }
     }
-    shown
 }
 
-async fn found(host: &Host, id: LinkId) -> Answer<Value> {
-    let row = host.engine().link(id).await?;
-    let row = row.ok_or_else(|| Problem::not_found(format!("there is no link {id}")))?;
-    Ok(view(&row, &[]))
+async fn show(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<LinkId>>,
+) -> Answer<Json<LinkView>> {
+    Ok(Json(LinkView::new(caller.link(&host, id).await?, Vec::new())))
 }
 
-async fn show(State(host): State<Host>, Path(id): Path<String>) -> Answer<Json<Value>> {
-    Ok(Json(found(&host, id.parse()?).await?))
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LinkPatch {
+    /// Who acts.
     user: UserId,
     status: Option<StatusId>,
     title: Option<String>,
@@ -54,12 +66,21 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
-async fn update(State(host): State<Host>, Path(id): Path<String>, Body(patch): Body<LinkPatch>) -> Answer<Json<Value>> {
+async fn update(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<LinkId>>,
+    Body(patch): Body<LinkPatch>,
+) -> Answer<Json<LinkView>> {
+    caller.acts_as(&patch.user)?;
+    caller.link(&host, id).await?;
     let update = LinkUpdate {
         title: patch.title,
         status: patch.status,
         assignee: patch.assignee.map_or(Patch::Keep, Patch::from),
     };
-    let link = host.runtime().update_link(id.parse()?, &patch.user, update).await?;
-    Ok(Json(found(&host, link.id).await?))
+    let link = host.runtime().update_link(id, &patch.user, update).await?;
+    let row = host.engine().link(link.id).await?;
+    let row = row.ok_or_else(|| Problem::not_found(format!("there is no link {id}")))?;
+    Ok(Json(LinkView::new(row, Vec::new())))
 }

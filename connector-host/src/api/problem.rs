@@ -10,11 +10,29 @@ use connector_core::id::ParseIdError;
 use connector_core::runtime::ActionError;
 use connector_core::{Error, ErrorKind};
 use jiff::Timestamp;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::keys::ApiKeyError;
 
-/// A problem document.
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ProblemDocument {
+    /// Names the kind of problem, for programs to tell them apart.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind, for people.
+    title: String,
+    /// The status of the response.
+    status: u16,
+    /// What is wrong, and the way out.
+    detail: String,
+    /// What is wrong with each field of the request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    errors: BTreeMap<String, String>,
+}
+
+/// What is wrong.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -37,6 +55,11 @@ impl Problem {
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    /// The caller may not do this.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
     /// The request is well formed, and asks for something wrong.
@@ -118,16 +141,14 @@ impl From<ApiKeyError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": format!("urn:connectors:problem:{}", self.kind),
-            "title": self.kind.replace('-', " "),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let Some(body) = body.as_object_mut().filter(|_| !self.errors.is_empty()) {
-            body.insert("errors".to_owned(), json!(self.errors));
-        }
-        let mut response = (self.status, Json(body)).into_response();
+        let document = ProblemDocument {
+            kind: format!("urn:connectors:problem:{}", self.kind),
+            title: self.kind.replace('-', " "),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            errors: self.errors,
+        };
+        let mut response = (self.status, Json(document)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(at) = self.retry_at {

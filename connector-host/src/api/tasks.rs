@@ -1,24 +1,28 @@
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
+use aide::axum::ApiRouter;
+use aide::axum::routing::{delete_with, get_with, post_with};
+use axum::Json;
+use axum::extract::State;
+use axum::response::NoContent;
 use connector_core::engine::TaskQuery;
 use connector_core::id::{ConnectionId, TaskId};
 use connector_core::runtime::TaskView;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::extract::{Page, Query, limit};
+use super::caller::Operator;
+use super::extract::{ById, Page, Path, Query, limit};
+use super::openapi::op;
 use super::problem::Answer;
 use crate::host::Host;
 
-pub(super) fn routes() -> Router<Host> {
-    Router::new()
-        .route("/tasks", get(list))
-        .route("/tasks/{id}", delete(discard))
-        .route("/tasks/{id}/retry", post(retry))
+pub(super) fn routes() -> ApiRouter<Host> {
+    ApiRouter::new()
+        .api_route("/tasks", get_with(list, op("listTasks", "Tasks that wait or run, or the dead letters", &[])))
+        .api_route("/tasks/{id}", delete_with(discard, op("discardTask", "Discard a task or dead letter", &[409])))
+        .api_route("/tasks/{id}/retry", post_with(retry, op("retryTask", "Run a task or dead letter now", &[409])))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum TaskState {
     Ready,
@@ -26,17 +30,17 @@ enum TaskState {
     Dead,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     state: Option<TaskState>,
     connection: Option<ConnectionId>,
     after: Option<TaskId>,
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
 }
 
-/// Tasks that wait or run, or the dead letters.
-async fn list(State(host): State<Host>, Query(asked): Query<ListQuery>) -> Answer<Json<Page<TaskView>>> {
+async fn list(State(host): State<Host>, _: Operator, Query(asked): Query<ListQuery>) -> Answer<Json<Page<TaskView>>> {
     let limit = limit(asked.limit)?;
     let mut query = TaskQuery::default();
     query.connection = asked.connection;
@@ -57,11 +61,11 @@ async fn list(State(host): State<Host>, Query(asked): Query<ListQuery>) -> Answe
     Ok(Json(page))
 }
 
-async fn retry(State(host): State<Host>, Path(id): Path<String>) -> Answer<Json<TaskView>> {
-    Ok(Json(host.runtime().retry_task(id.parse()?).await?))
+async fn retry(State(host): State<Host>, _: Operator, Path(ById { id }): Path<ById<TaskId>>) -> Answer<Json<TaskView>> {
+    Ok(Json(host.runtime().retry_task(id).await?))
 }
 
-async fn discard(State(host): State<Host>, Path(id): Path<String>) -> Answer<StatusCode> {
-    host.runtime().discard_task(id.parse()?).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn discard(State(host): State<Host>, _: Operator, Path(ById { id }): Path<ById<TaskId>>) -> Answer<NoContent> {
+    host.runtime().discard_task(id).await?;
+    Ok(NoContent)
 }

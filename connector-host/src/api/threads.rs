@@ -1,30 +1,29 @@
 use std::collections::{BTreeMap, HashSet};
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::routing::{get, patch, post, put};
-use axum::{Json, Router};
+use aide::axum::ApiRouter;
+use aide::axum::routing::{get_with, patch_with, post_with, put_with};
+use axum::Json;
+use axum::extract::State;
 use connector_core::engine::{LinkQuery, LinkRow, NoteRow, UserThreadRow};
 use connector_core::id::{ChannelId, ConnectionId, LinkId, LinkTypeId, StatusId, ThreadId, UserId};
 use connector_core::model::{Actor, Contact, ContactChanges, Recipient};
 use connector_core::runtime::{Compose, NewUserNote};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::extract::{Body, Page, Query, limit};
-use super::links::view as link_view;
-use super::notes::view as note_view;
+use super::caller::{Caller, connections_of, no_such_connection};
+use super::extract::{Body, ById, Created, Page, Path, Query, limit};
+use super::links::LinkView;
+use super::notes::NoteView;
+use super::openapi::op;
 use super::problem::{Answer, Problem};
-use super::schedules::view as schedule_view;
+use super::schedules::ScheduleView;
 use crate::host::Host;
 
 /// Links of a thread that are shown.
 const MAX_LINKS: usize = 1_000;
-
-/// Connections that are read at once.
-const CONNECTIONS: usize = 1_000;
 
 /// Links that are read at once for a page of threads.
 const BATCH: usize = 200;
@@ -32,54 +31,55 @@ const BATCH: usize = 200;
 /// Stands between the time and the link in the position of a page.
 const POSITION_SEPARATOR: char = '~';
 
-pub(super) fn routes() -> Router<Host> {
-    Router::new()
-        .route("/threads", get(list).post(compose))
-        .route("/threads/{id}", get(show))
-        .route("/threads/{id}/notes", post(create_note))
-        .route("/threads/{id}/read", put(read))
-        .route("/threads/{id}/todo", put(todo))
-        .route("/threads/{id}/contacts", patch(contacts))
+pub(super) fn routes() -> ApiRouter<Host> {
+    ApiRouter::new()
+        .api_route(
+            "/threads",
+            get_with(list, op("listThreads", "Threads, the one with the newest change first", &[404]))
+                .post_with(compose, op("createThread", "Compose a new item at the service", &[404, 409])),
+        )
+        .api_route("/threads/{id}", get_with(show, op("getThread", "A thread with its links and notes", &[])))
+        .api_route("/threads/{id}/notes", post_with(create_note, op("createNote", "Write a note in a thread", &[409])))
+        .api_route("/threads/{id}/read", put_with(read, op("setRead", "Mark a thread read or unread", &[409])))
+        .api_route("/threads/{id}/todo", put_with(todo, op("setToDo", "Make a thread a to-do, or finish it", &[409])))
+        .api_route(
+            "/threads/{id}/contacts",
+            patch_with(contacts, op("changeContacts", "Change who takes part in a thread", &[409])),
+        )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
+    /// As this user sees them.
     user: Option<UserId>,
     connection: Option<ConnectionId>,
     channel: Option<ChannelId>,
     #[serde(rename = "type")]
     link_type: Option<String>,
     status: Option<String>,
+    /// Is in the title or preview, in any case.
     q: Option<String>,
+    /// Also what is archived.
     #[serde(default)]
     archived: bool,
     after: Option<String>,
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
 }
 
-/// The connections whose links a request sees; none for all. A user sees what their own have synced (R8.3).
-pub(super) async fn visible(
+/// The connections whose links a list shows; none for all.
+async fn listed(
     host: &Host,
+    caller: &Caller,
     user: Option<&UserId>,
     connection: Option<ConnectionId>,
 ) -> Answer<Option<Vec<ConnectionId>>> {
-    if let Some(id) = connection {
-        let row = host.runtime().connection(id).await?;
-        if user.is_some_and(|user| *user != row.owner) {
-            return Err(Problem::not_found(format!("there is no connection {id}")));
-        }
-        return Ok(Some(vec![id]));
-    }
-    let Some(user) = user else { return Ok(None) };
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let rows = host.engine().connections(Some(user.clone()), None, after, CONNECTIONS).await?;
-        all.extend(rows.iter().map(|row| row.id));
-        after = rows.last().map(|row| row.id);
-        if rows.len() < CONNECTIONS {
-            return Ok(Some(all));
-        }
+    let Some(id) = connection else { return connections_of(host, user).await };
+    let row = caller.connection(host, id).await?;
+    match user {
+        Some(user) if *user != row.owner => Err(no_such_connection(id)),
+        _ => Ok(Some(vec![id])),
     }
 }
 
@@ -93,10 +93,15 @@ fn position(row: &LinkRow) -> String {
 }
 
 /// Threads by their newest link that fits, newest first.
-async fn list(State(host): State<Host>, Query(asked): Query<ListQuery>) -> Answer<Json<Page<Value>>> {
+async fn list(
+    State(host): State<Host>,
+    caller: Caller,
+    Query(asked): Query<ListQuery>,
+) -> Answer<Json<Page<ThreadSummary>>> {
     let limit = limit(asked.limit)?;
+    let user = caller.view_of(asked.user)?;
     let mut query = LinkQuery::default();
-    query.connections = visible(&host, asked.user.as_ref(), asked.connection).await?;
+    query.connections = listed(&host, &caller, user.as_ref(), asked.connection).await?;
     query.channel = asked.channel;
     query.link_type = asked.link_type;
     query.status = asked.status;
@@ -133,31 +138,78 @@ async fn list(State(host): State<Host>, Query(asked): Query<ListQuery>) -> Answe
     }
     let Page { items: newest, next } = Page::of(newest, limit, position);
     let threads: Vec<_> = newest.iter().map(|row| row.link.thread).collect();
-    let marks = match &asked.user {
+    let marks = match &user {
         Some(user) => host.engine().user_threads(user.clone(), threads).await?,
         None => vec![None; threads.len()],
     };
     let mut items = Vec::with_capacity(newest.len());
-    for (row, marks) in newest.iter().zip(marks) {
+    for (row, marks) in newest.into_iter().zip(marks) {
         let mut all = LinkQuery::default();
         all.thread = Some(row.link.thread);
         all.connections.clone_from(&query.connections);
         all.archived = asked.archived;
         all.limit = MAX_LINKS;
         let links = once_each(host.engine().links(all).await?);
-        let mut shown = json!({
-            "id": row.link.thread,
-            "title": row.link.title,
-            "preview": row.link.preview,
-            "updated_at": row.link.updated_at,
-            "links": links.iter().map(|(link, seen_by)| link_view(link, seen_by)).collect::<Vec<_>>(),
+        items.push(ThreadSummary {
+            id: row.link.thread,
+            title: row.link.title,
+            preview: row.link.preview,
+            updated_at: row.link.updated_at,
+            links: links.into_iter().map(|(link, seen_by)| LinkView::new(link, seen_by)).collect(),
+            marks: user.as_ref().map(|user| Marks::new(user, marks.as_ref())),
         });
-        if let (Some(user), Some(shown)) = (&asked.user, shown.as_object_mut()) {
-            shown.insert("marks".to_owned(), marks_view(user, marks.as_ref()));
-        }
-        items.push(shown);
     }
     Ok(Json(Page { items, next }))
+}
+
+/// A thread in a list.
+#[derive(Serialize, JsonSchema)]
+struct ThreadSummary {
+    id: ThreadId,
+    title: Option<String>,
+    preview: Option<String>,
+    updated_at: Timestamp,
+    links: Vec<LinkView>,
+    /// Where the request says whose view it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marks: Option<Marks>,
+}
+
+/// A thread with all that is in it.
+#[derive(Serialize, JsonSchema)]
+struct ThreadView {
+    id: ThreadId,
+    title: Option<String>,
+    updated_at: Option<Timestamp>,
+    schedules: Vec<ScheduleView>,
+    contacts: Vec<Contact>,
+    links: Vec<LinkView>,
+    notes: Vec<NoteView>,
+    /// Where the request says whose view it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marks: Option<Marks>,
+}
+
+/// What a user has done to a thread.
+#[derive(Serialize, JsonSchema)]
+struct Marks {
+    user: UserId,
+    unread: bool,
+    todo: bool,
+    todo_date: Option<Date>,
+    archived: bool,
+}
+
+impl Marks {
+    fn new(user: &UserId, marks: Option<&UserThreadRow>) -> Self {
+        Self {
+            user: user.clone(),
+            unread: marks.is_some_and(|marks| marks.unread),
+            todo: marks.is_some_and(|marks| marks.todo),
+            todo_date: marks.and_then(|marks| marks.todo_date),
+            archived: marks.is_some_and(|marks| marks.archived),
+        }
+    }
 }
 
 /// Whether a link is the first of its thread in the order of a list.
@@ -191,34 +243,30 @@ fn once_each(rows: Vec<LinkRow>) -> Vec<(LinkRow, Vec<ConnectionId>)> {
     once
 }
 
-fn marks_view(user: &UserId, marks: Option<&UserThreadRow>) -> Value {
-    json!({
-        "user": user,
-        "unread": marks.is_some_and(|marks| marks.unread),
-        "todo": marks.is_some_and(|marks| marks.todo),
-        "todo_date": marks.and_then(|marks| marks.todo_date),
-        "archived": marks.is_some_and(|marks| marks.archived),
-    })
-}
-
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct ShowQuery {
     user: Option<UserId>,
     archived: bool,
 }
 
-async fn show(State(host): State<Host>, Path(id): Path<String>, Query(query): Query<ShowQuery>) -> Answer<Json<Value>> {
-    Ok(Json(view(&host, id.parse()?, query.user.as_ref(), query.archived).await?))
+async fn show(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ThreadId>>,
+    Query(query): Query<ShowQuery>,
+) -> Answer<Json<ThreadView>> {
+    let user = caller.view_of(query.user)?;
+    Ok(Json(view(&host, id, user.as_ref(), query.archived).await?))
 }
 
 /// A whole thread as a user sees it, or as all do together.
-async fn view(host: &Host, asked: ThreadId, user: Option<&UserId>, archived: bool) -> Answer<Value> {
+async fn view(host: &Host, asked: ThreadId, user: Option<&UserId>, archived: bool) -> Answer<ThreadView> {
     let engine = host.engine();
     let thread = engine.current_thread(asked).await?;
     let mut query = LinkQuery::default();
     query.thread = Some(thread);
-    query.connections = visible(host, user, None).await?;
+    query.connections = connections_of(host, user).await?;
     query.archived = true;
     query.limit = MAX_LINKS;
     let mut rows = engine.links(query).await?;
@@ -247,33 +295,40 @@ async fn view(host: &Host, asked: ThreadId, user: Option<&UserId>, archived: boo
     let mut notes: Vec<_> = notes.into_values().collect();
     notes.sort_by_key(|row| (row.note.occurred_at, row.id()));
     let links = once_each(rows);
-    let mut contacts: Vec<&Contact> = Vec::new();
+    let mut contacts: Vec<Contact> = Vec::new();
     for contact in links.iter().flat_map(|(row, _)| &row.link.contacts) {
-        if !contacts.contains(&contact) {
-            contacts.push(contact);
+        if !contacts.contains(contact) {
+            contacts.push(contact.clone());
         }
     }
-    let schedules =
-        links.iter().flat_map(|(row, _)| row.link.schedules.iter().map(|schedule| schedule_view(row.id(), schedule)));
-    let mut shown = json!({
-        "id": thread,
-        "title": links.iter().find_map(|(row, _)| row.link.title.as_ref()),
-        "updated_at": links.iter().map(|(row, _)| row.link.updated_at).max(),
-        "schedules": schedules.collect::<Vec<_>>(),
-        "contacts": contacts,
-        "links": links.iter().map(|(row, seen_by)| link_view(row, seen_by)).collect::<Vec<_>>(),
-        "notes": notes.iter().map(note_view).collect::<Vec<_>>(),
-    });
-    if let (Some(user), Some(shown)) = (user, shown.as_object_mut()) {
-        let marks = engine.user_threads(user.clone(), vec![thread]).await?.pop().flatten();
-        shown.insert("marks".to_owned(), marks_view(user, marks.as_ref()));
+    let mut schedules = Vec::new();
+    for (row, _) in &links {
+        let own = row.link.schedules.iter().cloned();
+        schedules.extend(own.map(|schedule| ScheduleView::new(row.id(), schedule)));
     }
-    Ok(shown)
+    let marks = match user {
+        Some(user) => {
+            let marks = engine.user_threads(user.clone(), vec![thread]).await?.pop().flatten();
+            Some(Marks::new(user, marks.as_ref()))
+        }
+        None => None,
+    };
+    Ok(ThreadView {
+        id: thread,
+        title: links.iter().find_map(|(row, _)| row.link.title.clone()),
+        updated_at: links.iter().map(|(row, _)| row.link.updated_at).max(),
+        schedules,
+        contacts,
+        notes: notes.into_iter().map(NoteView::from).collect(),
+        marks,
+        links: links.into_iter().map(|(row, seen_by)| LinkView::new(row, seen_by)).collect(),
+    })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewThread {
+    /// Who acts.
     user: UserId,
     connection: ConnectionId,
     channel: Option<ChannelId>,
@@ -288,8 +343,9 @@ struct NewThread {
     invite_emails: Vec<String>,
 }
 
-async fn compose(State(host): State<Host>, Body(new): Body<NewThread>) -> Answer<(StatusCode, Json<Value>)> {
-    let connection = host.runtime().connection(new.connection).await?;
+async fn compose(State(host): State<Host>, caller: Caller, Body(new): Body<NewThread>) -> Answer<Created<ThreadView>> {
+    caller.acts_as(&new.user)?;
+    let connection = caller.connection(&host, new.connection).await?;
     let connector = host.runtime().registry().get(connection.connector.as_str());
     let roles = connector
         .and_then(|connector| connector.declaration.link_type(new.link_type.as_str()))
@@ -311,15 +367,17 @@ async fn compose(State(host): State<Host>, Body(new): Body<NewThread>) -> Answer
         recipients: recipients.collect(),
     };
     let link = host.runtime().compose(compose).await?;
-    let shown = view(&host, link.thread, Some(&new.user), false).await?;
-    Ok((StatusCode::CREATED, Json(shown)))
+    Ok(Created(view(&host, link.thread, Some(&new.user), false).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewNote {
+    /// Who acts.
     user: UserId,
+    /// As markdown.
     content: String,
+    /// The link that it answers; else the newest that takes replies.
     link: Option<LinkId>,
     #[serde(default)]
     recipients: Vec<Recipient>,
@@ -327,43 +385,66 @@ struct NewNote {
 
 async fn create_note(
     State(host): State<Host>,
-    Path(id): Path<String>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ThreadId>>,
     Body(new): Body<NewNote>,
-) -> Answer<(StatusCode, Json<Value>)> {
+) -> Answer<Created<NoteView>> {
+    caller.acts_as(&new.user)?;
+    caller.thread(&host, id).await?;
+    if let Some(link) = new.link {
+        caller.link(&host, link).await?;
+    }
     let new = NewUserNote { user: new.user, content: new.content, link: new.link, recipients: new.recipients };
-    let note = host.runtime().create_note(id.parse()?, new).await?;
-    Ok((StatusCode::CREATED, Json(super::notes::shown(&host, note.id).await?)))
+    let note = host.runtime().create_note(id, new).await?;
+    Ok(Created(super::notes::shown(&host, note.id).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Read {
+struct ReadMark {
+    /// Who acts.
     user: UserId,
     #[serde(default)]
     unread: bool,
 }
 
-async fn read(State(host): State<Host>, Path(id): Path<String>, Body(body): Body<Read>) -> Answer<Json<Value>> {
-    let marks = host.runtime().set_read(id.parse()?, &body.user, body.unread).await?;
-    Ok(Json(marks_view(&body.user, Some(&marks))))
+async fn read(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ThreadId>>,
+    Body(body): Body<ReadMark>,
+) -> Answer<Json<Marks>> {
+    caller.acts_as(&body.user)?;
+    caller.thread(&host, id).await?;
+    let marks = host.runtime().set_read(id, &body.user, body.unread).await?;
+    Ok(Json(Marks::new(&body.user, Some(&marks))))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ToDo {
+struct ToDoMark {
+    /// Who acts.
     user: UserId,
     todo: bool,
     date: Option<Date>,
 }
 
-async fn todo(State(host): State<Host>, Path(id): Path<String>, Body(body): Body<ToDo>) -> Answer<Json<Value>> {
-    let marks = host.runtime().set_to_do(id.parse()?, &body.user, body.todo, body.date).await?;
-    Ok(Json(marks_view(&body.user, Some(&marks))))
+async fn todo(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ThreadId>>,
+    Body(body): Body<ToDoMark>,
+) -> Answer<Json<Marks>> {
+    caller.acts_as(&body.user)?;
+    caller.thread(&host, id).await?;
+    let marks = host.runtime().set_to_do(id, &body.user, body.todo, body.date).await?;
+    Ok(Json(Marks::new(&body.user, Some(&marks))))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ContactsPatch {
+    /// Who acts.
     user: UserId,
     #[serde(default)]
     add: Vec<Contact>,
@@ -375,15 +456,22 @@ struct ContactsPatch {
     roles: BTreeMap<String, String>,
 }
 
+/// Who takes part in a thread now.
+#[derive(Serialize, JsonSchema)]
+struct ContactsView {
+    contacts: Vec<Contact>,
+}
+
 async fn contacts(
     State(host): State<Host>,
-    Path(id): Path<String>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ThreadId>>,
     Body(body): Body<ContactsPatch>,
-) -> Answer<Json<Value>> {
-    let id: ThreadId = id.parse()?;
-    let mut query = LinkQuery::default();
-    query.thread = Some(host.engine().current_thread(id).await?);
-    query.limit = MAX_LINKS;
+) -> Answer<Json<ContactsView>> {
+    caller.acts_as(&body.user)?;
+    let mut query = LinkQuery::all(MAX_LINKS);
+    query.thread = Some(caller.thread(&host, id).await?);
+    query.connections = connections_of(&host, caller.user()).await?;
     let links = host.engine().links(query).await?;
     let known = |id: &str, field: &str| {
         let contact = links.iter().flat_map(|row| &row.link.contacts).find(|contact| contact.actor.id == id);
@@ -394,5 +482,5 @@ async fn contacts(
         body.roles.iter().map(|(id, role)| Ok(known(id, "roles")?.role(role.clone()))).collect();
     let changes = ContactChanges { added: body.add, removed: removed?, changed: changed? };
     let link = host.runtime().change_contacts(id, &body.user, changes).await?;
-    Ok(Json(json!({"contacts": link.contacts})))
+    Ok(Json(ContactsView { contacts: link.contacts }))
 }

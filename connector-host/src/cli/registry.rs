@@ -11,7 +11,7 @@ use super::{CliError, Done};
 use crate::api::summary;
 
 pub(super) fn list(registry: &Registry, output: Output) -> Done {
-    let connectors: Vec<_> = registry.iter().map(|connector| summary(connector)).collect();
+    let connectors: Vec<_> = registry.iter().map(|connector| json!(summary(connector))).collect();
     let nothing = connectors.is_empty();
     output.print(&json!(connectors), |_| {
         if nothing {

@@ -1,4 +1,5 @@
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ActionError;
@@ -9,7 +10,7 @@ use crate::runtime::payload::TaskPayload;
 use crate::value;
 
 /// A task as people see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct TaskView {
     /// Its id.

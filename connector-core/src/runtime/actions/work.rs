@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ActionError;
@@ -31,7 +32,7 @@ pub struct Looking {
 }
 
 /// A piece of work that failed and is tried again.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Retrying {
     /// When; none for at once.
@@ -41,7 +42,7 @@ pub struct Retrying {
 }
 
 /// A piece of declared work in one scope: of the connection, or of one of its enabled channels.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct WorkView {
     /// The callback.
@@ -74,7 +75,7 @@ pub struct WorkView {
 }
 
 /// Where a piece of declared work is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WorkState {

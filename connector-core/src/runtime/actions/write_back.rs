@@ -110,7 +110,9 @@ impl Runtime {
         if links.is_empty() {
             return Err(ActionError::NotFound(format!("there is no thread {thread}")));
         }
-        links.sort_by_key(|link| (!link.own, std::cmp::Reverse(link.row.link.updated_at)));
+        links.sort_by_key(|link| {
+            (!link.own, link.connection.owner != *user, std::cmp::Reverse(link.row.link.updated_at))
+        });
         Ok(links)
     }
 

@@ -1,0 +1,169 @@
+//! Who makes a request, and what they may see and do.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use connector_core::engine::{ConnectionRow, LinkQuery, LinkRow, NoteRow};
+use connector_core::id::{ConnectionId, LinkId, NoteId, ThreadId, UserId};
+
+use super::problem::{Answer, Problem};
+use crate::host::Host;
+use crate::keys::Bearer;
+
+/// Connections that are read at once.
+const CONNECTIONS: usize = 1_000;
+
+/// Who makes a request. Every handler takes one, or an [`Operator`], and asks it before it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Has an API key: the embedding product, or its operator. Sees everything, and acts for anyone.
+    Operator,
+    /// Has the token of a session: sees and does what this user may.
+    User(UserId),
+}
+
+/// A caller with an API key; the token of a session does not do.
+pub(crate) struct Operator;
+
+/// What limits of requests are counted by: the key or the session's user, never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Identity(pub(crate) Arc<str>);
+
+/// Lets requests with a valid API key or session token through.
+pub(super) async fn authenticate(State(host): State<Host>, mut request: Request, next: Next) -> Response {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = given.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let Some(token) = token else {
+        return unauthorized("send an API key or the token of a session: `Authorization: Bearer KEY`");
+    };
+    let (caller, identity) = match host.bearer(token).await {
+        Ok(Some(Bearer::Key(hash))) => (Caller::Operator, format!("key:{hash}")),
+        Ok(Some(Bearer::Session(user))) => (Caller::User(user.clone()), format!("user:{user}")),
+        Ok(None) => return unauthorized("this API key is not valid or was revoked, or the session has ended"),
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(Identity(identity.into()));
+    next.run(request).await
+}
+
+fn unauthorized(detail: &str) -> Response {
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+    ([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response()
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        caller.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "nobody has said who asks"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, state).await? {
+            Caller::Operator => Ok(Self),
+            Caller::User(_) => Err(Problem::forbidden("this takes an API key: the token of a session does not do")),
+        }
+    }
+}
+
+impl Caller {
+    /// The user whose view it is; none for an operator.
+    pub(crate) fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::Operator => None,
+            Self::User(user) => Some(user),
+        }
+    }
+
+    /// A session acts as its own user.
+    pub(crate) fn acts_as(&self, user: &UserId) -> Answer<()> {
+        match self {
+            Self::User(own) if own != user => {
+                Err(Problem::forbidden(format!("this session is {own}'s, and cannot act as {user}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whose view a list is: as it was asked for, or the session's own.
+    pub(crate) fn view_of(&self, asked: Option<UserId>) -> Answer<Option<UserId>> {
+        if let Some(user) = &asked {
+            self.acts_as(user)?;
+        }
+        Ok(self.user().cloned().or(asked))
+    }
+
+    /// A connection that the caller may see; another user's is as if it were not there.
+    pub(crate) async fn connection(&self, host: &Host, id: ConnectionId) -> Answer<Arc<ConnectionRow>> {
+        let row = host.runtime().connection(id).await?;
+        match self.user() {
+            Some(user) if *user != row.owner => Err(no_such_connection(id)),
+            _ => Ok(row),
+        }
+    }
+
+    /// Whether what belongs to a connection may be seen.
+    pub(crate) async fn sees(&self, host: &Host, connection: ConnectionId) -> Answer<bool> {
+        let Some(user) = self.user() else { return Ok(true) };
+        let row = host.engine().connection(connection).await?;
+        Ok(row.is_some_and(|row| row.owner == *user))
+    }
+
+    /// A link of a connection that the caller may see.
+    pub(crate) async fn link(&self, host: &Host, id: LinkId) -> Answer<LinkRow> {
+        let missing = || Problem::not_found(format!("there is no link {id}"));
+        let row = host.engine().link(id).await?.ok_or_else(missing)?;
+        if self.sees(host, row.connection).await? { Ok(row) } else { Err(missing()) }
+    }
+
+    /// A note of a connection that the caller may see.
+    pub(crate) async fn note(&self, host: &Host, id: NoteId) -> Answer<NoteRow> {
+        let missing = || Problem::not_found(format!("there is no note {id}"));
+        let row = host.engine().note(id).await?.ok_or_else(missing)?;
+        if self.sees(host, row.connection).await? { Ok(row) } else { Err(missing()) }
+    }
+
+    /// A thread in which a connection that the caller may see has a link.
+    pub(crate) async fn thread(&self, host: &Host, id: ThreadId) -> Answer<ThreadId> {
+        let thread = host.engine().current_thread(id).await?;
+        let mut query = LinkQuery::all(1);
+        query.thread = Some(thread);
+        query.archived = true;
+        query.connections = connections_of(host, self.user()).await?;
+        match host.engine().links(query).await?.is_empty() {
+            true => Err(Problem::not_found(format!("there is no thread {id}"))),
+            false => Ok(thread),
+        }
+    }
+}
+
+pub(super) fn no_such_connection(id: ConnectionId) -> Problem {
+    Problem::not_found(format!("there is no connection {id}"))
+}
+
+/// The connections whose links are seen; none for all. A user sees what their own have synced (R8.3).
+pub(super) async fn connections_of(host: &Host, user: Option<&UserId>) -> Answer<Option<Vec<ConnectionId>>> {
+    let Some(user) = user else { return Ok(None) };
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let rows = host.engine().connections(Some(user.clone()), None, after, CONNECTIONS).await?;
+        all.extend(rows.iter().map(|row| row.id));
+        after = rows.last().map(|row| row.id);
+        if rows.len() < CONNECTIONS {
+            return Ok(Some(all));
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The OpenAPI document, made from the handlers that are mounted: what they take, and what they answer.
+
+use std::sync::Arc;
+
+use aide::OperationOutput;
+use aide::generate::{GenContext, in_context};
+use aide::openapi::{
+    Header, HeaderStyle, Info, MediaType, OpenApi, Operation, ParameterSchemaOrContent, ReferenceOr, RequestBody,
+    Response, SchemaObject, SecurityScheme, StatusCode,
+};
+use aide::operation::{OperationInput, ParamLocation, add_parameters, parameters_from_schema, set_body};
+use aide::transform::TransformOperation;
+use axum::http::header;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+use super::caller::{Caller, Operator};
+use super::extract::{Accepted, Body, Created, Path, Query};
+use super::problem::{Problem, ProblemDocument};
+
+/// The name of the way in.
+const BEARER: &str = "bearer";
+
+/// The finished document, as text.
+pub(crate) type Document = Arc<str>;
+
+/// Makes the schemas that follow JSON Schema 2020-12, which is that of OpenAPI 3.1. For the thread
+/// that assembles the router, which is where aide keeps it.
+pub(super) fn begin() {
+    in_context(|context| {
+        context.schema = SchemaGenerator::new(SchemaSettings::draft2020_12().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+        }));
+    });
+}
+
+/// What the document says beside its operations.
+pub(super) fn frame() -> OpenApi {
+    let info = Info {
+        title: "connectors".to_owned(),
+        description: Some(
+            "Connections of users to external services, what was synced, and what users do with it.".to_owned(),
+        ),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..Info::default()
+    };
+    let mut document = OpenApi { info, ..OpenApi::default() };
+    let description = "An API key, which sees everything, or the token of a session, which sees what its user may.";
+    let scheme = SecurityScheme::Http {
+        scheme: BEARER.to_owned(),
+        bearer_format: None,
+        description: Some(description.to_owned()),
+        extensions: Default::default(),
+    };
+    let components = document.components.get_or_insert_default();
+    components.security_schemes.insert(BEARER.to_owned(), ReferenceOr::Item(scheme));
+    document
+}
+
+/// The document as it is served.
+pub(super) fn finish(document: &OpenApi) -> Document {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    tidy(&mut document);
+    document.to_string().into()
+}
+
+/// Descriptions come from the docs of the code, whose links lead nowhere here.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field {
+                    Value::String(text) if name == "description" => *text = text.replace("[`", "`").replace("`]", "`"),
+                    other => tidy(other),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// Names an operation, says what it does, and which problems it can end in beside those that follow
+/// from what it takes.
+pub(super) fn op(
+    id: &'static str,
+    summary: &'static str,
+    problems: &'static [u16],
+) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
+    move |mut operation| {
+        in_context(|context| {
+            for status in problems {
+                add_response(operation.inner_mut(), *status, problem(context, *status));
+            }
+        });
+        operation.id(id).summary(summary)
+    }
+}
+
+/// Adds an answer that is no JSON, of one of these media types.
+pub(super) fn answers<'a>(
+    mut operation: TransformOperation<'a>,
+    status: u16,
+    media_types: &[&str],
+    what: &str,
+) -> TransformOperation<'a> {
+    let content = media_types.iter().map(|media_type| ((*media_type).to_owned(), MediaType::default())).collect();
+    let response = Response { description: what.to_owned(), content, ..Response::default() };
+    add_response(operation.inner_mut(), status, response);
+    operation
+}
+
+/// Adds an answer that is JSON.
+pub(super) fn answers_json<'a, T: JsonSchema>(
+    mut operation: TransformOperation<'a>,
+    status: u16,
+    what: &str,
+) -> TransformOperation<'a> {
+    let response = in_context(|context| json::<T>(context, what));
+    add_response(operation.inner_mut(), status, response);
+    operation
+}
+
+fn add_response(operation: &mut Operation, status: u16, response: Response) {
+    let responses = &mut operation.responses.get_or_insert_default().responses;
+    responses.entry(StatusCode::Code(status)).or_insert(ReferenceOr::Item(response));
+}
+
+fn problem(context: &mut GenContext, status: u16) -> Response {
+    let reason = axum::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let mut response = json::<ProblemDocument>(context, reason.unwrap_or_default());
+    if let Some(media) = response.content.shift_remove("application/json") {
+        response.content.insert("application/problem+json".to_owned(), media);
+    }
+    if matches!(status, 429 | 503) {
+        let seconds = Header {
+            description: Some("Seconds after which the same request may succeed.".to_owned()),
+            style: HeaderStyle::Simple,
+            required: false,
+            deprecated: None,
+            format: ParameterSchemaOrContent::Schema(schema(json_schema!({"type": "integer", "minimum": 1}))),
+            example: None,
+            examples: Default::default(),
+            extensions: Default::default(),
+        };
+        response.headers.insert(header::RETRY_AFTER.to_string(), ReferenceOr::Item(seconds));
+    }
+    response
+}
+
+fn problems<const N: usize>(context: &mut GenContext, statuses: [u16; N]) -> Vec<(Option<StatusCode>, Response)> {
+    statuses.map(|status| (Some(StatusCode::Code(status)), problem(context, status))).into()
+}
+
+fn schema(schema: schemars::Schema) -> SchemaObject {
+    SchemaObject { json_schema: schema, example: None, external_docs: None }
+}
+
+fn json<T: JsonSchema>(context: &mut GenContext, what: &str) -> Response {
+    let media = MediaType { schema: Some(schema(context.schema.subschema_for::<T>())), ..MediaType::default() };
+    let content = [("application/json".to_owned(), media)].into_iter().collect();
+    Response { description: what.to_owned(), content, ..Response::default() }
+}
+
+impl<T: JsonSchema> OperationInput for Path<T> {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        let schema = T::json_schema(&mut context.schema);
+        let parameters = parameters_from_schema(context, schema, ParamLocation::Path);
+        add_parameters(context, operation, parameters);
+    }
+
+    fn inferred_early_responses(context: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Response)> {
+        problems(context, [404])
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Query<T> {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        let schema = T::json_schema(&mut context.schema);
+        let parameters = parameters_from_schema(context, schema, ParamLocation::Query);
+        add_parameters(context, operation, parameters);
+    }
+
+    fn inferred_early_responses(context: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Response)> {
+        problems(context, [400, 422])
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Body<T> {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        let json_schema = context.schema.subschema_for::<T>();
+        let resolved = context.resolve_schema(&json_schema);
+        let required = resolved.get("required").and_then(Value::as_array).is_some_and(|fields| !fields.is_empty());
+        let description = resolved.get("description").and_then(Value::as_str).map(str::to_owned);
+        let media = MediaType { schema: Some(schema(json_schema)), ..MediaType::default() };
+        let content = [("application/json".to_owned(), media)].into_iter().collect();
+        set_body(context, operation, RequestBody { description, content, required, extensions: Default::default() });
+    }
+
+    fn inferred_early_responses(context: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Response)> {
+        problems(context, [400, 413, 422])
+    }
+}
+
+fn needs_bearer(operation: &mut Operation) {
+    let requirement = [(BEARER.to_owned(), Vec::new())].into_iter().collect();
+    if !operation.security.contains(&requirement) {
+        operation.security.push(requirement);
+    }
+}
+
+impl OperationInput for Caller {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        needs_bearer(operation);
+    }
+
+    fn inferred_early_responses(context: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Response)> {
+        problems(context, [401, 403, 429])
+    }
+}
+
+impl OperationInput for Operator {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        needs_bearer(operation);
+        operation.extensions.insert("x-operator-only".to_owned(), Value::Bool(true));
+    }
+
+    fn inferred_early_responses(context: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Response)> {
+        problems(context, [401, 403, 429])
+    }
+}
+
+impl OperationOutput for Problem {
+    type Inner = ProblemDocument;
+
+    fn inferred_responses(context: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Response)> {
+        problems(context, [503])
+    }
+}
+
+impl<T: JsonSchema> OperationOutput for Created<T> {
+    type Inner = T;
+
+    fn inferred_responses(context: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Response)> {
+        vec![(Some(StatusCode::Code(201)), json::<T>(context, "It was made."))]
+    }
+}
+
+impl OperationOutput for Accepted {
+    type Inner = ();
+
+    fn inferred_responses(_: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Response)> {
+        let response = Response { description: "It is on its way.".to_owned(), ..Response::default() };
+        vec![(Some(StatusCode::Code(202)), response)]
+    }
+}

@@ -1,0 +1,9 @@
+//! The host through its public interface.
+#![allow(missing_docs, unreachable_pub, reason = "tests")]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod access;
+mod api;
+mod desk;
+mod document;
+mod network;
