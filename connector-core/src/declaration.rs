@@ -176,6 +176,12 @@ impl Provider {
         }
     }
 
+    /// The service counts the requests of an account for each method of its API, not for all of them:
+    /// <https://api.slack.com/apis/rate-limits>.
+    pub(crate) const fn limits_by_method(&self) -> bool {
+        matches!(self, Self::Slack)
+    }
+
     /// Where the service's API begins, without a trailing slash, unless configuration says otherwise.
     pub const fn api_url(&self) -> &'static str {
         match self {

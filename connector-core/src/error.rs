@@ -80,12 +80,14 @@ struct Inner {
     source: Option<Source>,
     /// The unit of work lost a race at commit and has to be run again; never seen by an author.
     conflict: bool,
+    /// The dispatch has to wait for its place in the line for a quota; never seen by an author as something else than its kind.
+    paced: bool,
 }
 
 impl Error {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { inner: Box::new(Inner { kind, message: message.into(), source: None, conflict: false }) }
+        Self { inner: Box::new(Inner { kind, message: message.into(), source: None, conflict: false, paced: false }) }
     }
 
     /// The credential does not work any more.
@@ -137,6 +139,17 @@ impl Error {
         let mut error = Self::transient(message);
         error.inner.conflict = true;
         error
+    }
+
+    /// The host leaves a service's quota to others until then.
+    pub(crate) fn paced(until: Timestamp) -> Self {
+        let mut error = Self::rate_limited(until);
+        error.inner.paced = true;
+        error
+    }
+
+    pub(crate) fn is_paced(&self) -> bool {
+        self.inner.paced
     }
 
     pub(crate) fn is_conflict(&self) -> bool {

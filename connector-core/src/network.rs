@@ -3,6 +3,7 @@
 mod client;
 mod error;
 mod link;
+mod rate;
 mod url_pattern;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use url::Url;
 pub(crate) use client::Outbound;
 pub use client::{Network, ProviderApi, RequestBuilder};
 pub use error::TransportError;
+pub(crate) use rate::{Admission, Asking, RateLimiter};
 pub use url_pattern::{UrlPattern, UrlPatternError, UrlRules};
 
 use crate::clock::BoxFuture;

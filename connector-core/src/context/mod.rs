@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 pub(crate) use integrations::has_status;
 pub use integrations::{Integrations, ItemError, SaveReport};
@@ -20,11 +21,12 @@ pub use tasks::{Scheduled, TaskToken};
 
 use crate::clock::BoxFuture;
 use crate::component::{Component, DeclaredTool};
+use crate::engine::TaskPriority;
 use crate::error::{Error, Result};
 use crate::hex;
 use crate::id::{ConnectionId, TaskId, UserId};
 use crate::model::{Account, Emoji};
-use crate::network::{Network, NetworkPort, Outbound, ProviderApi, UrlRules};
+use crate::network::{Admission, Asking, Network, NetworkPort, Outbound, ProviderApi, Response, UrlRules};
 use crate::runtime::{ActiveConnection, Shared};
 use crate::secret::Secret;
 use crate::unit_of_work::UnitOfWork;
@@ -48,6 +50,8 @@ pub(crate) struct Dispatch {
     pub(crate) connection: Arc<ActiveConnection>,
     pub(crate) unit: Mutex<UnitOfWork>,
     pub(crate) mode: Mode,
+    /// How urgent its requests are.
+    pub(crate) lane: TaskPriority,
     pub(crate) task: Option<TaskId>,
     /// Which run of the task, if it may run more than once.
     pub(crate) run: Option<i64>,
@@ -79,6 +83,56 @@ impl Dispatch {
         self.connection.row.version == 0
     }
 
+    /// Counts a request, and refuses where requests are not allowed. How many there were before it.
+    fn count_request(&self) -> Result<u32> {
+        if !self.may_call_out {
+            let message = format!(
+                "`{}` called the service: it must return fast, so queue a task that does it, or declare a `#[sync]`",
+                self.name
+            );
+            if self.shared.config.strict {
+                return Err(Error::bug(message));
+            }
+            tracing::warn!(connection = %self.connection_id(), "{message}");
+        }
+        let limit = self.shared.config.max_requests;
+        let sent = self.requests.fetch_add(1, Ordering::Relaxed);
+        if sent >= limit {
+            return Err(Error::bug(format!(
+                "`{}` made more than {limit} requests in one run: take smaller steps, with a task or sync step for each",
+                self.name
+            )));
+        }
+        Ok(sent)
+    }
+
+    /// Comes back when the service's quota has room for a request, or moves the dispatch to when it has (L11).
+    async fn wait_for_quota(&self, url: &Url, begun: bool) -> Result<()> {
+        let (account, by_method) = self.quota();
+        let (lane, connection) = (self.lane, self.connection_id());
+        let mut asking = Asking { account: &account, by_method, lane, connection, begun, place: None };
+        loop {
+            match self.shared.rates.admit(url, &asking, self.now()) {
+                Admission::Go => return Ok(()),
+                Admission::Wait(until) => {
+                    self.sleep_until(until).await;
+                    asking.place = Some(until);
+                }
+                Admission::Move(until) => return Err(Error::paced(until)),
+            }
+        }
+    }
+
+    /// What its requests share a quota with: others of the same account at the same provider. And
+    /// whether the service has one for each method.
+    fn quota(&self) -> (String, bool) {
+        let (row, declaration) = (&self.connection.row, self.connection.connector.declaration);
+        let provider = declaration.provider.as_ref();
+        let account = row.account.id.clone().unwrap_or_else(|| row.id.to_string());
+        let account = format!("{}/{account}", provider.map_or(declaration.id, |provider| provider.id()));
+        (account, provider.is_some_and(|provider| provider.limits_by_method()))
+    }
+
     /// The same for every attempt of one run of one task, and for nothing else.
     fn own_key(&self) -> String {
         match self.task {
@@ -92,25 +146,16 @@ impl Dispatch {
 }
 
 impl Outbound for Dispatch {
-    fn start(&self) -> Result<()> {
-        if !self.may_call_out {
-            let message = format!(
-                "`{}` called the service: it must return fast, so queue a task that does it, or declare a `#[sync]`",
-                self.name
-            );
-            if self.shared.config.strict {
-                return Err(Error::bug(message));
-            }
-            tracing::warn!(connection = %self.connection_id(), "{message}");
-        }
-        let limit = self.shared.config.max_requests;
-        if self.requests.fetch_add(1, Ordering::Relaxed) >= limit {
-            return Err(Error::bug(format!(
-                "`{}` made more than {limit} requests in one run: take smaller steps, with a task or sync step for each",
-                self.name
-            )));
-        }
-        Ok(())
+    fn start<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let sent = self.count_request()?;
+            self.wait_for_quota(url, sent > 0).await
+        })
+    }
+
+    fn answered(&self, response: &Response) {
+        let (account, by_method) = self.quota();
+        self.shared.rates.answered(response, &account, by_method, self.now());
     }
 
     fn port(&self) -> &dyn NetworkPort {

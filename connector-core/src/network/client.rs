@@ -24,8 +24,11 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("connector/", e
 /// What a dispatch gives to its requests.
 pub(crate) trait Outbound: Send + Sync {
     /// Counts a request, each repetition too, against the limit of the dispatch (R6.7), and
-    /// refuses where requests are not allowed.
-    fn start(&self) -> Result<()>;
+    /// refuses where requests are not allowed. Comes back when the service takes it (L11).
+    fn start<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<()>>;
+
+    /// Learns from a response how many more the service takes.
+    fn answered(&self, response: &Response);
 
     /// What sends.
     fn port(&self) -> &dyn NetworkPort;
@@ -383,13 +386,14 @@ async fn exchange(outbound: &dyn Outbound, request: &Request) -> Result<Response
     let repeatable = request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
     let mut waits = BACKOFF.iter();
     loop {
-        outbound.start()?;
+        outbound.start(&request.url).await?;
         let answer = Answer { outbound, awaited: !repeatable };
         let outcome = outbound.port().send(request.clone(), outbound.rules()).await;
         answer.came(&outcome);
         let (method, url) = (&request.method, host_and_path(&request.url));
         match &outcome {
             Ok(response) => {
+                outbound.answered(response);
                 tracing::debug!(%method, url, status = response.status.as_u16(), bytes = response.body.len(), "request")
             }
             Err(error) => tracing::debug!(%method, url, %error, "request failed"),

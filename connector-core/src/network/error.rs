@@ -101,7 +101,7 @@ pub(crate) fn classify(response: &Response, now: Timestamp) -> Error {
     let (status, headers) = (response.status, &response.headers);
     let said = message(&response.body);
     let text = format!("{} answered {status}{said}", host_and_path(&response.url));
-    if let Some(until) = rate_limited_until(status, headers, &said, now) {
+    if let Some(until) = limited_until(status, headers, &said, now) {
         return Error::new(ErrorKind::RateLimited { until }, text);
     }
     let kind = match status {
@@ -117,9 +117,14 @@ pub(crate) fn classify(response: &Response, now: Timestamp) -> Error {
     Error::new(kind, text)
 }
 
+/// Until when the service of a response takes no more; none if that is not what it says.
+pub(super) fn rate_limited_until(response: &Response, now: Timestamp) -> Option<Timestamp> {
+    limited_until(response.status, &response.headers, &message(&response.body), now)
+}
+
 /// Until when a service takes no more, by its headers: `Retry-After` (RFC 9110 10.2.3), and the
 /// `…RateLimit-Remaining` and `-Reset` of GitHub and others.
-fn rate_limited_until(status: StatusCode, headers: &HeaderMap, said: &str, now: Timestamp) -> Option<Timestamp> {
+fn limited_until(status: StatusCode, headers: &HeaderMap, said: &str, now: Timestamp) -> Option<Timestamp> {
     let too_many = status == StatusCode::TOO_MANY_REQUESTS;
     if !too_many && !matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::FORBIDDEN) {
         return None;
@@ -150,7 +155,7 @@ fn seconds_from(now: Timestamp, text: &str) -> Option<Timestamp> {
 }
 
 /// The time of a `…RateLimit-Reset`. Small numbers are seconds from now, large ones from the epoch, the largest milliseconds.
-fn reset_at(now: Timestamp, text: &str) -> Option<Timestamp> {
+pub(super) fn reset_at(now: Timestamp, text: &str) -> Option<Timestamp> {
     const FROM_THE_EPOCH: f64 = 1e8;
     const IN_MILLISECONDS: f64 = 1e11;
     let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;

@@ -22,7 +22,7 @@ use super::{ActiveConnection, DispatchOf, Shared};
 use crate::context::{Dispatch, Mode};
 use crate::dispatch::Input;
 use crate::engine::{
-    After, CommitError, Committed, Completion, ConnectionStatus, TaskChange, TaskRow, Write, WriteSet,
+    After, CommitError, Committed, Completion, ConnectionStatus, TaskChange, TaskPriority, TaskRow, Write, WriteSet,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ChannelId;
@@ -145,13 +145,19 @@ impl Shared {
     ) -> Ran {
         let started = self.ports.clock.now();
         for conflict in 0.. {
+            let mode = match self.mode_of(&connection, payload, row).await {
+                Ok(mode) => mode,
+                Err(error) => {
+                    tracing::error!(task = %row.id, "the store failed: {error}");
+                    return Ran::PutBack(self.store_pause());
+                }
+            };
             let dispatch = DispatchOf {
-                mode: match self.mode_of(&connection, payload, row).await {
-                    Ok(mode) => mode,
-                    Err(error) => {
-                        tracing::error!(task = %row.id, "the store failed: {error}");
-                        return Ran::PutBack(self.store_pause());
-                    }
+                mode,
+                lane: match (row.priority, mode) {
+                    (TaskPriority::User, _) => TaskPriority::User,
+                    (_, Mode::Backfill | Mode::Recovery) => TaskPriority::Backfill,
+                    (priority, Mode::Live) => priority.min(TaskPriority::Incremental),
                 },
                 task: Some(row.id),
                 run: row.key.as_ref().map(|_| row.revision),
@@ -185,6 +191,10 @@ impl Shared {
                 Err((error, true)) if !error.is_conflict() => {
                     tracing::error!(connector, connection = %row.connection, task = %row.id, dispatch = name, "cannot be stored: {error}");
                     return Ran::PutBack(self.store_pause());
+                }
+                Err((error, _)) if error.is_paced() => {
+                    tracing::debug!(connector, connection = %row.connection, task = %row.id, dispatch = name, "waits: {error}");
+                    return self.failed(row, payload, &dispatch, &error).await;
                 }
                 Err((error, _)) => {
                     tracing::warn!(connector, connection = %row.connection, task = %row.id, dispatch = name, attempt = row.attempt + 1, kind = error.kind().as_str(), "failed: {error}");

@@ -24,9 +24,10 @@ pub(crate) use connections::ActiveConnection;
 pub use worker::Workers;
 
 use crate::context::Dispatch;
-use crate::engine::{CommitError, Committed, Completion, Expect, Write, WriteSet};
+use crate::engine::{CommitError, Committed, Completion, Expect, TaskPriority, Write, WriteSet};
 use crate::error::{Error, Result};
 use crate::id::ConnectionId;
+use crate::network::RateLimiter;
 use crate::ports::Ports;
 use crate::records::{Resolution, auto_enables, resolve};
 use crate::registry::Registry;
@@ -87,6 +88,7 @@ pub(crate) struct Shared {
     timer: Notify,
     feed_end: watch::Sender<u64>,
     connections: Mutex<HashMap<ConnectionId, Arc<ActiveConnection>>>,
+    pub(crate) rates: RateLimiter,
 }
 
 /// Runs the connectors of a registry on the ports of a host. Cheap to clone.
@@ -111,6 +113,7 @@ impl Runtime {
                 timer: Notify::new(),
                 feed_end: watch::Sender::new(0),
                 connections: Mutex::new(HashMap::new()),
+                rates: RateLimiter::default(),
             }),
         }
     }
@@ -264,6 +267,7 @@ fn refused(error: CommitError) -> Error {
 pub(crate) struct DispatchOf {
     pub(crate) connection: Arc<ActiveConnection>,
     pub(crate) mode: crate::context::Mode,
+    pub(crate) lane: TaskPriority,
     pub(crate) task: Option<crate::id::TaskId>,
     pub(crate) run: Option<i64>,
     pub(crate) attempt: u32,
@@ -279,6 +283,7 @@ impl DispatchOf {
             connection: self.connection,
             unit: Mutex::default(),
             mode: self.mode,
+            lane: self.lane,
             task: self.task,
             run: self.run,
             attempt: self.attempt,

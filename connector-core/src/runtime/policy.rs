@@ -86,7 +86,9 @@ impl Shared {
             ErrorKind::Transient => self.retry(row, error, self.config.max_attempts),
             ErrorKind::Bug => self.retry(row, error, self.config.max_bug_attempts),
             ErrorKind::RateLimited { until } => {
-                After::Retry { run_at: Some(*until), attempt: row.attempt, errors: self.errors(row, error) }
+                // To leave a quota to others is no failure.
+                let errors = if error.is_paced() { row.errors.clone() } else { self.errors(row, error) };
+                After::Retry { run_at: Some(*until), attempt: row.attempt, errors }
             }
             ErrorKind::NeedsReauth => {
                 writes.extend(self.needs_reauth(dispatch, error).await?);
@@ -214,6 +216,7 @@ impl Shared {
             | TaskPayload::Hook(HookTask::ChannelEnabled { channel, .. }) => {
                 let name = if let TaskPayload::Sync { name, .. } = payload { name.as_ref() } else { OWN_WALK };
                 let state = match error.kind() {
+                    ErrorKind::RateLimited { .. } if error.is_paced() => None,
                     ErrorKind::RateLimited { .. } => Some(SyncState::Throttled),
                     ErrorKind::CursorExpired => None,
                     _ if ended => Some(SyncState::Failed),

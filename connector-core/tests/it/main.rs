@@ -10,6 +10,7 @@ mod errors;
 mod fixture;
 mod lifecycle;
 mod manifest;
+mod rates;
 mod records;
 mod registry;
 mod smoke;

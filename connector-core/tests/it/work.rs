@@ -541,7 +541,7 @@ async fn work_of_every_kind_shows() {
         .run(|cx| async move { cx.mark_dirty(Changed { channel: "one".into() }, ["a".into(), "b".into()]).await })
         .await;
     let drain = work_of(&bench, "changed").await.remove(0);
-    assert_eq!((drain.kind, drain.state, drain.marked, drain.interval), ("drain", WorkState::Idle, Some(2), None));
+    assert_eq!((drain.kind, drain.state, drain.marked, drain.interval), ("drain", WorkState::Waiting, Some(2), None));
     assert!(drain.next_run.is_some());
     bench.advance("2s").await;
     let drain = work_of(&bench, "changed").await.remove(0);

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use url::Url;
 
 use super::{Network, Outbound, ProviderApi, RequestBuilder};
 use crate::clock::BoxFuture;
@@ -73,11 +74,14 @@ impl Fake {
 }
 
 impl Outbound for Fake {
-    fn start(&self) -> Result<()> {
+    fn start<'a>(&'a self, _: &'a Url) -> BoxFuture<'a, Result<()>> {
         let mut state = self.state();
-        state.budget = state.budget.checked_sub(1).ok_or_else(|| Error::bug("too many requests"))?;
-        Ok(())
+        let left = state.budget.checked_sub(1);
+        state.budget = left.unwrap_or_default();
+        Box::pin(std::future::ready(left.map(drop).ok_or_else(|| Error::bug("too many requests"))))
     }
+
+    fn answered(&self, _: &Response) {}
 
     fn port(&self) -> &dyn NetworkPort {
         // A `Fake` borrows nothing, so the port may be the same value.

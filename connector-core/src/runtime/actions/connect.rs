@@ -546,6 +546,7 @@ fn dispatch_of(connection: Arc<ActiveConnection>, name: &str, may_call_out: bool
     DispatchOf {
         connection,
         mode: Mode::Live,
+        lane: TaskPriority::User,
         task: None,
         run: None,
         attempt: 1,

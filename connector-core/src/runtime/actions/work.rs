@@ -154,7 +154,7 @@ impl Runtime {
             let state = match &task {
                 _ if running => WorkState::Running,
                 Some(_) if !active => WorkState::Parked,
-                Some(task) => state_of(task, &log, now),
+                Some(task) => state_of(task, scope.work, &log, now),
                 None if log.error.is_some() => WorkState::Failed,
                 None => WorkState::Idle,
             };
@@ -209,14 +209,15 @@ impl Runtime {
 }
 
 /// Where work is whose task waits.
-fn state_of(task: &TaskRow, log: &WorkLog, now: Timestamp) -> WorkState {
+fn state_of(task: &TaskRow, work: Work, log: &WorkLog, now: Timestamp) -> WorkState {
     let throttled = |error: &TaskError| matches!(error.kind, ErrorKind::RateLimited { .. });
     match task.run_at.filter(|at| *at > now) {
         None => WorkState::Queued,
         Some(_) if task.errors.last().is_some_and(throttled) => WorkState::Waiting,
         Some(_) if !task.errors.is_empty() => WorkState::Retrying,
         Some(_) if log.error.is_some() => WorkState::Failed,
-        Some(_) if log.midway => WorkState::Waiting,
+        // A drain's task is there only while ids are marked.
+        Some(_) if log.midway || log.last_run.is_none() || matches!(work, Work::Drain { .. }) => WorkState::Waiting,
         Some(_) => WorkState::Idle,
     }
 }
