@@ -14,9 +14,10 @@ pub use crate::error::{Error, ErrorKind, GoneExt, Result, ResultExt};
 pub use crate::id::{ChannelId, LinkTypeId, NoteKey, ScheduleKey, StatusId, UserId};
 pub use crate::link_type::{DynamicStatus, LinkType, LinkTypeRefinement};
 pub use crate::model::{
-    Account, Action, ActionButton, Actor, Attachment, Attendance, Author, Authorization, Channel, Contact,
-    ContactChanges, Content, Download, Emoji, Link, LinkChanges, LinkDraft, LinkFilter, LinkPatch, NewLink, NewNote,
-    Note, NoteFilter, NoteRef, Patch, Reaction, Recipient, Schedule, Source, SyncContext, Thread, When, WriteBack,
+    Account, Action, ActionButton, Actor, Attachment, AttachmentRef, Attendance, Author, Authorization, Channel,
+    Contact, ContactChanges, Content, CustomEmoji, Download, Emoji, Link, LinkChanges, LinkDraft, LinkFilter,
+    LinkPatch, NewLink, NewNote, Note, NoteFilter, NoteRef, Patch, Reaction, Recipient, Schedule, Source, SyncContext,
+    Thread, When, WriteBack,
 };
 pub use crate::secret::Secret;
 pub use crate::tool::Tool;

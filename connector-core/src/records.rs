@@ -162,8 +162,7 @@ pub(crate) async fn resolve(
             RecordIntent::ToDo { link, todo, date } => resolver.mark_to_do(link, *todo, *date).await?,
             RecordIntent::Reactions { note, reactions } => resolver.reactions(note, reactions),
             RecordIntent::Contacts(contacts) => {
-                let entries =
-                    contacts.iter().map(|contact| (format!("h/contact/{}", contact.id), value::to_bytes(contact)));
+                let entries = contacts.iter().map(|contact| (contact_key(&contact.id), value::to_bytes(contact)));
                 resolver.facts(entries.collect()).await?;
             }
             RecordIntent::CustomEmoji(emoji) => {
@@ -409,6 +408,11 @@ impl Resolver<'_> {
         self.writes.extend(merges);
         (self.expects, self.writes)
     }
+}
+
+/// Where someone is kept whom a connector saved.
+pub(crate) fn contact_key(id: &str) -> String {
+    format!("h/contact/{id}")
 }
 
 /// What a delivery becomes when nobody will send it any more.

@@ -214,7 +214,7 @@ fn is_boundary(character: char) -> bool {
 /// What stands between `<` and `>`.
 fn reference(inside: &str, workspace: &Workspace<'_>) -> Inline {
     let (target, label) = match inside.split_once('|') {
-        Some((target, label)) => (target, Some(unescaped(label).replace(JOINT, ""))),
+        Some((target, label)) => (target, Some(unescaped(label).replace(JOINT, "")).filter(|label| !label.is_empty())),
         None => (inside, None),
     };
     let base = workspace.url.trim_end_matches('/');
@@ -239,8 +239,7 @@ fn reference(inside: &str, workspace: &Workspace<'_>) -> Inline {
         };
     }
     let url = unescaped(target);
-    let shown = label.map(|label| shortcode::expand(&label)).filter(|label| !label.is_empty());
-    match shown {
+    match label.map(|label| shortcode::expand(&label)) {
         Some(shown) if shown != url && format!("mailto:{shown}") != url => {
             Inline::Link { url, content: vec![Inline::Text(shown)] }
         }

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -11,8 +12,9 @@ use crate::model::{
     Actor, Channel, CustomEmoji, LinkFilter, LinkInput, LinkPatch, NewLink, NewNote, NoteFilter, NoteRef, Reaction,
     Source,
 };
-use crate::records::RecordIntent;
+use crate::records::{RecordIntent, contact_key};
 use crate::secret::Secret;
+use crate::value;
 
 /// Links, notes, people and channels of a connection (R8).
 pub struct Integrations<'a> {
@@ -148,6 +150,19 @@ impl Integrations<'_> {
     pub async fn save_contacts(&self, contacts: impl IntoIterator<Item = Actor>) -> Result<()> {
         self.dispatch.unit().records.push(RecordIntent::Contacts(contacts.into_iter().collect()));
         Ok(())
+    }
+
+    /// Those of the people with these ids that were saved by an earlier dispatch, by id.
+    pub async fn contacts(&self, ids: impl IntoIterator<Item = impl AsRef<str>>) -> Result<HashMap<String, Actor>> {
+        let keys = ids.into_iter().map(|id| contact_key(id.as_ref())).collect();
+        // Who they are decides nothing that is stored: this dispatch need not run again when one changes.
+        let stored = self.dispatch.shared.ports.engine.state(self.dispatch.connection_id(), keys).await?;
+        let contacts = stored.into_iter().flatten().map(|contact| {
+            let contact: Actor = value::from_bytes(&contact.value)
+                .map_err(|error| Error::bug("a stored contact cannot be read").with_source(error))?;
+            Ok((contact.id.clone(), contact))
+        });
+        contacts.collect()
     }
 
     /// Saves the custom emoji of the service's workspace.

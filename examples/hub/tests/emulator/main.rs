@@ -1,5 +1,5 @@
-//! The program as its users run it: the real binary, a real database file, and an implementation of
-//! the GitHub API that is not ours. Each test starts an emulator of its own.
+//! The program as its users run it: the real binary, a real database file, and implementations of
+//! the services' APIs that are not ours. Each test starts an emulator of its own.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,3 +13,4 @@ mod commands;
 mod crash;
 mod http;
 mod rig;
+mod slack;

@@ -13,15 +13,20 @@ use crate::http::{self, Response};
 /// The API key that the served API takes.
 pub(crate) const KEY: &str = "a-key-for-tests-that-is-long-enough";
 
-/// A GitHub look-alike.
+/// A look-alike of a service.
 pub(crate) struct Emulator {
     process: Child,
     variables: HashMap<String, String>,
 }
 
 impl Emulator {
-    /// One of the test's own, with all of its issues; none where there is nothing to start it with.
+    /// A GitHub of the test's own, with all of its issues; none where there is nothing to start it with.
     pub(crate) fn start() -> Option<Self> {
+        Self::of("github")
+    }
+
+    /// The same of another service.
+    pub(crate) fn of(service: &str) -> Option<Self> {
         let Ok(launch) = std::env::var("CONNECTOR_EMULATOR_LAUNCH") else {
             println!("skipped: CONNECTOR_EMULATOR_LAUNCH is not set; `cargo xtask test` sets it");
             return None;
@@ -30,6 +35,7 @@ impl Emulator {
         let (program, arguments) = launch.split_first().expect("a command");
         let process = Command::new(program)
             .args(arguments)
+            .args(["--services", service])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
