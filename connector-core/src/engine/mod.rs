@@ -14,7 +14,8 @@ use jiff::Timestamp;
 
 pub use rows::{
     CallbackRow, ChannelRow, ChannelSync, ConnectionRow, ConnectionStatus, DeadTask, DeliveryRow, FeedEntry, FeedKind,
-    LastSync, LinkRow, NoteRow, StateValue, SyncState, TaskError, TaskPriority, TaskRow, UserThreadRow,
+    LastSync, LinkColumns, LinkDocument, LinkRow, NoteRow, StateValue, SyncState, TaskError, TaskPriority, TaskRow,
+    UserThreadRow,
 };
 pub use write_set::{After, Committed, Completion, Expect, KeyedTask, TaskChange, Write, WriteSet};
 

@@ -1,3 +1,6 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -7,9 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::error::ErrorKind;
 use crate::id::{
-    ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, TaskId, ThreadId, UserId, WorkspaceId,
+    ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, LinkTypeId, NoteId, StatusId, TaskId, ThreadId, UserId,
+    WorkspaceId,
 };
-use crate::model::{Account, Actor, Channel, Link, Note};
+use crate::model::{Account, ActionButton, Actor, Author, Channel, Contact, Delivery, Link, Note, Schedule, Source};
 
 /// A value of a connection's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,6 +199,99 @@ pub struct LinkRow {
     /// Counts the writes of the row.
     #[serde(default)]
     pub version: i64,
+}
+
+/// What of a link an engine finds links by, for engines that keep it in columns of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "as in `Link`")]
+pub struct LinkColumns {
+    pub id: LinkId,
+    pub thread: ThreadId,
+    pub source: Source,
+    pub link_type: LinkTypeId,
+    pub channel: ChannelId,
+    pub status: Option<StatusId>,
+    /// To the microsecond, as all times of a link.
+    pub occurred_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub archived: bool,
+}
+
+/// The rest of a link, which an engine stores as one document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "as in `Link`")]
+pub struct LinkDocument<'a> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignee: Option<Cow<'a, Actor>>,
+    #[serde(default, skip_serializing_if = "nothing_in")]
+    pub contacts: Cow<'a, [Contact]>,
+    #[serde(default, skip_serializing_if = "nothing_in")]
+    pub schedules: Cow<'a, [Schedule]>,
+    #[serde(default, skip_serializing_if = "nothing_in")]
+    pub actions: Cow<'a, [ActionButton]>,
+    pub author: Cow<'a, Author>,
+    #[serde(default, skip_serializing_if = "is_null")]
+    pub meta: Arc<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Cow<'a, Delivery>>,
+}
+
+fn nothing_in<T>(list: &[T]) -> bool {
+    list.is_empty()
+}
+
+fn is_null(meta: &Value) -> bool {
+    meta.is_null()
+}
+
+impl<'a> From<&'a Link> for LinkDocument<'a> {
+    fn from(link: &'a Link) -> Self {
+        Self {
+            title: link.title.as_deref().map(Cow::Borrowed),
+            preview: link.preview.as_deref().map(Cow::Borrowed),
+            url: link.url.as_deref().map(Cow::Borrowed),
+            assignee: link.assignee.as_ref().map(Cow::Borrowed),
+            contacts: Cow::Borrowed(&link.contacts),
+            schedules: Cow::Borrowed(&link.schedules),
+            actions: Cow::Borrowed(&link.actions),
+            author: Cow::Borrowed(&link.author),
+            meta: Arc::clone(&link.raw_meta),
+            delivery: link.delivery.as_ref().map(Cow::Borrowed),
+        }
+    }
+}
+
+impl LinkDocument<'_> {
+    /// The link that it was made from, with its columns.
+    pub fn into_link(self, columns: LinkColumns) -> Link {
+        Link {
+            id: columns.id,
+            thread: columns.thread,
+            source: columns.source,
+            link_type: columns.link_type,
+            channel: columns.channel,
+            title: self.title.map(Cow::into_owned),
+            preview: self.preview.map(Cow::into_owned),
+            url: self.url.map(Cow::into_owned),
+            status: columns.status,
+            assignee: self.assignee.map(Cow::into_owned),
+            contacts: self.contacts.into_owned(),
+            schedules: self.schedules.into_owned(),
+            actions: self.actions.into_owned(),
+            author: self.author.into_owned(),
+            occurred_at: columns.occurred_at,
+            updated_at: columns.updated_at,
+            raw_meta: self.meta,
+            delivery: self.delivery.map(Cow::into_owned),
+            archived: columns.archived,
+        }
+    }
 }
 
 /// A note as it is stored.

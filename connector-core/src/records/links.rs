@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{RecordIntent, Resolver, Tracked};
 use crate::engine::{EngineResult, Expect, LinkQuery, LinkRow, Write};
@@ -47,7 +47,7 @@ impl Resolver<'_> {
                     if let Some(create) = &input.create {
                         tracked.current.link.channel.clone_from(&create.channel);
                         tracked.current.link.author.clone_from(&create.author);
-                        tracked.current.link.occurred_at = create.occurred_at;
+                        tracked.current.link.occurred_at = to_the_microsecond(create.occurred_at);
                     }
                     let link = &tracked.current.link;
                     let (thread, author) = (link.thread, link.author.clone());
@@ -85,8 +85,8 @@ impl Resolver<'_> {
                     schedules: Vec::new(),
                     actions: Vec::new(),
                     author: create.author.clone(),
-                    occurred_at: create.occurred_at,
-                    updated_at: create.occurred_at,
+                    occurred_at: to_the_microsecond(create.occurred_at),
+                    updated_at: to_the_microsecond(create.occurred_at),
                     raw_meta: Arc::default(),
                     delivery: None,
                     archived: false,
@@ -331,7 +331,7 @@ impl Resolver<'_> {
                     link.delivery = Some(Delivery::Delivered);
                     if let Some(create) = &created.create {
                         link.link_type.clone_from(&create.link_type);
-                        link.occurred_at = create.occurred_at;
+                        link.occurred_at = to_the_microsecond(create.occurred_at);
                         link.author.clone_from(&create.author);
                         // The host fills the channel in where the connector's item names none.
                         if !create.channel.as_str().is_empty() {
@@ -382,11 +382,16 @@ fn apply(link: &mut Link, fields: &LinkFields) {
         link.raw_meta = meta.cloned().unwrap_or_default();
     }
     if let Some(Some(at)) = fields.updated_at.as_option() {
-        link.updated_at = *at;
+        link.updated_at = to_the_microsecond(*at);
     }
     if let Some(archived) = fields.archived {
         link.archived = archived;
     }
+}
+
+/// A time as stores keep it. Some services write down more digits, which must not look like a change at each sync.
+fn to_the_microsecond(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
 fn one_line(title: &str) -> String {

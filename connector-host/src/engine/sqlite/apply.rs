@@ -598,7 +598,7 @@ impl Apply<'_, '_> {
              WHERE link_id IN (SELECT id FROM link WHERE thread_id = ?1)",
             params![from, name],
         )?;
-        self.db.run("UPDATE link SET thread_id = ?2, doc = json_set(doc, '$.thread', ?3), version = version + 1 WHERE thread_id = ?1", params![from, into, name])?;
+        self.db.run("UPDATE link SET thread_id = ?2, version = version + 1 WHERE thread_id = ?1", [from, into])?;
         self.db.run("UPDATE source SET thread_id = ?2 WHERE thread_id = ?1", [from, into])?;
         self.db.run("UPDATE thread_alias SET into_id = ?2 WHERE into_id = ?1", [from, into])?;
         self.db.run("INSERT INTO thread_alias(from_id, into_id) VALUES(?1, ?2)", [from, into])?;

@@ -155,7 +155,7 @@ impl SqliteEngine {
             }
             .into());
         }
-        schema::migrate(&mut connection, version)?;
+        schema::migrate(&mut connection, version..schema::newest())?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;
              PRAGMA journal_size_limit = 268435456; PRAGMA wal_autocheckpoint = 0;",

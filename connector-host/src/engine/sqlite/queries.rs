@@ -31,6 +31,13 @@ macro_rules! task_sql {
 }
 pub(super) use task_sql;
 
+/// A statement about links; `columns` stands for what [`rows::link`] reads.
+macro_rules! link_sql {
+    ($before:literal columns $($after:expr)?) => {
+        concat!($before, "id, connection_id, source, thread_id, channel, type, status, occurred_at, updated_at, archived, version, doc", $($after)?)
+    };
+}
+
 /// A statement about deliveries; `columns` stands for what [`rows::delivery`] reads.
 macro_rules! delivery_sql {
     ($before:literal columns $($after:literal)?) => {
@@ -140,7 +147,7 @@ pub(super) fn links_by_source(
     owner: ConnectionId,
     sources: &[Source],
 ) -> Found<Vec<Option<LinkRow>>> {
-    let sql = "SELECT connection_id, version, doc FROM link WHERE source = ?1 AND connection_id = ?2";
+    let sql = link_sql!("SELECT " columns " FROM link WHERE source = ?1 AND connection_id = ?2");
     sources.iter().map(|source| db.first(sql, params![source.as_str(), owner.number()], rows::link)).collect()
 }
 
@@ -163,15 +170,7 @@ pub(super) fn current_thread(db: &Statements<'_>, thread: ThreadId) -> Found<Thr
 }
 
 pub(super) fn link(db: &Statements<'_>, id: LinkId) -> Found<Option<LinkRow>> {
-    db.first("SELECT connection_id, version, doc FROM link WHERE id = ?1", [id.number()], rows::link)
-}
-
-/// A link of a list, before it is known to be in it.
-struct Listed {
-    place: (i64, i64),
-    connection: i64,
-    version: i64,
-    document: String,
+    db.first(link_sql!("SELECT " columns " FROM link WHERE id = ?1"), [id.number()], rows::link)
 }
 
 /// What of a link is searched for text.
@@ -202,14 +201,8 @@ pub(super) fn links(db: &Statements<'_>, query: &LinkQuery) -> Found<Vec<LinkRow
         }
     }
     shorten(&mut listed, query.limit);
-    listed
-        .into_iter()
-        .map(|row| {
-            let link = serde_json::from_str(&row.document)
-                .map_err(|error| Fail::Damaged(format!("the link {} cannot be read: {error}", row.place.1)))?;
-            Ok(LinkRow { connection: ConnectionId::from_number(row.connection), version: row.version, link })
-        })
-        .collect()
+    let sql = link_sql!("SELECT " columns " FROM link WHERE id = ?1");
+    listed.into_iter().filter_map(|(_, id)| db.first(sql, [id], rows::link).transpose()).collect()
 }
 
 /// All connections that have links, by a look-up for each of them.
@@ -224,10 +217,13 @@ fn owners_of_links(db: &Statements<'_>) -> Found<Vec<i64>> {
     Ok(owners)
 }
 
-fn shorten(listed: &mut Vec<Listed>, count: usize) {
-    listed.sort_unstable_by_key(|row| std::cmp::Reverse(row.place));
+/// A link's place in a list: when it last changed, and its id.
+type Place = (i64, i64);
+
+fn shorten(listed: &mut Vec<Place>, count: usize) {
+    listed.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
     // A connection that is asked for twice has its links once.
-    listed.dedup_by_key(|row| row.place.1);
+    listed.dedup();
     listed.truncate(count);
 }
 
@@ -237,12 +233,12 @@ fn list(
     query: &LinkQuery,
     owner: Option<i64>,
     thread: Option<ThreadId>,
-    listed: &mut Vec<Listed>,
+    listed: &mut Vec<Place>,
 ) -> Found<()> {
     macro_rules! listing {
         ($scope:literal) => {
             concat!(
-                "SELECT updated_at, id, connection_id, version, doc FROM ",
+                "SELECT updated_at, id, connection_id, doc FROM ",
                 $scope,
                 " AND (updated_at, id) < (?2, ?3) AND (?4 IS NULL OR channel = ?4) AND (?5 IS NULL OR type = ?5)
                  AND (?6 IS NULL OR status = ?6) AND (?7 OR archived = 0) ORDER BY updated_at DESC, id DESC"
@@ -264,7 +260,7 @@ fn list(
         query.archived,
     ];
     shorten(listed, query.limit);
-    let last = listed.get(query.limit - 1).map(|row| row.place);
+    let last = listed.get(query.limit - 1).copied();
     let wanted = query.text.as_ref().map(|text| text.to_lowercase());
     let mut added = 0;
     db.each(sql, values, |row| {
@@ -276,18 +272,16 @@ fn list(
         if query.connections.as_ref().is_some_and(|wanted| !wanted.contains(&ConnectionId::from_number(connection))) {
             return Ok(true);
         }
-        let document = row
-            .get_ref(4)?
-            .as_str()
-            .map_err(|error| Fail::Damaged(format!("the link {} is no text: {error}", place.1)))?;
         if let Some(wanted) = &wanted {
-            let shown: Shown<'_> = serde_json::from_str(document)
-                .map_err(|error| Fail::Damaged(format!("the link {} cannot be read: {error}", place.1)))?;
+            let damaged =
+                |error: &dyn std::fmt::Display| Fail::Damaged(format!("the link {} cannot be read: {error}", place.1));
+            let document = row.get_ref(3)?.as_str().map_err(|error| damaged(&error))?;
+            let shown: Shown<'_> = serde_json::from_str(document).map_err(|error| damaged(&error))?;
             if ![shown.title, shown.preview].into_iter().flatten().any(|text| text.to_lowercase().contains(wanted)) {
                 return Ok(true);
             }
         }
-        listed.push(Listed { place, connection, version: row.get(3)?, document: document.to_owned() });
+        listed.push(place);
         added += 1;
         Ok(true)
     })

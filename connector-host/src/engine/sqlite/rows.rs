@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use connector_core::engine::{
-    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, FeedKind, LinkRow, NoteRow, StateValue,
-    TaskError, TaskPriority, TaskRow, UserThreadRow, Write, WriteSet,
+    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, FeedKind, LinkColumns, LinkDocument,
+    LinkRow, NoteRow, StateValue, TaskError, TaskPriority, TaskRow, UserThreadRow, Write, WriteSet,
 };
-use connector_core::id::{ChannelId, ConnectionId, DeliveryId, TaskId, ThreadId, UserId};
+use connector_core::id::{ChannelId, ConnectionId, DeliveryId, LinkId, LinkTypeId, StatusId, TaskId, ThreadId, UserId};
+use connector_core::model::Source;
 use jiff::Timestamp;
 use rusqlite::Row;
 use serde::Serialize;
@@ -58,7 +59,7 @@ pub(super) fn documents(set: &WriteSet) -> Result<(Vec<String>, usize), serde_js
             documents.push(document);
         };
         match write {
-            Write::PutLink { row, .. } => add(json(&row.link)?),
+            Write::PutLink { row, .. } => add(json(&LinkDocument::from(&row.link))?),
             Write::PutNote { row, .. } => add(json(&row.note)?),
             Write::PutConnection { row, .. } => add(json(row)?),
             Write::PutChannel { row, .. } => add(json(row)?),
@@ -130,13 +131,22 @@ pub(super) fn delivery_with_request(row: &Row<'_>) -> Result<(DeliveryRow, Bytes
     Ok((delivery(row)?, blob(row, 8)?))
 }
 
-/// Columns: `connection_id`, `version`, `doc`.
+/// Columns: those of `link_sql`.
 pub(super) fn link(row: &Row<'_>) -> Result<LinkRow, Fail> {
-    Ok(LinkRow {
-        connection: ConnectionId::from_number(row.get(0)?),
-        version: row.get(1)?,
-        link: parse(row, 2, "link")?,
-    })
+    let document: LinkDocument<'_> = parse(row, 11, "link")?;
+    let columns = LinkColumns {
+        id: LinkId::from_number(row.get(0)?),
+        source: Source::from_text(row.get::<_, String>(2)?),
+        thread: ThreadId::from_number(row.get(3)?),
+        channel: ChannelId::new(row.get::<_, String>(4)?),
+        link_type: LinkTypeId::new(row.get::<_, String>(5)?),
+        status: row.get::<_, Option<String>>(6)?.map(StatusId::new),
+        occurred_at: time(row.get(7)?)?,
+        updated_at: time(row.get(8)?)?,
+        archived: row.get(9)?,
+    };
+    let connection = ConnectionId::from_number(row.get(1)?);
+    Ok(LinkRow { connection, link: document.into_link(columns), version: row.get(10)? })
 }
 
 /// Columns: `connection_id`, `version`, `doc`, `baseline`.

@@ -177,6 +177,11 @@ CREATE TABLE delivery(
 CREATE UNIQUE INDEX delivery_key ON delivery(connection_id, key) WHERE key IS NOT NULL;
 CREATE INDEX delivery_received ON delivery(received_at);
 ",
+    // What has a column stands in the document no more.
+    "
+UPDATE link SET doc = json_remove(doc, '$.id', '$.thread', '$.source', '$.type', '$.channel', '$.status',
+  '$.occurred_at', '$.updated_at', '$.archived');
+",
 ];
 
 /// The version that the migrations lead to.
@@ -195,9 +200,10 @@ pub(super) fn version(connection: &Connection) -> Result<u32, Fail> {
     u32::try_from(version).map_err(|_| Fail::Damaged(format!("its schema version is {version}")))
 }
 
-/// Takes every step from `version` on, each whole or not at all.
-pub(super) fn migrate(connection: &mut Connection, version: u32) -> Result<(), Fail> {
-    for (step, next) in MIGRATIONS.iter().zip(1_u32..).skip(version as usize) {
+/// Takes every step from one version up to another, each whole or not at all.
+pub(super) fn migrate(connection: &mut Connection, steps: std::ops::Range<u32>) -> Result<(), Fail> {
+    let wanted = MIGRATIONS.iter().zip(1_u32..).skip(steps.start as usize).take(steps.len());
+    for (step, next) in wanted {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if next == 1 {
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

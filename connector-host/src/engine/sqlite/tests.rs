@@ -73,7 +73,7 @@ fn put_state(key: &str, bytes: usize) -> Write {
 fn link(id: i64, source: &str, title: &str) -> LinkRow {
     let link = json!({
         "id": format!("lnk_{id}"), "thread": format!("thr_{id}"), "source": source, "type": "issue", "channel": "repo", "title": title,
-        "author": {"kind": "owner"}, "occurred_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T03:04:05.123456789Z",
+        "author": {"kind": "owner"}, "occurred_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T03:04:05.123456Z",
         "meta": {"number": 0.1 + 0.2, "large": u64::MAX, "text": "\u{0}\u{1f600}\\"},
     });
     LinkRow { connection: CONNECTION, link: serde_json::from_value(link).unwrap(), version: 0 }
@@ -210,6 +210,40 @@ async fn a_newer_schema_is_refused_and_stays_as_it_is() {
         "{error}"
     );
     assert_eq!(fs::read(place.database()).unwrap(), before);
+}
+
+/// What a host of the first version stored is there with this one.
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_to_the_newest() {
+    let place = Place::new();
+    let row = link(1, "github:1", "Kept");
+    {
+        let mut connection = Connection::open(place.database()).unwrap();
+        schema::migrate(&mut connection, 0..1).unwrap();
+        let document = serde_json::to_string(&row.link).unwrap();
+        let link = &row.link;
+        connection
+            .execute(
+                "INSERT INTO link(id, connection_id, source, thread_id, channel, type, status, occurred_at, updated_at, archived, version, doc)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 1, ?10)",
+                rusqlite::params![
+                    link.id.number(),
+                    row.connection.number(),
+                    link.source.as_str(),
+                    link.thread.number(),
+                    link.channel.as_str(),
+                    link.link_type.as_str(),
+                    link.status.as_ref().map(connector_core::id::StatusId::as_str),
+                    link.occurred_at.as_microsecond(),
+                    link.updated_at.as_microsecond(),
+                    document,
+                ],
+            )
+            .unwrap();
+    }
+    let engine = place.open();
+    assert_eq!(engine.link(row.id()).await.unwrap(), Some(LinkRow { version: 1, ..row }));
+    engine.close().await.unwrap();
 }
 
 #[tokio::test]
