@@ -190,7 +190,7 @@ impl Provider {
             Self::Notion => "https://api.notion.com/v1",
             Self::Slack => "https://slack.com/api",
             Self::Atlassian => "https://api.atlassian.com",
-            Self::Linear => "https://api.linear.app",
+            Self::Linear => "https://api.linear.app/graphql",
             Self::Monday => "https://api.monday.com/v2",
             Self::GitHub => "https://api.github.com",
             Self::Asana => "https://app.asana.com/api/1.0",

@@ -2,6 +2,7 @@
 
 mod client;
 mod error;
+mod graphql;
 mod link;
 mod rate;
 mod url_pattern;

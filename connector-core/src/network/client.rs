@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::error::{TransportError, classify};
+use super::graphql;
 use super::{NetworkPort, Request, Response, UrlRules, host_and_path};
 use crate::clock::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
@@ -113,7 +114,7 @@ impl fmt::Debug for Network<'_> {
 /// the operator may set, with the account's token, and ask for JSON.
 ///
 /// In place of a path each of them also takes a whole URL, as of a `Link` header, at the base's
-/// scheme, host and port.
+/// scheme, host and port. The empty path is the base itself.
 #[derive(Clone, Copy)]
 pub struct ProviderApi<'a> {
     outbound: &'a dyn Outbound,
@@ -127,6 +128,23 @@ impl<'a> ProviderApi<'a> {
     /// The base of the API: the provider's, or what the operator set in its place.
     pub fn api_url(&self) -> &'a str {
         self.outbound.api_url()
+    }
+
+    /// Runs a GraphQL operation at the base of the API, and reads its `data`. An error in the answer, whatever the
+    /// answer's status, is an error that says what to do about it (R6.6); one that was not executed as it
+    /// does not fit the schema is an [`ErrorKind::Bug`].
+    ///
+    /// A query is repeated as a GET is, a mutation is not.
+    pub async fn graphql<T: DeserializeOwned>(&self, operation: &str, variables: &impl Serialize) -> Result<T> {
+        #[derive(Serialize)]
+        struct Body<'a, V> {
+            query: &'a str,
+            variables: &'a V,
+        }
+        let request = self.post("").json(&Body { query: operation, variables }).build().await?;
+        let repeatable = !operation.trim_start().starts_with("mutation");
+        let response = exchange_as(self.outbound, &request, repeatable).await?;
+        graphql::data(&response, self.outbound.now())
     }
 
     /// A request with this method.
@@ -384,6 +402,11 @@ impl fmt::Debug for RequestBuilder<'_> {
 /// Sends a request, again where that does no harm and may help, and takes every status for an answer.
 async fn exchange(outbound: &dyn Outbound, request: &Request) -> Result<Response> {
     let repeatable = request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
+    exchange_as(outbound, request, repeatable).await
+}
+
+/// The same for a request that is known to be safe to repeat, or not to be.
+async fn exchange_as(outbound: &dyn Outbound, request: &Request, repeatable: bool) -> Result<Response> {
     let mut waits = BACKOFF.iter();
     loop {
         outbound.start(&request.url).await?;
@@ -513,6 +536,9 @@ fn below(base: &str, path: &str) -> Result<Url> {
             ));
         }
         return Ok(url);
+    }
+    if path.is_empty() {
+        return Ok(base);
     }
     let mut root = base.clone();
     root.set_query(None);

@@ -88,7 +88,7 @@ impl TransportError {
 }
 
 /// How long a service that refuses for its rate, and does not say until when, is left alone.
-const UNSAID_WAIT: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const UNSAID_WAIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// The shortest wait: a service that says "now", or a time that is over by its clock, is not called in a loop (L11).
 const SHORTEST_WAIT: SignedDuration = SignedDuration::from_secs(1);
@@ -124,7 +124,12 @@ pub(super) fn rate_limited_until(response: &Response, now: Timestamp) -> Option<
 
 /// Until when a service takes no more, by its headers: `Retry-After` (RFC 9110 10.2.3), and the
 /// `…RateLimit-Remaining` and `-Reset` of GitHub and others.
-fn limited_until(status: StatusCode, headers: &HeaderMap, said: &str, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn limited_until(
+    status: StatusCode,
+    headers: &HeaderMap,
+    said: &str,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let too_many = status == StatusCode::TOO_MANY_REQUESTS;
     if !too_many && !matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::FORBIDDEN) {
         return None;
@@ -208,10 +213,12 @@ fn message(body: &[u8]) -> String {
         return String::new();
     };
     let said = FIELDS.iter().find_map(|pointer| body.pointer(pointer)?.as_str().filter(|said| !said.is_empty()));
-    // One line, as it goes into logs.
-    let one_line =
-        |said: &str| said.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
     said.map(|said| format!(": {}", one_line(said))).unwrap_or_default()
+}
+
+/// The beginning of what a service says, on one line, as it goes into logs.
+pub(super) fn one_line(said: &str) -> String {
+    said.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -532,3 +532,22 @@ fn a_cancelled_write_is_noted() {
         assert_eq!(fake.state().unanswered, unanswered);
     }
 }
+
+/// L10: a query that a gateway failed is asked again, a mutation may have been made.
+#[test]
+fn a_graphql_query_is_repeated_and_a_mutation_is_not() {
+    let answers = || [answer_with(502, &[], ""), answer_with(200, &[], r#"{"data":{"viewer":{"id":"1"}}}"#)];
+    let fake = Fake { api_url: "https://api.example.com/v1/graphql", ..Fake::new(answers()) };
+    let data: serde_json::Value = run(fake.provider().graphql("query { viewer { id } }", &json!({ "a": 1 }))).unwrap();
+    assert_eq!(data["viewer"]["id"], "1");
+    let sent = fake.state().sent[1].clone();
+    assert_eq!((sent.method.as_str(), sent.url.as_str()), ("POST", "https://api.example.com/v1/graphql"));
+    let body: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
+    assert_eq!(body, json!({ "query": "query { viewer { id } }", "variables": { "a": 1 } }));
+
+    let fake = Fake { api_url: "https://api.example.com/v1/graphql", ..Fake::new(answers()) };
+    let error = run(fake.provider().graphql::<serde_json::Value>("mutation { issueDelete }", &json!({}))).unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Transient);
+    assert_eq!(fake.state().sent.len(), 1);
+    assert!(fake.state().unanswered);
+}
