@@ -124,12 +124,7 @@ pub(super) fn rate_limited_until(response: &Response, now: Timestamp) -> Option<
 
 /// Until when a service takes no more, by its headers: `Retry-After` (RFC 9110 10.2.3), and the
 /// `…RateLimit-Remaining` and `-Reset` of GitHub and others.
-pub(super) fn limited_until(
-    status: StatusCode,
-    headers: &HeaderMap,
-    said: &str,
-    now: Timestamp,
-) -> Option<Timestamp> {
+pub(super) fn limited_until(status: StatusCode, headers: &HeaderMap, said: &str, now: Timestamp) -> Option<Timestamp> {
     let too_many = status == StatusCode::TOO_MANY_REQUESTS;
     if !too_many && !matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::FORBIDDEN) {
         return None;

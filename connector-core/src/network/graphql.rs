@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
-use super::error::{UNSAID_WAIT, classify, one_line, limited_until};
+use super::error::{UNSAID_WAIT, classify, limited_until, one_line};
 use super::{Response, host_and_path};
 use crate::error::{Error, ErrorKind, Result};
 
