@@ -44,6 +44,18 @@ pub struct Config {
     pub limits: Limits,
     /// What a commit waits for.
     pub durability: Durability,
+    /// How the log is written.
+    pub log: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// An object for each line.
+    Json,
 }
 
 impl Default for Config {
@@ -59,6 +71,7 @@ impl Default for Config {
             providers: BTreeMap::new(),
             limits: Limits::default(),
             durability: Durability::Full,
+            log: LogFormat::default(),
         }
     }
 }
@@ -92,6 +105,12 @@ pub struct Limits {
     pub max_requests: Option<NonZeroU32>,
     /// How often a task is tried before it becomes a dead letter.
     pub max_attempts: Option<NonZeroU32>,
+    /// Requests a second that an API key may make; it may save up four seconds of them. None: as many as it likes.
+    pub key_requests: Option<NonZeroU32>,
+    /// Requests a second that a user's sessions may make together; they may save up four seconds of them.
+    pub session_requests: Option<NonZeroU32>,
+    /// Entries of the change feed that are kept.
+    pub feed_entries: Option<NonZeroU32>,
 }
 
 /// Everything that is wrong with the configuration, a line for each mistake.
@@ -159,6 +178,7 @@ enum Kind {
     Count,
     Seconds,
     Durability,
+    Log,
 }
 
 impl Kind {
@@ -173,6 +193,7 @@ impl Kind {
             Self::Count => "a whole number from 1 to 4294967295",
             Self::Seconds => "a whole number of seconds, at least 1",
             Self::Durability => "`full` or `relaxed`",
+            Self::Log => "`text` or `json`",
         }
     }
 }
@@ -181,11 +202,15 @@ const SETTINGS: &[(&str, Kind)] = &[
     ("database", Kind::Database),
     ("durability", Kind::Durability),
     ("limits.concurrency", Kind::Count),
+    ("limits.feed_entries", Kind::Count),
+    ("limits.key_requests", Kind::Count),
     ("limits.max_attempts", Kind::Count),
     ("limits.max_requests", Kind::Count),
     ("limits.max_time", Kind::Seconds),
     ("limits.per_connection", Kind::Count),
+    ("limits.session_requests", Kind::Count),
     ("listen", Kind::Address),
+    ("log", Kind::Log),
     ("network.allow_private", Kind::Bool),
     ("public_url", Kind::Url),
     ("secret_key", Kind::Secret),
@@ -221,6 +246,7 @@ enum Value {
     Count(NonZeroU32),
     Seconds(Duration),
     Durability(Durability),
+    Log(LogFormat),
 }
 
 impl Kind {
@@ -259,6 +285,11 @@ impl Kind {
             Self::Durability => match text.as_str() {
                 "full" => Some(Value::Durability(Durability::Full)),
                 "relaxed" => Some(Value::Durability(Durability::Relaxed)),
+                _ => None,
+            },
+            Self::Log => match text.as_str() {
+                "text" => Some(Value::Log(LogFormat::Text)),
+                "json" => Some(Value::Log(LogFormat::Json)),
                 _ => None,
             },
         }
@@ -411,6 +442,10 @@ impl Loading {
             ("limits.max_time", Value::Seconds(time)) => config.limits.max_time = Some(time),
             ("limits.max_requests", Value::Count(count)) => config.limits.max_requests = Some(count),
             ("limits.max_attempts", Value::Count(count)) => config.limits.max_attempts = Some(count),
+            ("limits.key_requests", Value::Count(count)) => config.limits.key_requests = Some(count),
+            ("limits.session_requests", Value::Count(count)) => config.limits.session_requests = Some(count),
+            ("limits.feed_entries", Value::Count(count)) => config.limits.feed_entries = Some(count),
+            ("log", Value::Log(format)) => config.log = format,
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use connector_core::clock::Clock;
@@ -16,16 +17,30 @@ use connector_core::secret::Secret;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 
+use crate::api::{UnderWay, forget_answers};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::engine::{SqliteEngine, SqliteOptions};
 use crate::keys::{ApiKeys, Bearer};
+use crate::limits::RequestLimits;
 use crate::network::HttpClient;
 use crate::sessions::Sessions;
 use crate::vault::{KeyError, KeyVault, random_secret};
 
 /// The setting that names the key which seals what is in the database.
 const KEY_SETTING: &str = "vault_key";
+
+/// The setting that is written to see whether one can write.
+const CHECK_SETTING: &str = "last_check";
+
+/// Entries of the feed that are kept, where the configuration does not say.
+const FEED_ENTRIES: u64 = 1_000_000;
+
+/// Entries of the feed that are removed at once.
+const TRIM_STEP: u64 = 10_000;
+
+/// How long what nobody needs any more may stay.
+const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
 /// What the lock file calls the address of the API, and the key for it.
 pub(crate) const LOCK_URL: &str = "url";
@@ -80,6 +95,8 @@ struct Shared {
     sessions: Sessions,
     /// Opens the API to processes that can read the lock file.
     local_key: Secret,
+    limits: RequestLimits,
+    under_way: UnderWay,
     workers: Mutex<Option<Workers>>,
     stopping: watch::Sender<bool>,
 }
@@ -112,6 +129,8 @@ impl Host {
         let local_key = random_secret();
         let fixed = config.api_key.iter().chain([&local_key]);
         let keys = ApiKeys::new(Arc::clone(engine) as Arc<dyn Engine>, fixed);
+        crate::metrics::recorder();
+        let limits = RequestLimits::new(&config.limits);
         let sessions = Sessions::new(Arc::clone(&ports.vault));
         let runtime = Runtime::new(registry, ports, config.runtime());
         let shared = Shared {
@@ -121,6 +140,8 @@ impl Host {
             keys,
             sessions,
             local_key,
+            limits,
+            under_way: UnderWay::default(),
             workers: Mutex::new(None),
             stopping: watch::Sender::new(false),
         };
@@ -133,6 +154,7 @@ impl Host {
         if workers.is_none() {
             self.runtime().upgrade_connections().await.map_err(HostError::Upgrade)?;
             *workers = Some(self.runtime().start().await?);
+            tokio::spawn(housekeeping(self.clone()));
         }
         Ok(())
     }
@@ -190,6 +212,47 @@ impl Host {
         &self.shared.keys
     }
 
+    pub(crate) fn limits(&self) -> &RequestLimits {
+        &self.shared.limits
+    }
+
+    pub(crate) fn under_way(&self) -> &UnderWay {
+        &self.shared.under_way
+    }
+
+    /// Writes something, which a store that is read-only or full refuses.
+    pub(crate) async fn check_store(&self) -> EngineResult<()> {
+        let now = self.runtime().ports().clock.now();
+        let put = Write::PutSetting { name: CHECK_SETTING.to_owned(), value: Some(now.to_string().into()) };
+        self.store([put]).await
+    }
+
+    /// Whether the workers run, or were not started here.
+    pub(crate) async fn workers_alive(&self) -> bool {
+        self.shared.workers.lock().await.as_ref().is_none_or(Workers::alive)
+    }
+
+    /// Removes the entries of the feed that are beyond what is kept, in steps that hold up nobody for long.
+    pub(crate) async fn trim_feed(&self) -> EngineResult<()> {
+        let kept = self.config().limits.feed_entries.map_or(FEED_ENTRIES, |count| u64::from(count.get()));
+        let (mut start, end) = (self.engine().feed_start().await?, self.engine().feed_end().await?);
+        while start + kept <= end {
+            let upto = (end - kept).min(start + TRIM_STEP);
+            self.store([Write::TrimFeed { upto }]).await?;
+            start = upto + 1;
+        }
+        Ok(())
+    }
+
+    /// Stores what no other write can conflict with.
+    pub(crate) async fn store(&self, writes: impl IntoIterator<Item = Write>) -> EngineResult<()> {
+        match self.engine().commit(WriteSet::of(writes)).await {
+            Ok(_) => Ok(()),
+            Err(CommitError::Engine(error)) => Err(error),
+            Err(other) => Err(EngineError::Failed(other.to_string())),
+        }
+    }
+
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.shared.sessions
     }
@@ -210,6 +273,25 @@ impl Host {
     /// Turns true when the host is to stop: whoever waits for something, waits no more.
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.shared.stopping.subscribe()
+    }
+}
+
+/// Removes what nobody needs any more, until the host stops.
+async fn housekeeping(host: Host) {
+    let mut stopping = host.stopping();
+    loop {
+        host.limits().forget();
+        let swept = async {
+            host.trim_feed().await?;
+            forget_answers(&host).await
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!("what is no longer needed could not be removed: {error}");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
     }
 }
 

@@ -10,6 +10,8 @@ pub mod config;
 pub mod engine;
 pub mod host;
 mod keys;
+mod limits;
+mod metrics;
 pub mod network;
 mod sessions;
 pub mod vault;

@@ -295,6 +295,9 @@ pub trait Engine: Send + Sync + 'static {
     /// The last position of the feed.
     fn feed_end(&self) -> BoxFuture<'static, EngineResult<u64>>;
 
+    /// The first position that the feed still has; zero if it is empty.
+    fn feed_start(&self) -> BoxFuture<'static, EngineResult<u64>>;
+
     /// Tasks that are to run at once, in the order of ids.
     fn immediate_tasks(&self, after: TaskId, limit: usize) -> BoxFuture<'static, EngineResult<Vec<TaskRow>>>;
 

@@ -328,12 +328,22 @@ pub enum Write {
     },
     /// Adds to the feed; the position is given by the engine, in the order of commits.
     Feed(FeedEntry),
+    /// Removes the entries of the feed up to this position, but for the last of the feed: positions go on after it.
+    TrimFeed {
+        /// The position.
+        upto: u64,
+    },
     /// Stores a setting; none removes it.
     PutSetting {
         /// Its name.
         name: String,
         /// Its value.
         value: Option<Bytes>,
+    },
+    /// Removes the settings whose name begins with `prefix`.
+    DeleteSettings {
+        /// The prefix.
+        prefix: String,
     },
 }
 

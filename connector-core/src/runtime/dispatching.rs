@@ -12,6 +12,8 @@ use std::task::Poll;
 
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
+use metrics::Label;
+use tracing::Instrument;
 
 pub(crate) use self::hooks::acting;
 pub(crate) use self::syncs::LAST_SYNC_KEY;
@@ -225,12 +227,23 @@ impl Shared {
         self.commit(dispatch, Some(completion)).await
     }
 
-    /// Runs code of a connector: a panic or too long a run fails it, and nothing else (R7.2).
+    /// Runs code of a connector: a panic or too long a run fails it, and nothing else (R7.2). It has a
+    /// span, and its outcome and duration are metrics (R7.3).
     pub(super) async fn guarded<T>(&self, dispatch: &Dispatch, code: impl Future<Output = Result<T>>) -> Result<T> {
         let limit = self.config.max_time;
+        let connector = dispatch.connection.connector.declaration.id;
+        let span = tracing::info_span!(
+            "dispatch",
+            connector,
+            connection = %dispatch.connection_id(),
+            name = dispatch.name,
+            task = dispatch.task.map(tracing::field::display),
+            attempt = dispatch.attempt,
+        );
+        let started = self.ports.clock.now();
         let mut code = pin!(AssertUnwindSafe(code).catch_unwind());
         let mut timer = None;
-        poll_fn(|cx| {
+        let outcome = poll_fn(|cx| {
             if let Poll::Ready(outcome) = code.as_mut().poll(cx) {
                 return Poll::Ready(outcome.unwrap_or_else(|panic| Err(panicked(dispatch, &*panic))));
             }
@@ -248,7 +261,19 @@ impl Shared {
                 )))
             })
         })
-        .await
+        .instrument(span)
+        .await;
+        let result = outcome.as_ref().err().map_or("ok", |error| error.kind().as_str());
+        let elapsed = self.ports.clock.now().duration_since(started);
+        let labels =
+            || [Label::from_static_parts("connector", connector), Label::new("callback", dispatch.name.clone())];
+        metrics::counter!(
+            "connectors_dispatches_total",
+            labels().into_iter().chain([Label::from_static_parts("outcome", result)]).collect::<Vec<_>>()
+        )
+        .increment(1);
+        metrics::histogram!("connectors_dispatch_seconds", labels().to_vec()).record(elapsed.as_secs_f64());
+        outcome
     }
 
     /// What becomes of a task whose code succeeded.

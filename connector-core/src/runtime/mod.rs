@@ -133,6 +133,11 @@ impl Runtime {
         self.shared.feed_end.subscribe()
     }
 
+    /// When the task was due that has waited longest of those that are ready; none if none is.
+    pub fn oldest_due(&self) -> Option<jiff::Timestamp> {
+        self.shared.scheduler().oldest_due()
+    }
+
     /// How many tasks are ready, wait for their time, and run, as far as they are in memory.
     pub fn queue_depths(&self) -> (usize, usize, usize) {
         self.shared.scheduler().depths()

@@ -27,6 +27,8 @@ pub(crate) struct Entry {
     pub(crate) connection: ConnectionId,
     channel: Option<ChannelId>,
     priority: TaskPriority,
+    /// When it is due.
+    pub(crate) due: Timestamp,
     /// The row, where it is kept in memory.
     pub(crate) row: Option<Arc<TaskRow>>,
 }
@@ -114,6 +116,7 @@ impl Scheduler {
             connection: row.connection,
             channel: row.channel.clone(),
             priority: row.priority,
+            due: row.run_at.unwrap_or(now),
             row: (self.rows < MAX_ROWS).then(|| Arc::new(row)),
         };
         self.rows += usize::from(entry.row.is_some());
@@ -354,6 +357,12 @@ impl Scheduler {
     }
 
     /// How many tasks are ready, wait for their time, and run.
+    /// When the task was due that is first in its lane and has waited longest, of those that are ready.
+    pub(crate) fn oldest_due(&self) -> Option<Timestamp> {
+        let lanes = self.queues.values().filter(|queue| !queue.parked).flat_map(|queue| queue.lanes.values());
+        lanes.filter_map(|lane| lane.ready.values().next()).map(|entry| entry.due).min()
+    }
+
     pub(crate) fn depths(&self) -> (usize, usize, usize) {
         let running = self.queues.values().map(|queue| queue.running).sum();
         (self.tasks.len() - self.timers.len() - running, self.timers.len(), running)

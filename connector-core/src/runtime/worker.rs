@@ -1,7 +1,7 @@
 //! The loops that run tasks: as many side by side as the configuration says, and one for timers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use tokio::task::JoinSet;
@@ -21,11 +21,14 @@ const MAX_TIMERS: usize = 50_000;
 pub struct Workers {
     set: JoinSet<()>,
     stop: Arc<Stop>,
+    count: usize,
 }
 
 #[derive(Debug, Default)]
 struct Stop {
     wanted: AtomicBool,
+    /// Loops that have ended.
+    ended: AtomicUsize,
     /// Tasks up to this id were there when the host stopped without notice, and run with caution.
     cautious: AtomicI64,
 }
@@ -44,7 +47,7 @@ impl Runtime {
         }
         set.spawn(watch_timers(Arc::clone(&self.shared), Arc::clone(&stop)));
         self.shared.ready.notify_one();
-        Ok(Workers { set, stop })
+        Ok(Workers { count: set.len(), set, stop })
     }
 
     /// Reads the queue from the store.
@@ -90,7 +93,21 @@ impl Runtime {
     }
 }
 
+/// Counts a loop that has ended, in whatever way.
+struct Ends(Arc<Stop>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Workers {
+    /// Whether all of the loops still run.
+    pub fn alive(&self) -> bool {
+        self.count > 0 && self.stop.ended.load(Ordering::Relaxed) == 0
+    }
+
     /// Lets the running tasks end, takes no others, and returns when all have ended.
     pub async fn stop(mut self, runtime: &Runtime) {
         self.stop.wanted.store(true, Ordering::Relaxed);
@@ -106,6 +123,7 @@ impl Workers {
 }
 
 async fn run(shared: Arc<Shared>, stop: Arc<Stop>) {
+    let _ends = Ends(Arc::clone(&stop));
     loop {
         let notified = shared.ready.notified();
         if stop.wanted.load(Ordering::Relaxed) {
@@ -135,6 +153,7 @@ async fn run(shared: Arc<Shared>, stop: Arc<Stop>) {
 }
 
 async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
+    let _ends = Ends(Arc::clone(&stop));
     loop {
         let notified = shared.timer.notified();
         if stop.wanted.load(Ordering::Relaxed) {

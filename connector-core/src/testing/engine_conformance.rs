@@ -229,6 +229,7 @@ macro_rules! __engine_checks {
                 user_marks_follow_a_merge;
             feed: feed_positions_increase_in_the_order_of_commits
                 the_feed_is_paged
+                a_trimmed_feed_goes_on_where_it_was
                 a_refused_set_adds_nothing_to_the_feed
                 no_entry_appears_behind_a_reader;
             rows: full_rows_come_back_equal

@@ -316,6 +316,10 @@ impl Engine for MemoryEngine {
         })
     }
 
+    fn feed_start(&self) -> BoxFuture<'static, EngineResult<u64>> {
+        self.read(Tables::feed_start)
+    }
+
     fn feed_end(&self) -> BoxFuture<'static, EngineResult<u64>> {
         self.read(Tables::feed_end)
     }

@@ -6,7 +6,7 @@ use aide::axum::ApiRouter;
 use aide::axum::routing::get_with;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use connector_core::engine::{FeedEntry, FeedKind, LinkQuery};
@@ -36,7 +36,7 @@ const MAX_SCAN: usize = 20_000;
 
 pub(super) fn routes() -> ApiRouter<Host> {
     let documented =
-        op("listChanges", "The change feed: everything that was saved or changed, in the order of commits", &[]);
+        op("listChanges", "The change feed: everything that was saved or changed, in the order of commits", &[410]);
     ApiRouter::new().api_route(
         "/changes",
         get_with(changes, |operation| {
@@ -95,10 +95,12 @@ async fn changes(
     headers: HeaderMap,
     Query(query): Query<ChangesQuery>,
 ) -> Answer<Response> {
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accepts.contains("text/event-stream") {
-        let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
-        return Ok(events(host, caller, last.or(query.after).unwrap_or_default()));
+        let after = last.or(query.after).unwrap_or_default();
+        still_there(&host, after).await?;
+        return Ok(events(host, caller, after));
     }
     let limit = limit(query.limit)?;
     let wait = query.wait.unwrap_or_default();
@@ -106,6 +108,7 @@ async fn changes(
         return Err(Problem::field("wait", format!("a request waits for {MAX_WAIT} s at most")));
     }
     let after = query.after.unwrap_or_default();
+    still_there(&host, after).await?;
     let waiting = next(&host, &caller, after, limit);
     let found = match tokio::time::timeout(Duration::from_secs(wait), waiting).await {
         Ok(found) => found?,
@@ -113,6 +116,19 @@ async fn changes(
         Err(_) => read(&host, &caller, after, limit).await?,
     };
     Ok(Json(found).into_response())
+}
+
+/// A position whose next changes went away would miss them in silence.
+async fn still_there(host: &Host, after: u64) -> Answer<()> {
+    let start = host.engine().feed_start().await?;
+    if after == 0 || after >= start.saturating_sub(1) {
+        return Ok(());
+    }
+    let end = host.engine().feed_end().await?;
+    let detail = format!(
+        "the changes after {after} are no longer kept: read what there is anew, and go on with the changes after {end}"
+    );
+    Err(Problem::new(StatusCode::GONE, "position-gone", detail))
 }
 
 /// The changes after a position, as soon as there are any; none if the host is about to stop.

@@ -26,10 +26,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                let detail = format!("a request has at most {} bytes", super::MAX_BODY);
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(super::MAX_BODY),
             status => Problem::new(status, "malformed", rejection.body_text()),
         })?;
         let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };

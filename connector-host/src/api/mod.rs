@@ -7,7 +7,9 @@ mod channels;
 mod connections;
 mod connectors;
 mod extract;
+mod guard;
 mod health;
+mod idempotency;
 mod keys;
 mod links;
 mod notes;
@@ -25,7 +27,9 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware};
 
+pub(crate) use caller::{Caller, Identity};
 pub(crate) use connectors::summary;
+pub(crate) use idempotency::{UnderWay, forget as forget_answers};
 use openapi::{answers, op};
 use problem::Problem;
 
@@ -51,6 +55,9 @@ pub(crate) fn router(host: Host) -> Router {
         .merge(sessions::routes())
         .merge(keys::routes())
         .fallback(nothing_here)
+        // The last one is the first that a request meets.
+        .layer(middleware::from_fn_with_state(host.clone(), idempotency::once))
+        .layer(middleware::from_fn_with_state(host.clone(), guard::limit))
         .layer(middleware::from_fn_with_state(host.clone(), caller::authenticate));
     let document_route = get_with(document, |operation| {
         answers(op("getDocument", "This document", &[])(operation), 200, &["application/json"], "OpenAPI 3.1.")
@@ -66,6 +73,7 @@ pub(crate) fn router(host: Host) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::Extension(openapi::finish(&document)))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(host.clone(), guard::watch))
         .with_state(host)
 }
 

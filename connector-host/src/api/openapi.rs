@@ -13,7 +13,7 @@ use aide::transform::TransformOperation;
 use axum::http::header;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::caller::{Caller, Operator};
 use super::extract::{Accepted, Body, Created, Path, Query};
@@ -61,8 +61,43 @@ pub(super) fn frame() -> OpenApi {
 /// The document as it is served.
 pub(super) fn finish(document: &OpenApi) -> Document {
     let mut document = serde_json::to_value(document).unwrap_or_default();
+    let operations = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
+    for operation in operations.filter_map(|path| path.get_mut("post")) {
+        if operation.pointer("/requestBody/content/multipart~1form-data").is_none() {
+            take_idempotency_key(operation);
+        }
+    }
     tidy(&mut document);
     document.to_string().into()
+}
+
+/// Every POST of JSON takes a key, whatever its handler does.
+fn take_idempotency_key(operation: &mut Value) {
+    let Some(operation) = operation.as_object_mut().filter(|operation| operation.contains_key("security")) else {
+        return;
+    };
+    let parameter = json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "A request that is sent again with the same key within 24 hours is done once, and answered as it was.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    });
+    if let Some(parameters) = operation.entry("parameters").or_insert_with(|| json!([])).as_array_mut() {
+        parameters.push(parameter);
+    }
+    if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut)
+        && let Some(problem) = responses.get("401").cloned()
+    {
+        for (status, what) in
+            [("400", "Bad Request"), ("409", "Conflict"), ("413", "Payload Too Large"), ("422", "Unprocessable Entity")]
+        {
+            let mut problem = problem.clone();
+            if let Some(description) = problem.get_mut("description") {
+                *description = json!(what);
+            }
+            responses.entry(status).or_insert(problem);
+        }
+    }
 }
 
 /// Descriptions come from the docs of the code, whose links lead nowhere here.
@@ -117,7 +152,7 @@ pub(super) fn answers_json<'a, T: JsonSchema>(
     status: u16,
     what: &str,
 ) -> TransformOperation<'a> {
-    let response = in_context(|context| json::<T>(context, what));
+    let response = in_context(|context| json_response::<T>(context, what));
     add_response(operation.inner_mut(), status, response);
     operation
 }
@@ -129,7 +164,7 @@ fn add_response(operation: &mut Operation, status: u16, response: Response) {
 
 fn problem(context: &mut GenContext, status: u16) -> Response {
     let reason = axum::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    let mut response = json::<ProblemDocument>(context, reason.unwrap_or_default());
+    let mut response = json_response::<ProblemDocument>(context, reason.unwrap_or_default());
     if let Some(media) = response.content.shift_remove("application/json") {
         response.content.insert("application/problem+json".to_owned(), media);
     }
@@ -157,7 +192,7 @@ fn schema(schema: schemars::Schema) -> SchemaObject {
     SchemaObject { json_schema: schema, example: None, external_docs: None }
 }
 
-fn json<T: JsonSchema>(context: &mut GenContext, what: &str) -> Response {
+fn json_response<T: JsonSchema>(context: &mut GenContext, what: &str) -> Response {
     let media = MediaType { schema: Some(schema(context.schema.subschema_for::<T>())), ..MediaType::default() };
     let content = [("application/json".to_owned(), media)].into_iter().collect();
     Response { description: what.to_owned(), content, ..Response::default() }
@@ -243,7 +278,7 @@ impl<T: JsonSchema> OperationOutput for Created<T> {
     type Inner = T;
 
     fn inferred_responses(context: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Response)> {
-        vec![(Some(StatusCode::Code(201)), json::<T>(context, "It was made."))]
+        vec![(Some(StatusCode::Code(201)), json_response::<T>(context, "It was made."))]
     }
 }
 

@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 use self::args::{Cli, Command, TaskCommand};
 use self::client::Client;
 use self::output::Output;
-use crate::config::{Config, Sources};
+use crate::config::{Config, LogFormat, Sources};
 use crate::host::HostError;
 
 /// Why a command did not do what it was asked to.
@@ -93,10 +93,13 @@ async fn run(cli: Cli) -> Done {
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     let global = cli.global;
     let serves = matches!(command, Command::Serve(_));
-    start_log(global.log.as_deref(), if serves { "info" } else { "warn" })?;
+    let log = |format| start_log(global.log.as_deref().unwrap_or(if serves { "info" } else { "warn" }), format);
     let registry = Registry::collect().map_err(CliError::failed)?;
     let output = Output { json: global.json };
     // These need neither a configuration nor a database.
+    if matches!(command, Command::List | Command::Show { .. } | Command::Manifest { .. }) {
+        log(LogFormat::Text)?;
+    }
     match &command {
         Command::List => return registry::list(&registry, output),
         Command::Show { id } => return registry::show(&registry, id, output),
@@ -111,6 +114,7 @@ async fn run(cli: Cli) -> Done {
     }
     let sources = Sources { file: global.config, environment: std::env::vars_os().collect(), flags };
     let config = Config::load(sources).map_err(|error| CliError::Usage(error.to_string()))?;
+    log(config.log)?;
     if serves {
         return serve::serve(config, registry, output).await;
     }
@@ -148,15 +152,18 @@ async fn perform(client: &Client, registry: &Registry, command: Command, output:
 }
 
 /// Sends the log to the standard error output: what is printed there is for programs to read.
-fn start_log(filter: Option<&str>, default: &str) -> Done {
-    let wanted = filter.unwrap_or(default);
+fn start_log(wanted: &str, format: LogFormat) -> Done {
     let filter = EnvFilter::builder()
         .parse(wanted)
         .map_err(|error| CliError::Usage(format!("`{wanted}` is no filter for the log: {error}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let colored = std::io::IsTerminal::is_terminal(&std::io::stderr());
     // One that the embedding program set stays.
-    if let Err(error) = log.with_ansi(colored).try_init() {
+    let started = match format {
+        LogFormat::Text => log.with_ansi(colored).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = started {
         tracing::debug!("the log goes where the program sends it: {error}");
     }
     Ok(())

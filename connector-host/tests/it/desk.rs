@@ -160,9 +160,16 @@ pub(crate) fn config(directory: &std::path::Path) -> Config {
 
 impl Bench {
     pub(crate) async fn new(name: &str) -> Self {
+        Self::with(name, |_| ()).await
+    }
+
+    /// With other settings than the usual ones.
+    pub(crate) async fn with(name: &str, change: impl FnOnce(&mut Config)) -> Self {
         let directory = directory(name);
+        let mut config = config(&directory);
+        change(&mut config);
         let registry = Registry::of::<Desk>().expect("a registry");
-        let host = Host::open(config(&directory), registry).await.expect("a host");
+        let host = Host::open(config, registry).await.expect("a host");
         host.start().await.expect("workers");
         let router = host.router();
         Self { directory, host, router }

@@ -6,4 +6,5 @@ mod access;
 mod api;
 mod desk;
 mod document;
+mod guard;
 mod network;

@@ -73,6 +73,10 @@ fn one_of_each(store: &TestStore, tenant: &Tenant) -> Vec<(&'static str, Write)>
         ("Feed", feed(tenant)),
         ("PutSetting", Write::PutSetting { name: "name".to_owned(), value: Some(bytes("value")) }),
         ("PutSetting with none", Write::PutSetting { name: "name".to_owned(), value: None }),
+        ("PutSetting again", Write::PutSetting { name: "name".to_owned(), value: Some(bytes("value")) }),
+        ("DeleteSettings", Write::DeleteSettings { prefix: "na".to_owned() }),
+        ("Feed again", feed(tenant)),
+        ("TrimFeed", Write::TrimFeed { upto: u64::MAX }),
         ("DeleteConnection", Write::DeleteConnection { id }),
     ]
 }

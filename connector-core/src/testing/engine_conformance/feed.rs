@@ -128,3 +128,23 @@ pub(super) async fn no_entry_appears_behind_a_reader(store: TestStore) {
     assert_eq!(followed.len(), total, "an entry appeared behind the reader");
     assert_eq!(followed, entries(&store, 0, ALL).await, "who follows sees what who comes later sees");
 }
+
+/// R10.2: what nobody needs any more goes away, the last entry stays, and positions are never given again.
+pub(super) async fn a_trimmed_feed_goes_on_where_it_was(store: TestStore) {
+    let start = async || store.read(|engine| engine.feed_start()).await;
+    assert_eq!(start().await, 0, "it is empty");
+    store.apply([Write::TrimFeed { upto: 7 }]).await;
+    let connection = store.connection().await;
+    store.apply((0..5).map(|number| entry(connection, number))).await;
+    let all = entries(&store, 0, ALL).await;
+    assert_eq!(start().await, all[0].position);
+    store.apply([Write::TrimFeed { upto: all[1].position }]).await;
+    assert_eq!(entries(&store, 0, ALL).await, all[2..]);
+    assert_eq!(start().await, all[2].position);
+    store.apply([Write::TrimFeed { upto: u64::MAX }]).await;
+    let last = entries(&store, 0, ALL).await;
+    assert_eq!(last, all[all.len() - 1..], "the last one stays");
+    store.apply([entry(connection, "next")]).await;
+    let next = entries(&store, last[0].position, ALL).await;
+    assert_eq!(next.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["next"]);
+}

@@ -44,6 +44,10 @@ pub(super) async fn settings_are_stored_removed_and_listed(store: TestStore) {
     store.apply([put("name", Some("2")), put("empty", None)]).await;
     assert_eq!((setting("name").await, setting("empty").await), (Some(bytes("2")), None));
     store.apply([put("name", None)]).await;
+    store.apply([put("a/1", Some("1")), put("a/2", Some("2")), put("b/1", Some("3"))]).await;
+    store.apply([Write::DeleteSettings { prefix: "a/".to_owned() }]).await;
+    assert_eq!((setting("a/1").await, setting("a/2").await, setting("b/1").await), (None, None, Some(bytes("3"))));
+    store.apply([Write::DeleteSettings { prefix: "b/".to_owned() }]).await;
 
     let mut all: Vec<String> = STRANGE.iter().flat_map(|text| [(*text).to_owned(), format!("{text}x")]).collect();
     store.apply(all.iter().map(|name| put(name, Some(name)))).await;

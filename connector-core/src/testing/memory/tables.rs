@@ -263,6 +263,11 @@ impl Tables {
             Write::PutSetting { name, value: None } => {
                 self.settings.remove(&name);
             }
+            Write::DeleteSettings { prefix } => self.settings.remove_where(|name, _| name.starts_with(&prefix)),
+            Write::TrimFeed { upto } => {
+                let end = self.feed_end();
+                self.feed.remove_where(|position, _| *position <= upto && *position < end);
+            }
         }
         Ok(())
     }
@@ -521,6 +526,10 @@ impl Tables {
 
     pub(super) fn current_thread(&self, thread: ThreadId) -> ThreadId {
         self.aliases.get(&thread).copied().unwrap_or(thread)
+    }
+
+    pub(super) fn feed_start(&self) -> u64 {
+        self.feed.iter().next().map_or(0, |(position, _)| *position)
     }
 
     pub(super) fn feed_end(&self) -> u64 {

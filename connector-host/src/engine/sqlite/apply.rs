@@ -314,6 +314,14 @@ impl Apply<'_, '_> {
             Write::PutSetting { name, value: None } => {
                 self.db.run("DELETE FROM setting WHERE name = ?1", [name])?;
             }
+            Write::DeleteSettings { prefix } => {
+                let sql = "DELETE FROM setting WHERE name >= ?1 AND name < ?2";
+                self.db.run(sql, params![prefix, prefix_end(prefix)])?;
+            }
+            Write::TrimFeed { upto } => {
+                let upto = (*upto).min(self.feed_end.saturating_sub(1));
+                self.db.run("DELETE FROM feed WHERE position <= ?1", [i64::try_from(upto).unwrap_or(i64::MAX)])?;
+            }
         }
         Ok(())
     }

@@ -513,6 +513,10 @@ impl Engine for SqliteEngine {
         self.readers.read(move |c| queries::feed(c, after, limit))
     }
 
+    fn feed_start(&self) -> Reading<u64> {
+        self.readers.read(queries::feed_start)
+    }
+
     fn feed_end(&self) -> Reading<u64> {
         self.readers.read(queries::feed_end)
     }

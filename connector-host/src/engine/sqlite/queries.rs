@@ -322,6 +322,11 @@ pub(super) fn feed(db: &Statements<'_>, after: u64, count: usize) -> Found<Vec<F
     db.all(sql, params![position(after), limit(count)], rows::feed_entry)
 }
 
+pub(super) fn feed_start(db: &Statements<'_>) -> Found<u64> {
+    let start = db.number("SELECT position FROM feed ORDER BY position LIMIT 1", [])?;
+    Ok(start.and_then(|start| u64::try_from(start).ok()).unwrap_or(0))
+}
+
 pub(super) fn feed_end(db: &Statements<'_>) -> Found<u64> {
     let end = db.number("SELECT position FROM feed ORDER BY position DESC LIMIT 1", [])?;
     Ok(end.and_then(|end| u64::try_from(end).ok()).unwrap_or(0))

@@ -241,6 +241,9 @@ impl Writer {
         commit(db)?;
         self.ids.answered(bound);
         self.tally.sets.fetch_add(accepted, Ordering::Relaxed);
+        // A count of sets fits; beyond it, nobody cares.
+        metrics::histogram!("connectors_commit_group_sets")
+            .record(f64::from(u32::try_from(accepted).unwrap_or(u32::MAX)));
         self.count_pages();
         Ok(outcomes)
     }
