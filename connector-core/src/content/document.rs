@@ -115,6 +115,38 @@ pub(super) fn address(word: &str) -> (Option<&str>, &str) {
 }
 
 impl Document {
+    /// With other addresses for pictures: where a file of the message itself can be had, in place of its
+    /// `cid:` (RFC 2392). Those of which nothing is known stay.
+    pub fn with_images(mut self, address_of: &dyn Fn(&str) -> Option<String>) -> Self {
+        fn each(content: &mut [Inline], address_of: &dyn Fn(&str) -> Option<String>) {
+            for inline in content {
+                match inline {
+                    Inline::Image { url, .. } => *url = address_of(url).unwrap_or_else(|| std::mem::take(url)),
+                    Inline::Emphasis(content)
+                    | Inline::Strong(content)
+                    | Inline::Strikethrough(content)
+                    | Inline::Link { content, .. } => each(content, address_of),
+                    Inline::Text(_) | Inline::Code(_) | Inline::Break => {}
+                }
+            }
+        }
+        fn all(blocks: &mut [Block], address_of: &dyn Fn(&str) -> Option<String>) {
+            for block in blocks {
+                match block {
+                    Block::Paragraph(content) | Block::Heading(_, content) => each(content, address_of),
+                    Block::Quote(blocks) => all(blocks, address_of),
+                    Block::List(_, items) => items.iter_mut().for_each(|item| all(&mut item.blocks, address_of)),
+                    Block::Table(header, rows) => {
+                        header.iter_mut().chain(rows.iter_mut().flatten()).for_each(|cell| each(cell, address_of));
+                    }
+                    Block::Code(..) | Block::Rule => {}
+                }
+            }
+        }
+        all(&mut self.0, address_of);
+        self
+    }
+
     /// The first line that says something, without its marks: a title for what has none.
     pub fn first_line(&self) -> Option<String> {
         fn lines(blocks: &[Block]) -> Option<String> {

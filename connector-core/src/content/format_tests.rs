@@ -1,5 +1,7 @@
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
+use super::mail::{Mail, quotation_of};
 use super::mrkdwn::Workspace;
 use super::*;
 use crate::model::Emoji;
@@ -96,6 +98,99 @@ fn emoji_have_names() {
         let name = shortcode::name_of(&Emoji::unicode(emoji.as_str())).unwrap_or_default();
         assert_eq!(shortcode::emoji(&name), Emoji::unicode(emoji.as_str()), "{name}");
     }
+}
+
+/// L26: what people write in Jira.
+#[test]
+fn adf_becomes_markdown() {
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    let marked = |text: &str, marks: Value| json!({ "type": "text", "text": text, "marks": marks });
+    let paragraph = |content: Value| json!({ "type": "paragraph", "content": content });
+    let document = json!({ "type": "doc", "version": 1, "content": [
+        { "type": "heading", "attrs": { "level": 2 }, "content": [text("Plan")] },
+        paragraph(json!([
+            text("ask "),
+            { "type": "mention", "attrs": { "id": "5b10", "text": "@Ada" } },
+            { "type": "hardBreak" },
+            marked("so", json!([{ "type": "strong" }])),
+            marked(" very", json!([{ "type": "em" }, { "type": "strong" }])),
+            text(" "),
+            marked("let x", json!([{ "type": "code" }])),
+            text(" "),
+            { "type": "emoji", "attrs": { "shortName": ":tada:", "text": "🎉" } },
+            text(" "),
+            marked("docs", json!([{ "type": "link", "attrs": { "href": "https://a.example" } }])),
+        ])),
+        { "type": "panel", "attrs": { "panelType": "info" }, "content": [paragraph(json!([text("mind")]))] },
+        { "type": "taskList", "attrs": { "localId": "a" }, "content": [
+            { "type": "taskItem", "attrs": { "localId": "b", "state": "DONE" }, "content": [text("first")] },
+        ] },
+        { "type": "codeBlock", "attrs": { "language": "rust" }, "content": [text("fn main() {}")] },
+        { "type": "table", "content": [
+            { "type": "tableRow", "content": [{ "type": "tableHeader", "content": [paragraph(json!([text("a")]))] }] },
+            { "type": "tableRow", "content": [{ "type": "tableCell", "content": [paragraph(json!([text("1")]))] }] },
+        ] },
+        { "type": "mediaSingle", "content": [
+            { "type": "media", "attrs": { "type": "external", "url": "https://a.example/cat.png", "alt": "cat" } },
+        ] },
+    ] });
+    let read = Document::from_adf(&document);
+    let markdown = "## Plan\n\nask [@Ada](accountid:5b10)\n**so *very*** `let x` 🎉 [docs](https://a.example)\n\nmind\n\n\
+                    - [x] first\n\n```rust\nfn main() {}\n```\n\n| a |\n| --- |\n| 1 |\n\n![cat](https://a.example/cat.png)";
+    assert_eq!(read.to_markdown(), markdown);
+    let written = read.to_adf();
+    assert_eq!(written["content"][0], document["content"][0]);
+    assert_eq!(written.pointer("/content/1/content/1"), document.pointer("/content/1/content/1"));
+    assert_eq!(Document::from_adf(&written).to_markdown(), markdown);
+}
+
+/// L26: what of a mail is new.
+#[test]
+fn mails_are_taken_apart() {
+    for (mail, text, signature, quoted) in [
+        (
+            "Yes.\n\nOn 1 May 2026, Bob wrote:\n> Ready?\n> Now?",
+            "Yes.",
+            None,
+            Some("On 1 May 2026, Bob wrote:\n> Ready?\n> Now?"),
+        ),
+        ("Yes.\n-- \nAda\nAcme", "Yes.", Some("Ada\nAcme"), None),
+        ("> Ready?\nYes.\n> Now?\nNo.", "> Ready?\nYes.\n> Now?\nNo.", None, None),
+        (
+            "Ja.\r\n\r\nAm 01.05.2026 um 10:00\r\nschrieb Bob <bob@a.example>:\r\n> Fertig?\r\n\r\n--\r\nAda",
+            "Ja.",
+            Some("Ada"),
+            Some("Am 01.05.2026 um 10:00\nschrieb Bob <bob@a.example>:\n> Fertig?"),
+        ),
+        (
+            "Yes.\n\n________________________________\nFrom: Bob\nSent: today\nTo: Ada\n\nReady?",
+            "Yes.",
+            None,
+            Some("________________________________\nFrom: Bob\nSent: today\nTo: Ada\n\nReady?"),
+        ),
+        (
+            "**From:** Bob\n**Sent:** today\n**To:** Ada\n\nReady?",
+            "",
+            None,
+            Some("**From:** Bob\n**Sent:** today\n**To:** Ada\n\nReady?"),
+        ),
+        ("From: here to there\nit is far", "From: here to there\nit is far", None, None),
+    ] {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let wanted = Mail { text: text.to_owned(), signature: owned(signature), quoted: owned(quoted) };
+        assert_eq!(Mail::parse(mail), wanted, "{mail}");
+    }
+}
+
+/// L26: pictures of a mail are shown from where the host has them.
+#[test]
+fn pictures_within_a_mail_get_an_address() {
+    let mail = Document::from_markdown("see **![plan](cid:1@a)** and ![other](https://b.example/x.png)");
+    let shown = mail.with_images(&|url| (url == "cid:1@a").then(|| "https://host.example/files/7".to_owned()));
+    assert_eq!(
+        shown.to_markdown(),
+        "see **![plan](https://host.example/files/7)** and ![other](https://b.example/x.png)"
+    );
 }
 
 fn word() -> impl Strategy<Value = String> {
@@ -199,6 +294,41 @@ proptest! {
         let sent = to_slack(&text);
         let back = from_slack(&sent);
         prop_assert_eq!(from_slack(&to_slack(&back)), back, "{:?}", sent);
+    }
+
+    /// L26, R9.2: the same for Atlassian's documents.
+    #[test]
+    fn what_jira_is_sent_reads_back(document in document()) {
+        let written = Document::from_markdown(&document.to_markdown());
+        let back = Document::from_adf(&written.to_adf());
+        prop_assert_eq!(
+            Content::markdown(back.to_markdown()).fingerprint(),
+            Content::markdown(written.to_markdown()).fingerprint(),
+            "{}",
+            written.to_adf()
+        );
+    }
+
+    /// L26: a mail that was written is taken apart into what it was made of.
+    #[test]
+    fn mails_read_back(text in "[a-z]{1,5}( [a-z]{1,5}|\n[a-z]{1,5}){0,4}", earlier in "[a-z>]{1,5}(\n[a-z]{0,5}){0,3}[a-z]", signature in prop::option::of("[a-z]{1,5}")) {
+        let quoted = Some(quotation_of("On 1 May 2026, Bob wrote", &earlier));
+        let mail = Mail { text, signature, quoted };
+        prop_assert_eq!(Mail::parse(&mail.write()), mail);
+    }
+
+    /// L26: no line of a mail is lost, whatever it looks like.
+    #[test]
+    fn no_line_of_a_mail_is_lost(mail in "([a-z]{1,3}|> [a-z]|>|\n|-- \n|On 123 wrote:\n|From: x\n|To: x\n|Sent: x\n){0,20}") {
+        let parts = Mail::parse(&mail);
+        let all = [Some(parts.text), parts.signature, parts.quoted].into_iter().flatten().collect::<Vec<_>>().join("\n");
+        let letters = |text: &str| {
+            let kept = text.split('\n').filter(|line| !matches!(*line, "--" | "-- ")).collect::<String>();
+            let mut letters: Vec<_> = kept.chars().filter(|c| !c.is_whitespace()).collect();
+            letters.sort_unstable();
+            letters
+        };
+        prop_assert_eq!(letters(&all), letters(&mail));
     }
 
     /// L26: any text of Slack can be read, and keeps its letters.

@@ -202,7 +202,7 @@ fn block_of(block: &Block, other: bool) -> String {
 /// Running text behind a mark. What reads back as it is needs no escapes; marks that cannot stand where they
 /// are, as in the middle of a word, are left out.
 fn checked(content: &[Inline], block: &dyn Fn(Vec<Inline>) -> Block, mark: &str) -> String {
-    let content = trimmed(content.to_vec());
+    let content = trimmed(lifted(content));
     if content.is_empty() {
         return String::new();
     }
@@ -211,10 +211,48 @@ fn checked(content: &[Inline], block: &dyn Fn(Vec<Inline>) -> Block, mark: &str)
     let html = plain(&content).contains('<');
     let candidates = [html, true].map(|escaped| mark.to_owned() + &inlines(&content, escaped));
     let found = candidates.into_iter().find(|text| Document::from_markdown(text).0 == wanted);
-    found.unwrap_or_else(|| match content.as_slice() {
-        [Inline::Text(_)] => mark.to_owned() + &inlines(&content, true),
+    found.unwrap_or_else(|| match (content.as_slice(), without_marks(&content)) {
+        ([Inline::Text(_)], _) => mark.to_owned() + &inlines(&content, true),
+        (_, bare) if bare != content => checked(&bare, block, mark),
         _ => checked(&[Inline::Text(plain(&content))], block, mark),
     })
+}
+
+/// With the blanks at the ends of what is marked outside of the marks, where markdown can have them.
+fn lifted(content: &[Inline]) -> Vec<Inline> {
+    let mut out = Vec::new();
+    for inline in content {
+        let (mark, content): (fn(Vec<Inline>) -> Inline, _) = match inline {
+            Inline::Emphasis(content) => (Inline::Emphasis, content),
+            Inline::Strong(content) => (Inline::Strong, content),
+            Inline::Strikethrough(content) => (Inline::Strikethrough, content),
+            other => {
+                out.push(other.clone());
+                continue;
+            }
+        };
+        let mut content = lifted(content);
+        let (mut before, mut after) = (String::new(), String::new());
+        if let Some(Inline::Text(text)) = content.first_mut() {
+            let rest = text.trim_start().to_owned();
+            text.truncate(text.len() - rest.len());
+            before = std::mem::replace(text, rest);
+        }
+        if let Some(Inline::Text(text)) = content.last_mut() {
+            after = text.split_off(text.trim_end().len());
+        }
+        out.extend([Inline::Text(before), mark(tidy(content)), Inline::Text(after)]);
+    }
+    tidy(out)
+}
+
+/// Without emphasis.
+fn without_marks(content: &[Inline]) -> Vec<Inline> {
+    let bare = content.iter().flat_map(|inline| match inline {
+        Inline::Emphasis(content) | Inline::Strong(content) | Inline::Strikethrough(content) => without_marks(content),
+        other => vec![other.clone()],
+    });
+    tidy(bare.collect())
 }
 
 fn inlines(content: &[Inline], escaped: bool) -> String {

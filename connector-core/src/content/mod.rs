@@ -3,9 +3,12 @@
 //! Formats of services are read into a [`Document`] and written from one (L26).
 
 #[cfg(feature = "formats")]
+pub mod adf;
+#[cfg(feature = "formats")]
 mod document;
 #[cfg(all(test, feature = "formats"))]
 mod format_tests;
+pub mod mail;
 #[cfg(feature = "formats")]
 mod markdown;
 #[cfg(feature = "formats")]
