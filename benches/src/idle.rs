@@ -40,6 +40,8 @@ fn writes(id: i64, payload: &[u8], at: jiff::Timestamp) -> [Write; 2] {
         account: Account::new(format!("user-{id}").into()),
         identity: None,
         credential: None,
+        scope_groups: Vec::new(),
+        asked_scopes: Vec::new(),
         history_days: None,
         auto_enable_new_channels: None,
         generation: 0,

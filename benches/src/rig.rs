@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use connector_core::engine::Engine;
 use connector_core::id::ConnectionId;
-use connector_core::ports::{Ports, SealedCredentials};
+use connector_core::ports::{Ports, StoredCredentials};
 use connector_core::registry::Registry;
 use connector_core::runtime::{Config, ConnectRequest, Runtime};
 use connector_host::clock::SystemClock;
@@ -43,7 +43,7 @@ pub(crate) fn host(database: &Path, concurrency: usize) -> (Runtime, Arc<SqliteE
         engine: Arc::clone(&engine) as _,
         network: Arc::new(HttpClient::new(true)),
         clock: Arc::new(SystemClock),
-        credentials: Arc::new(SealedCredentials::new(Arc::clone(&vault) as _)),
+        credentials: Arc::new(StoredCredentials::new(Arc::clone(&engine) as _, Arc::clone(&vault) as _)),
         vault,
     };
     let mut config = Config::default();

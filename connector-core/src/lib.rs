@@ -6,6 +6,7 @@ pub mod component;
 pub mod connector;
 pub mod content;
 pub mod context;
+pub mod credential;
 pub mod declaration;
 pub mod dispatch;
 pub mod engine;

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use crate::clock::{BoxFuture, Clock};
-use crate::engine::{ConnectionRow, Engine};
-use crate::error::{Error, Result};
+use crate::credential::Credential;
+use crate::engine::{ConnectionRow, Engine, Write};
+use crate::error::Result;
 use crate::network::NetworkPort;
 use crate::secret::Secret;
-
-/// What the credential of a connection is sealed for.
-pub const CREDENTIAL_PURPOSE: &str = "credential";
 
 /// Seals what must not be read or forged: credentials, secure options, callback tokens (design 7).
 pub trait Vault: Send + Sync + 'static {
@@ -36,10 +34,20 @@ pub enum VaultError {
     UnknownKey(String),
 }
 
-/// Gives the access token of a connection, fresh (R8.1).
+/// Gives the access tokens of connections (R8.1).
 pub trait Credentials: Send + Sync + 'static {
-    /// The token; none if the connection has no credential.
+    /// The token, fresh; none if the connection has no credential.
     fn token<'a>(&'a self, connection: &'a ConnectionRow) -> BoxFuture<'a, Result<Option<Secret>>>;
+
+    /// Another token in place of one that the service has refused; none if there is no other.
+    fn replace<'a>(
+        &'a self,
+        connection: &'a ConnectionRow,
+        refused: &'a Secret,
+    ) -> BoxFuture<'a, Result<Option<Secret>>>;
+
+    /// What is stored with the end of a connection, so that its credential ends at the service too.
+    fn release<'a>(&'a self, connection: &'a ConnectionRow) -> BoxFuture<'a, Result<Vec<Write>>>;
 }
 
 /// Everything that the framework needs from its host.
@@ -53,29 +61,33 @@ pub struct Ports {
     pub credentials: Arc<dyn Credentials>,
 }
 
-/// Credentials that are stored as they are used: the access token, sealed in the connection's row.
-pub struct SealedCredentials {
+/// Credentials as they are stored: no token is refreshed, and none is revoked.
+pub struct StoredCredentials {
+    engine: Arc<dyn Engine>,
     vault: Arc<dyn Vault>,
 }
 
-impl SealedCredentials {
-    /// Opens them with this vault.
-    pub fn new(vault: Arc<dyn Vault>) -> Self {
-        Self { vault }
+impl StoredCredentials {
+    /// Those of this store, sealed by this vault.
+    pub fn new(engine: Arc<dyn Engine>, vault: Arc<dyn Vault>) -> Self {
+        Self { engine, vault }
     }
 }
 
-impl Credentials for SealedCredentials {
+impl Credentials for StoredCredentials {
     fn token<'a>(&'a self, connection: &'a ConnectionRow) -> BoxFuture<'a, Result<Option<Secret>>> {
-        let token = connection.credential.as_ref().map(|sealed| {
-            let opened = self.vault.open(CREDENTIAL_PURPOSE, sealed);
-            let plain = opened
-                .map_err(|error| Error::needs_reauth("the stored credential cannot be opened").with_source(error))?;
-            let token = String::from_utf8(plain).map_err(|_| {
-                Error::needs_reauth("the stored credential is not text: authorize the connection again")
-            })?;
-            Ok(Secret::new(token))
-        });
-        Box::pin(async move { token.transpose() })
+        Box::pin(async move {
+            let Some(name) = &connection.credential else { return Ok(None) };
+            let Some(row) = self.engine.secret(name.clone()).await? else { return Ok(None) };
+            Ok(Some(Credential::open(&*self.vault, &row.sealed)?.access_token))
+        })
+    }
+
+    fn replace<'a>(&'a self, _: &'a ConnectionRow, _: &'a Secret) -> BoxFuture<'a, Result<Option<Secret>>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn release<'a>(&'a self, _: &'a ConnectionRow) -> BoxFuture<'a, Result<Vec<Write>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }

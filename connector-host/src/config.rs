@@ -40,6 +40,8 @@ pub struct Config {
     pub allow_private: bool,
     /// What differs from the built-in settings of providers, by provider id.
     pub providers: BTreeMap<String, ProviderConfig>,
+    /// Users may be sent back to these places, and what is below them, when they have authorized a connection.
+    pub return_to: Vec<Url>,
     /// How much runs, and how long.
     pub limits: Limits,
     /// What a commit waits for.
@@ -69,6 +71,7 @@ impl Default for Config {
             api_key: None,
             allow_private: false,
             providers: BTreeMap::new(),
+            return_to: Vec::new(),
             limits: Limits::default(),
             durability: Durability::Full,
             log: LogFormat::default(),
@@ -146,6 +149,16 @@ impl Config {
         if loading.mistakes.is_empty() { Ok(loading.config) } else { Err(ConfigError(loading.mistakes)) }
     }
 
+    /// What redirect and webhook URLs begin with: the public URL, or where the API listens.
+    pub(crate) fn base_url(&self) -> Result<Url, ConfigError> {
+        match &self.public_url {
+            Some(url) => Ok(url.clone()),
+            None => Url::parse(&format!("http://{}", self.listen)).map_err(|error| {
+                ConfigError(vec![format!("`listen` is no address that a URL can have ({error}): set `public_url`")])
+            }),
+        }
+    }
+
     /// The settings that the runtime takes.
     pub(crate) fn runtime(&self) -> runtime::Config {
         let mut config = runtime::Config::default();
@@ -173,6 +186,7 @@ enum Kind {
     Path,
     Database,
     Url,
+    Urls,
     Address,
     Bool,
     Count,
@@ -188,6 +202,7 @@ impl Kind {
             Self::Path => "the path of a file",
             Self::Database => "`sqlite:PATH`, such as `sqlite:connectors.db`",
             Self::Url => "a URL, such as `https://api.example.com`",
+            Self::Urls => "a list of URLs, such as `[\"https://app.example.com/\"]`, or between commas in a variable",
             Self::Address => "an address and a port, such as `127.0.0.1:7300`",
             Self::Bool => "`true` or `false`",
             Self::Count => "a whole number from 1 to 4294967295",
@@ -212,6 +227,7 @@ const SETTINGS: &[(&str, Kind)] = &[
     ("listen", Kind::Address),
     ("log", Kind::Log),
     ("network.allow_private", Kind::Bool),
+    ("oauth.return_to", Kind::Urls),
     ("public_url", Kind::Url),
     ("secret_key", Kind::Secret),
     ("secret_key_file", Kind::Path),
@@ -233,6 +249,7 @@ enum Given {
     Text(String),
     Bool(bool),
     Integer(i64),
+    List(Vec<String>),
     Other(&'static str),
 }
 
@@ -242,6 +259,7 @@ enum Value {
     Secret(Secret),
     Path(PathBuf),
     Url(Url),
+    Urls(Vec<Url>),
     Bool(bool),
     Count(NonZeroU32),
     Seconds(Duration),
@@ -258,6 +276,10 @@ impl Kind {
                 return NonZeroU32::new(u32::try_from(value).ok()?).map(Value::Count);
             }
             (Self::Seconds, Given::Integer(value)) => return seconds(u64::try_from(value).ok()?),
+            (Self::Urls, Given::List(texts)) => return urls(texts.iter().map(String::as_str)),
+            (Self::Urls, Given::Text(text)) => {
+                return urls(text.split(',').map(str::trim).filter(|url| !url.is_empty()));
+            }
             (_, Given::Text(text)) if !text.is_empty() => text,
             _ => return None,
         };
@@ -270,10 +292,8 @@ impl Kind {
                 let path = path.strip_prefix("//").unwrap_or(path);
                 (!path.is_empty()).then(|| Value::Path(PathBuf::from(path)))
             }
-            Self::Url => {
-                let url = Url::parse(&text).ok()?;
-                (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(Value::Url(url))
-            }
+            Self::Url => web_url(&text).map(Value::Url),
+            Self::Urls => None,
             Self::Address => {
                 let (host, port) = text.rsplit_once(':')?;
                 port.parse::<u16>().ok()?;
@@ -294,6 +314,14 @@ impl Kind {
             },
         }
     }
+}
+
+fn web_url(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+fn urls<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Value> {
+    texts.map(web_url).collect::<Option<_>>().map(Value::Urls)
 }
 
 fn seconds(value: u64) -> Option<Value> {
@@ -343,6 +371,10 @@ impl Loading {
                 toml::Value::String(text) => Given::Text(text),
                 toml::Value::Boolean(value) => Given::Bool(value),
                 toml::Value::Integer(value) => Given::Integer(value),
+                toml::Value::Array(values) => {
+                    let texts: Option<_> = values.iter().map(|value| value.as_str().map(str::to_owned)).collect();
+                    texts.map_or(Given::Other("array"), Given::List)
+                }
                 other => Given::Other(other.type_str()),
             };
             self.set(&name, origin, given);
@@ -399,6 +431,7 @@ impl Loading {
             Given::Text(text) => format!(", not `{text}`"),
             Given::Bool(value) => format!(", not `{value}`"),
             Given::Integer(value) => format!(", not `{value}`"),
+            Given::List(texts) => format!(", not `{}`", texts.join(", ")),
             Given::Other(kind) => format!(", not a value of type {kind}"),
         };
         match kind.read(given) {
@@ -436,6 +469,7 @@ impl Loading {
                 config.secret_key = None;
                 config.secret_key_file = Some(path);
             }
+            ("oauth.return_to", Value::Urls(urls)) => config.return_to = urls,
             ("network.allow_private", Value::Bool(allow)) => config.allow_private = allow,
             ("limits.concurrency", Value::Count(count)) => config.limits.concurrency = Some(count),
             ("limits.per_connection", Value::Count(count)) => config.limits.per_connection = Some(count),
@@ -465,7 +499,7 @@ fn kind_of(name: &str) -> Option<Kind> {
 }
 
 fn is_section(name: &str) -> bool {
-    matches!(name, "limits" | "network" | "providers")
+    matches!(name, "limits" | "network" | "oauth" | "providers")
         || name.strip_prefix("providers.").is_some_and(|id| !id.contains('.'))
 }
 

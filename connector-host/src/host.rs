@@ -10,12 +10,13 @@ use axum::Router;
 use connector_core::clock::Clock;
 use connector_core::declaration::Provider;
 use connector_core::engine::{CommitError, Engine, EngineError, EngineResult, Write, WriteSet};
-use connector_core::ports::{Ports, SealedCredentials, Vault};
+use connector_core::network::NetworkPort;
+use connector_core::ports::{Ports, Vault};
 use connector_core::registry::{Registry, RegistryErrors};
 use connector_core::runtime::{ActionError, Runtime, Workers};
 use connector_core::secret::Secret;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::api::{UnderWay, forget_answers};
 use crate::clock::SystemClock;
@@ -24,6 +25,7 @@ use crate::engine::{SqliteEngine, SqliteOptions};
 use crate::keys::{ApiKeys, Bearer};
 use crate::limits::RequestLimits;
 use crate::network::HttpClient;
+use crate::oauth::{OAuth, Parts};
 use crate::sessions::Sessions;
 use crate::vault::{KeyError, KeyVault, random_secret};
 
@@ -93,6 +95,9 @@ struct Shared {
     engine: Arc<SqliteEngine>,
     keys: ApiKeys,
     sessions: Sessions,
+    oauth: OAuth,
+    /// Rings when there is a token to be revoked.
+    revoking: Arc<Notify>,
     /// Opens the API to processes that can read the lock file.
     local_key: Secret,
     limits: RequestLimits,
@@ -119,13 +124,21 @@ impl Host {
 
     async fn assemble(config: Config, registry: Registry, engine: &Arc<SqliteEngine>) -> Result<Self, HostError> {
         let vault: Arc<dyn Vault> = Arc::new(open_vault(&config, &**engine).await?);
-        let ports = Ports {
-            engine: Arc::clone(engine) as Arc<dyn Engine>,
-            network: Arc::new(HttpClient::new(config.allow_private)),
-            clock: Arc::new(SystemClock) as Arc<dyn Clock>,
-            credentials: Arc::new(SealedCredentials::new(Arc::clone(&vault))),
-            vault,
-        };
+        let engine_port = Arc::clone(engine) as Arc<dyn Engine>;
+        let network: Arc<dyn NetworkPort> = Arc::new(HttpClient::new(config.allow_private));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let oauth = OAuth::new(
+            &config,
+            Parts {
+                registry: registry.clone(),
+                engine: Arc::clone(&engine_port),
+                network: Arc::clone(&network),
+                clock: Arc::clone(&clock),
+                vault: Arc::clone(&vault),
+            },
+        )?;
+        let credentials = Arc::new(oauth.clone());
+        let ports = Ports { engine: engine_port, network, clock, credentials, vault };
         let local_key = random_secret();
         let fixed = config.api_key.iter().chain([&local_key]);
         let keys = ApiKeys::new(Arc::clone(engine) as Arc<dyn Engine>, fixed);
@@ -139,6 +152,8 @@ impl Host {
             engine: Arc::clone(engine),
             keys,
             sessions,
+            oauth,
+            revoking: Arc::default(),
             local_key,
             limits,
             under_way: UnderWay::default(),
@@ -155,6 +170,14 @@ impl Host {
             self.runtime().upgrade_connections().await.map_err(HostError::Upgrade)?;
             *workers = Some(self.runtime().start().await?);
             tokio::spawn(housekeeping(self.clone()));
+            let revoking = self.oauth().clone().keep_revoking(Arc::clone(&self.shared.revoking));
+            let mut stopping = self.stopping();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = revoking => {}
+                    _ = stopping.wait_for(|stopping| *stopping) => {}
+                }
+            });
         }
         Ok(())
     }
@@ -264,6 +287,15 @@ impl Host {
             return Ok(self.sessions().user(token, now).map(Bearer::Session));
         }
         Ok(self.keys().accepts(token).await?.map(Bearer::Key))
+    }
+
+    pub(crate) fn oauth(&self) -> &OAuth {
+        &self.shared.oauth
+    }
+
+    /// There may be a token to be revoked.
+    pub(crate) fn wake_revoking(&self) {
+        self.shared.revoking.notify_one();
     }
 
     pub(crate) fn local_key(&self) -> &Secret {

@@ -13,6 +13,7 @@ mod keys;
 mod limits;
 mod metrics;
 pub mod network;
+mod oauth;
 mod sessions;
 pub mod vault;
 

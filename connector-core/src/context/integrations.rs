@@ -12,6 +12,7 @@ use crate::model::{
     Actor, Channel, CustomEmoji, LinkFilter, LinkInput, LinkPatch, NewLink, NewNote, NoteFilter, NoteRef, Reaction,
     Source,
 };
+use crate::network::Outbound;
 use crate::records::{RecordIntent, contact_key};
 use crate::secret::Secret;
 use crate::value;
@@ -49,9 +50,7 @@ impl Integrations<'_> {
     pub async fn token(&self, channel: impl AsRef<ChannelId>) -> Result<Option<Secret>> {
         let id = channel.as_ref();
         match self.dispatch.connection.channels.get(id) {
-            Some(row) if row.enabled => {
-                self.dispatch.shared.ports.credentials.token(&self.dispatch.connection.row).await
-            }
+            Some(row) if row.enabled => Outbound::token(&**self.dispatch).await,
             _ => Ok(None),
         }
     }

@@ -66,6 +66,8 @@ pub(crate) struct Dispatch {
     pub(crate) keys: AtomicU32,
     /// A request that may have changed something at the service got no answer.
     pub(crate) unanswered: AtomicBool,
+    /// The account's token that the code has last been given.
+    pub(crate) given: Mutex<Option<Secret>>,
 }
 
 impl Dispatch {
@@ -175,7 +177,25 @@ impl Outbound for Dispatch {
     }
 
     fn token(&self) -> BoxFuture<'_, Result<Option<Secret>>> {
-        self.shared.ports.credentials.token(&self.connection.row)
+        if let Some(offered) = &self.connection.offered {
+            return Box::pin(std::future::ready(Ok(Some(offered.clone()))));
+        }
+        Box::pin(async move {
+            let token = self.shared.ports.credentials.token(&self.connection.row).await?;
+            self.given.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&token);
+            Ok(token)
+        })
+    }
+
+    fn replace<'a>(&'a self, refused: &'a Secret) -> BoxFuture<'a, Result<Option<Secret>>> {
+        if self.connection.offered.is_some() {
+            return Box::pin(std::future::ready(Ok(None)));
+        }
+        Box::pin(async move {
+            let token = self.shared.ports.credentials.replace(&self.connection.row, refused).await?;
+            self.given.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&token);
+            Ok(token)
+        })
     }
 
     fn api_url(&self) -> &str {

@@ -14,8 +14,8 @@ use jiff::Timestamp;
 
 pub use rows::{
     CallbackRow, ChannelRow, ChannelSync, ConnectionRow, ConnectionStatus, DeadTask, DeliveryRow, FeedEntry, FeedKind,
-    LastSync, LinkColumns, LinkDocument, LinkRow, NoteRow, StateValue, SyncState, TaskError, TaskPriority, TaskRow,
-    UserThreadRow,
+    LastSync, LinkColumns, LinkDocument, LinkRow, NoteRow, SecretRow, StateValue, SyncState, TaskError, TaskPriority,
+    TaskRow, UserThreadRow,
 };
 pub use write_set::{After, Committed, Completion, Expect, KeyedTask, TaskChange, Write, WriteSet};
 
@@ -337,6 +337,17 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Settings whose name begins with `prefix`, in order.
     fn settings(&self, prefix: String) -> BoxFuture<'static, EngineResult<Vec<(String, Bytes)>>>;
+
+    /// A secret by its name.
+    fn secret(&self, name: String) -> BoxFuture<'static, EngineResult<Option<SecretRow>>>;
+
+    /// Secrets whose name begins with `prefix`, in the order of the names' bytes, after this name if given.
+    fn secrets(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> BoxFuture<'static, EngineResult<Vec<SecretRow>>>;
 
     /// How much there is.
     fn counts(&self) -> BoxFuture<'static, EngineResult<Counts>>;

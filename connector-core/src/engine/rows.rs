@@ -64,6 +64,21 @@ impl ConnectionStatus {
     }
 }
 
+/// Something sealed that is found by its name: a credential, an authorization under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRow {
+    /// Its name: `credential/7`.
+    pub name: String,
+    /// Whose it is: it goes with its connection. None for what outlives one.
+    pub connection: Option<ConnectionId>,
+    /// As the vault sealed it.
+    pub sealed: String,
+    /// From then on it is of no use, and whoever finds it may remove it.
+    pub expires_at: Option<Timestamp>,
+    /// Counts the writes of the row.
+    pub version: i64,
+}
+
 /// A connection as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionRow {
@@ -93,9 +108,15 @@ pub struct ConnectionRow {
     /// The owner's own account at the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Actor>,
-    /// The sealed credential.
+    /// The name of the secret that is its credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
+    /// The optional scope groups that the user has chosen (R1.2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scope_groups: Vec<String>,
+    /// The scopes that were asked for when it was last authorized; those that were granted are the account's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_scopes: Vec<String>,
     /// Nothing older than this many days is kept; none if there is no limit (R8.7).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_days: Option<u32>,

@@ -2,8 +2,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::rows::{
-    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, LinkRow, NoteRow, TaskError, TaskRow,
-    UserThreadRow,
+    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, LinkRow, NoteRow, SecretRow, TaskError,
+    TaskRow, UserThreadRow,
 };
 use crate::id::{ChannelId, ConnectionId, DeliveryId, TaskId, ThreadId, UserId};
 use crate::model::Source;
@@ -243,7 +243,8 @@ pub enum Write {
         /// The version it replaces.
         expect: Option<i64>,
     },
-    /// Removes a connection and everything that is its own: state, callbacks, tasks, dead letters, deliveries, channels, links, notes.
+    /// Removes a connection and everything that is its own: state, callbacks, tasks, dead letters, deliveries, channels,
+    /// links, notes, secrets.
     DeleteConnection {
         /// Which.
         id: ConnectionId,
@@ -332,6 +333,20 @@ pub enum Write {
     TrimFeed {
         /// The position.
         upto: u64,
+    },
+    /// Stores a secret.
+    PutSecret {
+        /// The row.
+        row: SecretRow,
+        /// The version it replaces.
+        expect: Option<i64>,
+    },
+    /// Removes a secret. With a version, it must be there with that one, so that it is used up once.
+    DeleteSecret {
+        /// Its name.
+        name: String,
+        /// The version that was seen; none for whatever is there.
+        expect: Option<i64>,
     },
     /// Stores a setting; none removes it.
     PutSetting {

@@ -166,12 +166,15 @@ pub struct Account {
     /// The scopes that were granted; all that were asked for where the service does not say.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// What the provider said beside the tokens: Slack's team, Atlassian's sites. Holds no secret.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub extra: serde_json::Value,
 }
 
 impl Account {
     /// The account of this user, of which nothing is known yet.
     pub fn new(owner: UserId) -> Self {
-        Self { owner, id: None, name: None, tenant: None, scopes: Vec::new() }
+        Self { owner, id: None, name: None, tenant: None, scopes: Vec::new(), extra: serde_json::Value::Null }
     }
 
     /// Whether this scope was granted.
@@ -186,14 +189,11 @@ impl Account {
 pub struct Authorization {
     /// The account.
     pub account: Account,
-    /// What the provider said beside the tokens: Slack's team, Atlassian's sites. Holds no secret.
-    #[serde(default)]
-    pub extra: serde_json::Value,
 }
 
 impl Authorization {
-    /// An authorization of this account, with nothing beside it.
+    /// An authorization of this account.
     pub fn new(account: Account) -> Self {
-        Self { account, extra: serde_json::Value::Null }
+        Self { account }
     }
 }

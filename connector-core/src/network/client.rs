@@ -46,6 +46,9 @@ pub(crate) trait Outbound: Send + Sync {
     /// The account's token, if it has one.
     fn token(&self) -> BoxFuture<'_, Result<Option<Secret>>>;
 
+    /// Another token in place of one that the service has refused; none if there is no other.
+    fn replace<'a>(&'a self, refused: &'a Secret) -> BoxFuture<'a, Result<Option<Secret>>>;
+
     /// The base of the provider's API.
     fn api_url(&self) -> &str;
 
@@ -302,8 +305,8 @@ impl<'a> RequestBuilder<'a> {
     /// Sends it, and takes every status for an answer.
     pub async fn send_raw(self) -> Result<Response> {
         let outbound = self.outbound;
-        let request = self.build().await?;
-        exchange(outbound, &request).await
+        let mut built = self.build().await?;
+        built.exchange(outbound).await
     }
 
     /// Sends it, and reads the response's body as JSON. Without content (204) that is `null`.
@@ -321,50 +324,50 @@ impl<'a> RequestBuilder<'a> {
     /// A next page at another scheme, host or port is an error, as it would get the account's token.
     pub async fn fetch_pages<P: DeserializeOwned>(self) -> Result<Vec<P>> {
         let outbound = self.outbound;
-        let mut request = self.build().await?;
+        let mut built = self.build().await?;
         let mut pages = Vec::new();
         loop {
-            let response = succeeded(exchange(outbound, &request).await?, outbound.now())?;
+            let response = succeeded(built.exchange(outbound).await?, outbound.now())?;
             pages.push(response.json()?);
             let Some(next) = response.next_page() else {
                 return Ok(pages);
             };
             let next = parse(&next)?;
-            if next.origin() != request.url.origin() {
+            if next.origin() != built.request.url.origin() {
                 return Err(Error::bug(format!(
                     "the page after `{}` is at another host, `{}`",
-                    host_and_path(&request.url),
+                    host_and_path(&built.request.url),
                     host_and_path(&next)
                 )));
             }
             declared(outbound, &next)?;
-            request.url = next;
+            built.request.url = next;
         }
     }
 
-    async fn build(mut self) -> Result<Request> {
+    async fn build(mut self) -> Result<Built> {
         let url = self.url?;
         if let Some(problem) = self.problem {
             return Err(problem.context(format_args!("{} {}", self.method, host_and_path(&url))));
         }
         declared(self.outbound, &url)?;
+        let mut token = None;
         if self.with_token && !self.headers.contains_key(header::AUTHORIZATION) {
-            let Some(token) = self.outbound.token().await? else {
+            let Some(given) = self.outbound.token().await? else {
                 return Err(Error::needs_reauth("the account is not connected: there is no token for it"));
             };
-            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-                .map_err(|_| Error::needs_reauth("the account's token contains characters that no header may have"))?;
-            value.set_sensitive(true);
-            self.headers.insert(header::AUTHORIZATION, value);
+            self.headers.insert(header::AUTHORIZATION, bearer(&given)?);
+            token = Some(given);
         }
-        Ok(Request {
+        let request = Request {
             method: self.method,
             url,
             headers: self.headers,
             body: self.body,
             timeout: self.timeout,
             max_response: self.max_response,
-        })
+        };
+        Ok(Built { request, token })
     }
 
     fn set_header(mut self, name: &str, value: &str, sensitive: bool) -> Self {
@@ -397,6 +400,36 @@ impl fmt::Debug for RequestBuilder<'_> {
         let url = self.url.as_ref().map(host_and_path);
         f.debug_struct("RequestBuilder").field("method", &self.method).field("url", &url).finish_non_exhaustive()
     }
+}
+
+/// A request that can be sent, with the account's token that it bears.
+struct Built {
+    request: Request,
+    token: Option<Secret>,
+}
+
+impl Built {
+    /// Sends it; once more, whatever it does, if the service has refused its token and there is another: such a
+    /// request has not been looked at (RFC 6750 3.1).
+    async fn exchange(&mut self, outbound: &dyn Outbound) -> Result<Response> {
+        let response = exchange(outbound, &self.request).await?;
+        if response.status == StatusCode::UNAUTHORIZED
+            && let Some(refused) = &self.token
+            && let Some(fresh) = outbound.replace(refused).await?
+        {
+            self.request.headers.insert(header::AUTHORIZATION, bearer(&fresh)?);
+            self.token = Some(fresh);
+            return exchange(outbound, &self.request).await;
+        }
+        Ok(response)
+    }
+}
+
+fn bearer(token: &Secret) -> Result<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+        .map_err(|_| Error::needs_reauth("the account's token contains characters that no header may have"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Sends a request, again where that does no harm and may help, and takes every status for an answer.

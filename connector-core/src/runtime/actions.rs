@@ -3,6 +3,7 @@
 //! A user's change is stored first; what carries it to the service is a task of the acting user's
 //! own connection, stored with it (R9).
 
+mod authorize;
 mod connect;
 mod invoke;
 mod views;

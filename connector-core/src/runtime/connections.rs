@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, ConnectionId};
 use crate::network::UrlRules;
 use crate::registry::RegisteredConnector;
+use crate::secret::Secret;
 
 /// What secure options are sealed for.
 pub(crate) const OPTION_PURPOSE: &str = "option";
@@ -27,6 +28,8 @@ pub(crate) struct ActiveConnection {
     pub(crate) channels: HashMap<ChannelId, ChannelRow>,
     pub(crate) rules: UrlRules,
     pub(crate) api_url: String,
+    /// A token that is being tried, and is not stored yet.
+    pub(crate) offered: Option<Secret>,
     values: Map<String, Value>,
     options: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -69,7 +72,14 @@ impl Shared {
         let engine = &self.ports.engine;
         let row = engine.connection(id).await?.ok_or(Unavailable::Gone)?;
         let channels = engine.channels(id).await?;
-        let connection = Arc::new(self.activate_row(row, channels)?);
+        let key = match self.registry.get(row.connector.as_str()) {
+            // A key of the workspace is no option of the connection.
+            Some(connector) if connector.declaration.key_option.is_some() && row.credential.is_some() => {
+                self.ports.credentials.token(&row).await?
+            }
+            _ => None,
+        };
+        let connection = Arc::new(self.activate_row(row, channels, key)?);
         let mut connections = self.connections();
         if connections.len() >= MAX_CACHED {
             connections.clear();
@@ -78,10 +88,12 @@ impl Shared {
         Ok(connection)
     }
 
+    /// A connection whose dispatches use this token, or key, in place of the stored one.
     pub(crate) fn activate_row(
         &self,
         row: Arc<ConnectionRow>,
         channels: Vec<ChannelRow>,
+        offered: Option<Secret>,
     ) -> Result<ActiveConnection, Unavailable> {
         let connector = Arc::clone(self.registry.get(row.connector.as_str()).ok_or(Unavailable::NotLinked)?);
         let mut rules =
@@ -97,8 +109,12 @@ impl Shared {
             })?;
             rules.push_base(&base);
         }
-        let values = self.open_options(&row, &connector)?;
+        let mut values = self.open_options(&row, &connector)?;
+        if let (Some(key), Some(option)) = (&offered, connector.declaration.key_option) {
+            values.insert(option.to_owned(), Value::String(key.expose().to_owned()));
+        }
         Ok(ActiveConnection {
+            offered,
             channels: channels.into_iter().map(|channel| (channel.channel.id.clone(), channel)).collect(),
             rules,
             api_url: api_url.unwrap_or_default().trim_end_matches('/').to_owned(),

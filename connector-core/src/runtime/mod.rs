@@ -298,6 +298,7 @@ impl DispatchOf {
             requests: AtomicU32::new(0),
             keys: AtomicU32::new(0),
             unanswered: false.into(),
+            given: Mutex::default(),
         })
     }
 }

@@ -90,6 +90,9 @@ impl Shared {
                 let errors = if error.is_paced() { row.errors.clone() } else { self.errors(row, error) };
                 After::Retry { run_at: Some(*until), attempt: row.attempt, errors }
             }
+            ErrorKind::NeedsReauth if self.has_another_token(row, dispatch).await => {
+                After::Retry { run_at: None, attempt: row.attempt, errors: self.errors(row, error) }
+            }
             ErrorKind::NeedsReauth => {
                 writes.extend(self.needs_reauth(dispatch, error).await?);
                 After::Retry { run_at: None, attempt: row.attempt, errors: self.errors(row, error) }
@@ -156,6 +159,20 @@ impl Shared {
     pub(super) fn look_again(&self, row: &TaskRow) -> Option<Write> {
         let channel = row.channel.as_ref()?;
         Some(Write::HastenTasks { connection: row.connection, key_prefix: channel_key_prefix(channel) })
+    }
+
+    /// A token that the service refused may have another in its place; that is tried once.
+    async fn has_another_token(&self, row: &TaskRow, dispatch: &Dispatch) -> bool {
+        if row.errors.last().is_some_and(|last| last.kind == ErrorKind::NeedsReauth) {
+            return false;
+        }
+        let given = dispatch.given.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let Some(given) = given else { return false };
+        match self.ports.credentials.replace(&dispatch.connection.row, &given).await {
+            Ok(another) => another.is_some(),
+            // Whether the account is lost cannot be known now; the next attempt finds out.
+            Err(error) => !matches!(error.kind(), ErrorKind::NeedsReauth),
+        }
     }
 
     async fn needs_reauth(&self, dispatch: &Dispatch, error: &Error) -> Result<Vec<Write>> {

@@ -29,6 +29,7 @@ mod fixture;
 mod links;
 mod notes;
 mod rows;
+mod secrets;
 mod state;
 mod store;
 mod tasks;
@@ -236,6 +237,10 @@ macro_rules! __engine_checks {
                 empty_rows_come_back_equal
                 long_and_strange_texts_come_back_equal
                 every_word_of_the_enums_comes_back;
+            secrets: a_secret_row_is_versioned
+                a_secret_is_used_up_once
+                secrets_are_listed_by_prefix_and_paged
+                secrets_go_with_their_connection;
             store: ids_increase_and_are_unique_between_threads
                 settings_are_stored_removed_and_listed
                 counts_count

@@ -14,7 +14,7 @@ use super::{MemoryEngine, VirtualClock};
 use crate::clock::BoxFuture;
 use crate::hex;
 use crate::network::{NetworkPort, Request, Response, TransportError, UrlRules};
-use crate::ports::{Ports, SealedCredentials, Vault, VaultError};
+use crate::ports::{Ports, StoredCredentials, Vault, VaultError};
 use crate::registry::Registry;
 use crate::runtime::{Config, Runtime};
 
@@ -73,7 +73,7 @@ impl TestHost {
             engine: Arc::clone(&engine) as _,
             network: Arc::clone(&network) as _,
             clock: Arc::clone(&clock) as _,
-            credentials: Arc::new(SealedCredentials::new(Arc::clone(&vault) as _)),
+            credentials: Arc::new(StoredCredentials::new(Arc::clone(&engine) as _, Arc::clone(&vault) as _)),
             vault,
         };
         let runtime = Runtime::new(registry.clone(), ports, config.clone());

@@ -13,8 +13,8 @@ use self::tables::Tables;
 use crate::clock::BoxFuture;
 use crate::engine::{
     CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow,
-    Engine, EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery, TaskRow,
-    UserThreadRow, WriteSet,
+    Engine, EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskQuery,
+    TaskRow, UserThreadRow, WriteSet,
 };
 use crate::id::{ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::Source;
@@ -382,6 +382,26 @@ impl Engine for MemoryEngine {
             let all = tables.settings.range(prefix.clone()..);
             all.take_while(|(name, _)| name.starts_with(&prefix))
                 .map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        })
+    }
+
+    fn secret(&self, name: String) -> BoxFuture<'static, EngineResult<Option<SecretRow>>> {
+        self.read(move |tables| tables.secrets.get(&name).cloned())
+    }
+
+    fn secrets(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> BoxFuture<'static, EngineResult<Vec<SecretRow>>> {
+        self.read(move |tables| {
+            let all = tables.secrets.range(prefix.clone()..);
+            all.take_while(|(name, _)| name.starts_with(&prefix))
+                .filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after))
+                .map(|(_, row)| row.clone())
+                .take(limit)
                 .collect()
         })
     }

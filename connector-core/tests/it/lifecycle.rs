@@ -33,7 +33,6 @@ async fn connecting_refuses_what_is_wrong_and_stores_nothing() {
     let host = host();
     assert!(refused(&host, ConnectRequest::new("labb", "ada")).await.contains("lab, plain"));
     assert!(refused(&host, lab_for(" ")).await.contains("user"));
-    assert!(refused(&host, ConnectRequest::new("lab", "ada")).await.contains("github"));
     let mut request = plain_for("ada");
     request.token = Some(Secret::new("t"));
     assert!(refused(&host, request).await.contains("takes no token"));

@@ -98,6 +98,16 @@ impl Caller {
         }
     }
 
+    /// Only an operator says who is in which workspace.
+    pub(crate) fn may_name_workspaces(&self) -> Answer<()> {
+        match self {
+            Self::Operator => Ok(()),
+            Self::User(_) => Err(Problem::forbidden(
+                "connecting for a workspace takes an API key: the token of a session does not do",
+            )),
+        }
+    }
+
     /// Whose view a list is: as it was asked for, or the session's own.
     pub(crate) fn view_of(&self, asked: Option<UserId>) -> Answer<Option<UserId>> {
         if let Some(user) = &asked {

@@ -39,7 +39,10 @@ pub(super) fn routes() -> ApiRouter<Host> {
         )
         .api_route(
             "/connections/{id}/authorize",
-            post_with(authorize, op("authorizeConnection", "Authorize a connection again", &[409, 500, 502])),
+            post_with(
+                authorize,
+                op("authorizeConnection", "Authorize a connection, the first time or again", &[409, 500, 502]),
+            ),
         )
         .api_route(
             "/connections/{id}/sync",
@@ -67,6 +70,10 @@ pub(super) struct ConnectionView {
     options: Map<String, Value>,
     /// The secure options that have a value.
     secure_options: Vec<&'static str>,
+    /// The optional scope groups that were chosen.
+    scope_groups: Vec<String>,
+    /// The scopes that were asked for when it was last authorized.
+    asked_scopes: Vec<String>,
     auto_enable_new_channels: Option<bool>,
     history_days: Option<u32>,
     created_at: Timestamp,
@@ -97,11 +104,23 @@ impl ConnectionView {
             identity: row.identity.clone(),
             options: shown.map(|(name, value)| (name.clone(), value.clone())).collect(),
             secure_options: secure.into_iter().filter(|name| row.options.contains_key(*name)).collect(),
+            scope_groups: row.scope_groups.clone(),
+            asked_scopes: row.asked_scopes.clone(),
             auto_enable_new_channels: row.auto_enable_new_channels,
             history_days: row.history_days,
             created_at: row.created_at,
         }
     }
+}
+
+/// A connection, and where its user authorizes it.
+#[derive(Serialize, JsonSchema)]
+struct Authorizing {
+    #[serde(flatten)]
+    connection: ConnectionView,
+    /// Where the user is to be sent, if the user has to authorize it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorize_url: Option<String>,
 }
 
 /// A connection, and how far its syncing is.
@@ -152,8 +171,12 @@ struct NewConnection {
     name: Option<String>,
     #[serde(default)]
     options: Map<String, Value>,
-    /// An access token.
+    /// An access token. Without one, the user authorizes the connection.
     token: Option<String>,
+    /// The optional scope groups to ask for; those that the connector switches on, if left out.
+    scope_groups: Option<Vec<String>>,
+    /// Where the user is sent after the authorization: below a place that the operator allows.
+    return_to: Option<String>,
     /// Nothing older than this many days is kept.
     history_days: Option<u32>,
 }
@@ -162,7 +185,7 @@ async fn create(
     State(host): State<Host>,
     caller: Caller,
     Body(new): Body<NewConnection>,
-) -> Answer<Created<ConnectionView>> {
+) -> Answer<Created<Authorizing>> {
     caller.acts_as(&new.user)?;
     let mut request = ConnectRequest::new(new.connector, new.user);
     request.workspace = new.workspace;
@@ -170,8 +193,26 @@ async fn create(
     request.options = new.options;
     request.token = new.token.map(token).transpose()?;
     request.history_days = new.history_days;
+    request.scope_groups = new.scope_groups;
+    let connector = host.runtime().registry().get(request.connector.as_str());
+    if connector.is_some_and(|connector| connector.declaration.shared) && request.workspace.is_some() {
+        // Who is in a workspace, and so may use its credential, the embedding product alone knows (R1.4).
+        caller.may_name_workspaces()?;
+    }
+    let provider = connector.and_then(|connector| connector.declaration.provider);
+    if let (None, Some(provider)) = (&request.token, provider) {
+        host.oauth().configured(provider.id())?;
+    }
+    // Before there is a connection that nobody can come back from.
+    host.oauth().check_return(new.return_to.as_deref())?;
     let row = host.runtime().connect(request).await?;
-    Ok(Created(ConnectionView::new(&host, &row)))
+    let authorize_url = match row.status {
+        ConnectionStatus::AwaitingAuthorization => {
+            Some(host.oauth().start(host.runtime(), &row, new.return_to.as_deref()).await?.into())
+        }
+        _ => None,
+    };
+    Ok(Created(Authorizing { connection: ConnectionView::new(&host, &row), authorize_url }))
 }
 
 /// A token as it can be sent in a header.
@@ -239,14 +280,17 @@ async fn disconnect(
 ) -> Answer<NoContent> {
     caller.connection(&host, id).await?;
     host.runtime().disconnect(id).await?;
+    host.wake_revoking();
     Ok(NoContent)
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Authorization {
-    /// An access token.
-    token: String,
+    /// An access token. Without one, the user authorizes the connection.
+    token: Option<String>,
+    /// Where the user is sent after the authorization: below a place that the operator allows.
+    return_to: Option<String>,
 }
 
 async fn authorize(
@@ -254,10 +298,14 @@ async fn authorize(
     caller: Caller,
     Path(ById { id }): Path<ById<ConnectionId>>,
     Body(body): Body<Authorization>,
-) -> Answer<Json<ConnectionView>> {
-    caller.connection(&host, id).await?;
-    let row = host.runtime().reauthorize(id, token(body.token)?).await?;
-    Ok(Json(ConnectionView::new(&host, &row)))
+) -> Answer<Json<Authorizing>> {
+    let row = caller.connection(&host, id).await?;
+    if let Some(given) = body.token {
+        let row = host.runtime().reauthorize(id, token(given)?).await?;
+        return Ok(Json(Authorizing { connection: ConnectionView::new(&host, &row), authorize_url: None }));
+    }
+    let url = host.oauth().start(host.runtime(), &row, body.return_to.as_deref()).await?;
+    Ok(Json(Authorizing { connection: ConnectionView::new(&host, &row), authorize_url: Some(url.into()) }))
 }
 
 async fn sync(

@@ -13,6 +13,7 @@ mod idempotency;
 mod keys;
 mod links;
 mod notes;
+mod oauth;
 mod openapi;
 mod problem;
 mod schedules;
@@ -66,6 +67,7 @@ pub(crate) fn router(host: Host) -> Router {
     let router = ApiRouter::new()
         .nest("/api/v1", v1)
         .merge(health::routes())
+        .merge(oauth::routes())
         .api_route("/openapi.json", document_route)
         .fallback(nothing_here)
         .finish_api(&mut document);

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::keys::ApiKeyError;
+use crate::oauth::{FlowError, OAuthError};
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Serialize, JsonSchema)]
@@ -129,6 +130,29 @@ impl From<Error> for Problem {
             problem.retry_at = Some(*until);
         }
         problem
+    }
+}
+
+impl From<OAuthError> for Problem {
+    fn from(error: OAuthError) -> Self {
+        let detail = error.to_string();
+        match error {
+            OAuthError::NotConfigured(_) => Self::new(StatusCode::CONFLICT, "provider-not-configured", detail),
+            OAuthError::Refused { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "authorization-refused", detail),
+            OAuthError::Lost { .. } => Self::new(StatusCode::BAD_GATEWAY, "provider-failed", detail),
+        }
+    }
+}
+
+impl From<FlowError> for Problem {
+    fn from(error: FlowError) -> Self {
+        match error {
+            FlowError::Unasked(detail) => Self::new(StatusCode::BAD_REQUEST, "authorization-unknown", detail),
+            FlowError::Elsewhere(detail) => Self::field("return_to", detail),
+            FlowError::OAuth(error) => error.into(),
+            FlowError::Action(error) => error.into(),
+            FlowError::Engine(error) => error.into(),
+        }
     }
 }
 

@@ -8,3 +8,4 @@ mod desk;
 mod document;
 mod guard;
 mod network;
+mod oauth;

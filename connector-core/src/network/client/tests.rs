@@ -108,6 +108,10 @@ impl Outbound for Fake {
         Box::pin(async { Ok(self.token.map(Secret::new)) })
     }
 
+    fn replace<'a>(&'a self, _: &'a Secret) -> BoxFuture<'a, Result<Option<Secret>>> {
+        Box::pin(async { Ok(None) })
+    }
+
     fn api_url(&self) -> &str {
         self.api_url
     }

@@ -4,8 +4,10 @@ use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use super::ActionError;
+use super::authorize::{Admitted, chosen_groups};
 use crate::context::{Dispatch, Mode};
-use crate::declaration::Hooks;
+use crate::credential::{self, Credential};
+use crate::declaration::{Declaration, Hooks};
 use crate::dispatch::{HookCall, HookReply};
 use crate::engine::{
     ChannelRow, ChannelSync, CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, SyncState,
@@ -14,7 +16,6 @@ use crate::engine::{
 use crate::error::{Error, ErrorKind};
 use crate::id::{ChannelId, ConnectionId, ConnectorId, TaskId, UserId, WorkspaceId};
 use crate::model::{Account, Authorization, Channel, LinkFilter};
-use crate::ports::CREDENTIAL_PURPOSE;
 use crate::records::{RecordIntent, Resolution, enable_writes, new_channel, resolve, with_parents, work_task};
 use crate::registry::RegisteredConnector;
 use crate::runtime::connections::{ActiveConnection, Unavailable};
@@ -41,8 +42,10 @@ pub struct ConnectRequest {
     pub name: Option<String>,
     /// Options as the user sent them.
     pub options: Map<String, Value>,
-    /// An access token, for a connector with a provider.
+    /// An access token, for a connector with a provider. None: the user authorizes the connection.
     pub token: Option<Secret>,
+    /// The optional scope groups that are asked for; none for those that the connector switches on.
+    pub scope_groups: Option<Vec<String>>,
     /// Nothing older than this many days is kept.
     pub history_days: Option<u32>,
 }
@@ -57,6 +60,7 @@ impl ConnectRequest {
             name: None,
             options: Map::new(),
             token: None,
+            scope_groups: None,
             history_days: None,
         }
     }
@@ -81,8 +85,8 @@ pub struct ChannelUpdate {
 }
 
 impl Runtime {
-    /// Makes a connection, with its credential at hand: tries it, reads the account and its channels,
-    /// and runs `activate`. Nothing is stored if any of that fails.
+    /// Makes a connection. With a credential at hand it is tried, the account and its channels are read, and
+    /// `activate` runs; nothing is stored if any of that fails. Without one, the connection awaits its authorization.
     pub async fn connect(&self, request: ConnectRequest) -> Result<Arc<ConnectionRow>, ActionError> {
         let shared = &self.shared;
         let connector = self.connector(&request.connector)?;
@@ -90,100 +94,125 @@ impl Runtime {
         if request.user.as_str().trim().is_empty() {
             return Err(ActionError::Invalid("a connection needs a user".to_owned()));
         }
-        if !declaration.multiple_instances {
-            let others = shared
-                .ports
-                .engine
-                .connections(Some(request.user.clone()), Some(request.connector.clone()), None, 1)
-                .await?;
-            if let Some(other) = others.first() {
-                let (user, id) = (&request.user, other.id);
-                return Err(ActionError::Conflict(format!(
-                    "{user} has a connection to {} already ({id}), and it allows one for each user: disconnect that one first",
-                    declaration.name
-                )));
-            }
+        if request.token.is_some() && declaration.provider.is_none() {
+            return Err(ActionError::Invalid(format!("{} has no provider, so it takes no token", declaration.name)));
         }
-        let options = declaration.options.validate(&request.options, &Map::new())?;
-        let options = shared.seal_values(options, &connector);
-        let credential = match (&request.token, declaration.provider, declaration.key_option) {
-            (Some(token), Some(_), _) => Some(shared.ports.vault.seal(CREDENTIAL_PURPOSE, token.expose().as_bytes())),
-            (Some(_), None, _) => {
-                return Err(ActionError::Invalid(format!(
-                    "{} has no provider, so it takes no token",
-                    declaration.name
-                )));
-            }
-            (None, Some(provider), None) => {
-                return Err(ActionError::Invalid(format!(
-                    "{} is authorized by {}: give an access token",
-                    declaration.name,
-                    provider.id()
-                )));
-            }
-            (None, _, _) => None,
+        let scope_groups = chosen_groups(declaration, request.scope_groups.as_deref())?;
+        let before = self.replaced(&request, declaration).await?;
+        let id = match &before {
+            Some(before) => before.id,
+            None => ConnectionId::from_number(shared.ports.engine.take_ids(1)),
         };
-        let id = ConnectionId::from_number(shared.ports.engine.take_ids(1));
         let mut row = ConnectionRow {
             id,
             connector: request.connector.clone(),
             connector_version: declaration.version.to_owned(),
             owner: request.user.clone(),
             workspace: request.workspace,
-            status: ConnectionStatus::Active,
+            status: ConnectionStatus::AwaitingAuthorization,
             status_reason: None,
             name: request.name.clone().unwrap_or_else(|| declaration.name.to_owned()),
-            options,
-            account: Account {
-                scopes: connector.scopes().into_iter().map(str::to_owned).collect(),
-                ..Account::new(request.user)
-            },
+            options: Map::new(),
+            account: Account::new(request.user),
             identity: None,
-            credential,
+            credential: None,
+            scope_groups,
+            asked_scopes: Vec::new(),
             history_days: request.history_days,
             auto_enable_new_channels: None,
             generation: 0,
             created_at: shared.ports.clock.now(),
-            version: 0,
+            version: before.as_ref().map_or(0, |before| before.version),
         };
-        let (name, identity, channels) = self.probe(&row).await?;
-        if request.name.is_none()
-            && let Some(name) = name
-        {
-            row.name.clone_from(&name);
-            row.account.name = Some(name);
+        let stored = self.stored_credential(&credential::name(&row, declaration)).await?;
+        let (options, key) = self.own_options(&connector, &row, &request.options, stored.as_ref())?;
+        row.options = options;
+        let offered = key.or(request.token).map(Credential::new);
+        match (offered, stored) {
+            (Some(offered), _) => self.admit(row, Admitted::Offered(offered)).await,
+            (None, Some(stored)) => self.admit(row, Admitted::Stored(stored)).await,
+            (None, None) if declaration.provider.is_none() => self.admit(row, Admitted::Without).await,
+            (None, None) => {
+                let put = Write::PutConnection { row: Box::new(row), expect: before.map(|before| before.version) };
+                let feed = Write::Feed(FeedEntry::new(FeedKind::Connection, id, id));
+                shared.store(WriteSet { connection: Some(id), ..WriteSet::of([put, feed]) }).await?;
+                self.connection(id).await
+            }
         }
-        row.account.id = identity.as_ref().map(|identity| identity.id.clone());
-        row.identity = identity.map(|mut identity| {
-            identity.user = Some(row.owner.clone());
-            identity
-        });
-        let set = self.activation(&row, &channels).await?;
-        shared.store(set).await?;
-        Ok(Arc::new(row))
+    }
+
+    /// The connection that a request takes the place of: one of the user's that was never authorized.
+    async fn replaced(
+        &self,
+        request: &ConnectRequest,
+        declaration: &Declaration,
+    ) -> Result<Option<Arc<ConnectionRow>>, ActionError> {
+        if declaration.multiple_instances {
+            return Ok(None);
+        }
+        let (user, connector) = (Some(request.user.clone()), Some(request.connector.clone()));
+        let others = self.shared.ports.engine.connections(user, connector, None, 1).await?;
+        match others.into_iter().next() {
+            Some(other) if other.status != ConnectionStatus::AwaitingAuthorization => {
+                let (user, id, name) = (&request.user, other.id, declaration.name);
+                Err(ActionError::Conflict(format!(
+                    "{user} has a connection to {name} already ({id}), and it allows one for each user: disconnect that one first"
+                )))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// The options as they are stored, and the key among them that is stored as the workspace's credential.
+    fn own_options(
+        &self,
+        connector: &RegisteredConnector,
+        row: &ConnectionRow,
+        sent: &Map<String, Value>,
+        stored: Option<&Credential>,
+    ) -> Result<(Map<String, Value>, Option<Secret>), ActionError> {
+        let declaration = connector.declaration;
+        let shared_key = declaration.key_option.filter(|_| declaration.shared && row.workspace.is_some());
+        let mut kept = Map::new();
+        if let (Some(option), Some(stored)) = (shared_key, stored) {
+            kept.insert(option.to_owned(), Value::String(stored.access_token.expose().to_owned()));
+        }
+        let mut options = declaration.options.validate(sent, &kept)?;
+        let key = shared_key.and_then(|option| options.remove(option).filter(|_| sent.contains_key(option)));
+        let key = key.and_then(|key| key.as_str().map(Secret::new));
+        Ok((self.shared.seal_values(options, connector), key))
     }
 
     /// Asks the service who the account is, and which channels it has.
-    async fn probe(
+    pub(super) async fn probe(
         &self,
         row: &ConnectionRow,
+        offered: Option<&Secret>,
     ) -> Result<(Option<String>, Option<crate::model::Actor>, Vec<Channel>), ActionError> {
         let refused = |error: Error| match error.kind() {
             ErrorKind::NeedsReauth => ActionError::Invalid(format!("the credential was not accepted: {error}")),
             _ => ActionError::from(error),
         };
         let account = row.account.clone();
-        let name = self.hook_once(row, HookCall::GetAccountName { account: account.clone() }).await.map_err(refused)?;
+        let name = self
+            .hook_once(row, offered, HookCall::GetAccountName { account: account.clone() })
+            .await
+            .map_err(refused)?;
         let name = if let HookReply::AccountName(name) = name { name } else { None };
-        let identity = self.hook_once(row, HookCall::GetAccountIdentity { account }).await.map_err(refused)?;
+        let identity = self.hook_once(row, offered, HookCall::GetAccountIdentity { account }).await.map_err(refused)?;
         let identity = if let HookReply::Identity(identity) = identity { identity } else { None };
-        let dispatch = self.provisional(row, "get_channels", true)?.begin(&self.shared);
+        let dispatch = self.provisional(row, offered, "get_channels", true)?.begin(&self.shared);
         let channels = self.shared.guarded(&dispatch, self.shared.list_channels(&dispatch)).await.map_err(refused)?;
         Ok((name, identity, channels))
     }
 
-    async fn hook_once(&self, row: &ConnectionRow, call: HookCall) -> Result<HookReply, Error> {
-        let dispatch = self.provisional(row, call.hook().0, call.may_call_out())?.begin(&self.shared);
+    async fn hook_once(
+        &self,
+        row: &ConnectionRow,
+        offered: Option<&Secret>,
+        call: HookCall,
+    ) -> Result<HookReply, Error> {
+        let dispatch = self.provisional(row, offered, call.hook().0, call.may_call_out())?.begin(&self.shared);
         self.shared.guarded(&dispatch, self.shared.call_hook(&dispatch, call)).await
     }
 
@@ -197,18 +226,30 @@ impl Runtime {
         Ok(reply)
     }
 
-    /// A dispatch for a connection that is not stored yet.
-    fn provisional(&self, row: &ConnectionRow, name: &str, may_call_out: bool) -> Result<DispatchOf, Error> {
-        let connection = self.shared.activate_row(Arc::new(row.clone()), Vec::new()).map_err(unavailable)?;
+    /// A dispatch for a connection that is not stored yet, or not so.
+    fn provisional(
+        &self,
+        row: &ConnectionRow,
+        offered: Option<&Secret>,
+        name: &str,
+        may_call_out: bool,
+    ) -> Result<DispatchOf, Error> {
+        let row = Arc::new(ConnectionRow { version: 0, ..row.clone() });
+        let connection = self.shared.activate_row(row, Vec::new(), offered.cloned()).map_err(unavailable)?;
         Ok(dispatch_of(Arc::new(connection), name, may_call_out))
     }
 
     /// Everything that is stored when a connection begins: its row, what `activate` wrote, its channels, its work.
-    async fn activation(&self, row: &ConnectionRow, channels: &[Channel]) -> Result<WriteSet, ActionError> {
+    pub(super) async fn activation(
+        &self,
+        row: &ConnectionRow,
+        offered: Option<&Secret>,
+        channels: &[Channel],
+    ) -> Result<WriteSet, ActionError> {
         let shared = &self.shared;
         let (engine, id) = (&shared.ports.engine, row.id);
         let connector = self.connector(&row.connector)?;
-        let dispatch = self.provisional(row, "activate", false)?.begin(shared);
+        let dispatch = self.provisional(row, offered, "activate", false)?.begin(shared);
         let actor = row.identity.clone().unwrap_or_else(|| acting(&row.owner));
         let call = HookCall::Activate { authorization: Authorization::new(row.account.clone()), actor };
         shared.guarded(&dispatch, shared.call_hook(&dispatch, call)).await?;
@@ -218,7 +259,7 @@ impl Runtime {
         };
         let row = ConnectionRow { generation: generations, ..row.clone() };
         let mut writes = vec![
-            Write::PutConnection { row: Box::new(row.clone()), expect: None },
+            Write::PutConnection { expect: (row.version > 0).then_some(row.version), row: Box::new(row.clone()) },
             Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)),
         ];
         writes.extend(own);
@@ -290,40 +331,13 @@ impl Runtime {
         Ok(Arc::new(row))
     }
 
-    /// Gives a connection another token. One that needed re-authorization goes on, and makes up for what it missed (R3.7).
-    pub async fn reauthorize(&self, id: ConnectionId, token: Secret) -> Result<Arc<ConnectionRow>, ActionError> {
-        let shared = &self.shared;
-        let before = self.connection(id).await?;
-        let connector = self.connector(&before.connector)?;
-        let mut row = ConnectionRow::clone(&before);
-        row.credential = Some(shared.ports.vault.seal(CREDENTIAL_PURPOSE, token.expose().as_bytes()));
-        row.status = ConnectionStatus::Active;
-        row.status_reason = None;
-        self.probe(&row).await?;
-        let mut writes = vec![
-            Write::PutConnection { row: Box::new(row.clone()), expect: Some(before.version) },
-            Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)),
-        ];
-        for channel in shared.ports.engine.channels(id).await?.into_iter().filter(|channel| channel.enabled) {
-            writes.extend(enable_writes(&*shared.ports.engine, &connector, &channel, Some(channel.version), true));
-        }
-        shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
-        self.unpark(id);
-        Ok(Arc::new(row))
-    }
-
-    fn unpark(&self, id: ConnectionId) {
-        let mut scheduler = self.shared.scheduler();
-        scheduler.set_parked(id, false);
-        drop(scheduler);
-        self.shared.ready.notify_one();
-    }
-
     /// Ends a connection: `deactivate` runs, then nothing of it is left (R3.1).
     pub async fn disconnect(&self, id: ConnectionId) -> Result<(), ActionError> {
         let shared = &self.shared;
-        self.connection(id).await?;
+        let row = self.connection(id).await?;
         match shared.active(id).await {
+            // One that was never authorized was never activated.
+            Ok(_) if row.status == ConnectionStatus::AwaitingAuthorization => {}
             Ok(connection) => {
                 let dispatch = dispatch_of(connection, "deactivate", true).begin(shared);
                 if let Err(error) = shared.guarded(&dispatch, shared.call_hook(&dispatch, HookCall::Deactivate)).await {
@@ -333,7 +347,9 @@ impl Runtime {
             Err(Unavailable::Gone | Unavailable::NotLinked) => {}
             Err(Unavailable::Failed(error)) => return Err(error.into()),
         }
-        let writes = [Write::DeleteConnection { id }, Write::Feed(FeedEntry::new(FeedKind::Connection, id, id))];
+        let mut writes = shared.ports.credentials.release(&row).await?;
+        writes.push(Write::DeleteConnection { id });
+        writes.push(Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)));
         shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
         Ok(())
     }
@@ -514,7 +530,8 @@ impl Runtime {
                 let rows = shared.ports.engine.connections(None, Some(id.clone()), after, 500).await?;
                 let Some(last) = rows.last() else { break };
                 after = Some(last.id);
-                for before in rows.iter().filter(|row| row.connector_version != version) {
+                let activated = |row: &&Arc<ConnectionRow>| row.status != ConnectionStatus::AwaitingAuthorization;
+                for before in rows.iter().filter(|row| row.connector_version != version).filter(activated) {
                     let row = ConnectionRow { connector_version: version.to_owned(), ..ConnectionRow::clone(before) };
                     let hook = HookTask::Upgrade { from: before.connector_version.clone() };
                     let task = TaskPayload::Hook(hook)

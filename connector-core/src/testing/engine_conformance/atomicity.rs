@@ -71,6 +71,8 @@ fn one_of_each(store: &TestStore, tenant: &Tenant) -> Vec<(&'static str, Write)>
         ("DeleteUserThread", Write::DeleteUserThread { user: "ada".into(), thread: link.link.thread }),
         ("DeleteLink", Write::DeleteLink { id: other.link.id }),
         ("Feed", feed(tenant)),
+        ("PutSecret", Write::PutSecret { row: secret_row(id), expect: None }),
+        ("DeleteSecret", Write::DeleteSecret { name: secret_row(id).name, expect: Some(1) }),
         ("PutSetting", Write::PutSetting { name: "name".to_owned(), value: Some(bytes("value")) }),
         ("PutSetting with none", Write::PutSetting { name: "name".to_owned(), value: None }),
         ("PutSetting again", Write::PutSetting { name: "name".to_owned(), value: Some(bytes("value")) }),

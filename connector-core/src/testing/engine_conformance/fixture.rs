@@ -11,8 +11,8 @@ use crate::clock::BoxFuture;
 use crate::engine::{
     After, CallbackRow, ChannelRow, ChannelSync, CommitError, Committed, Completion, ConnectionRow, ConnectionStatus,
     Counts, DeadTask, DeliveryQuery, DeliveryRow, Engine, EngineError, EngineResult, FeedEntry, FeedKind, KeyedTask,
-    LinkQuery, LinkRow, NoteRow, StateValue, TaskChange, TaskError, TaskPriority, TaskQuery, TaskRow, UserThreadRow,
-    Write, WriteSet,
+    LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskChange, TaskError, TaskPriority, TaskQuery, TaskRow,
+    UserThreadRow, Write, WriteSet,
 };
 use crate::error::ErrorKind;
 use crate::id::{ChannelId, ConnectionId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
@@ -192,6 +192,8 @@ pub(super) fn connection_row(id: i64) -> ConnectionRow {
         account: Account::new(owner),
         identity: None,
         credential: None,
+        scope_groups: Vec::new(),
+        asked_scopes: Vec::new(),
         history_days: None,
         auto_enable_new_channels: None,
         generation: 0,
@@ -481,6 +483,7 @@ pub(super) struct StoreView {
     feed: Vec<FeedEntry>,
     feed_end: u64,
     settings: Vec<(String, Bytes)>,
+    secrets: Vec<SecretRow>,
     counts: Counts,
     extra_thread: Vec<Option<ThreadId>>,
 }
@@ -495,6 +498,7 @@ impl StoreView {
             feed: store.read(|engine| engine.feed(0, ALL)).await,
             feed_end: store.read(|engine| engine.feed_end()).await,
             settings: store.read(|engine| engine.settings(String::new())).await,
+            secrets: store.read(|engine| engine.secrets(String::new(), None, ALL)).await,
             counts: store.read(|engine| engine.counts()).await,
             extra_thread: store.threads_of(&[&extra_source()]).await,
         }
@@ -504,6 +508,17 @@ impl StoreView {
 /// A source that is no link's own.
 pub(super) fn extra_source() -> Source {
     Source::new("mail", ["<message@example.com>"])
+}
+
+/// A credential of this connection.
+pub(super) fn secret_row(connection: ConnectionId) -> SecretRow {
+    SecretRow {
+        name: "credential".to_owned(),
+        connection: Some(connection),
+        sealed: "sealed".to_owned(),
+        expires_at: None,
+        version: 0,
+    }
 }
 
 pub(super) fn feed(tenant: &Tenant) -> Write {

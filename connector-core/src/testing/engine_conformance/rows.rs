@@ -158,6 +158,8 @@ fn full_connection(id: ConnectionId, text: &str) -> ConnectionRow {
         account,
         identity: Some(actor(text)),
         credential: Some(text.to_owned()),
+        scope_groups: vec![text.to_owned()],
+        asked_scopes: vec![text.to_owned()],
         history_days: Some(u32::MAX),
         auto_enable_new_channels: Some(false),
         generation: i64::MAX,

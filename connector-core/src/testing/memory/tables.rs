@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::table::Table;
 use crate::engine::{
     After, CallbackRow, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, DeliveryQuery,
-    DeliveryRow, Expect, FeedEntry, KeyedTask, LinkQuery, LinkRow, NoteRow, StateValue, TaskChange, TaskQuery, TaskRow,
-    UserThreadRow, Write, WriteSet,
+    DeliveryRow, Expect, FeedEntry, KeyedTask, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskChange,
+    TaskQuery, TaskRow, UserThreadRow, Write, WriteSet,
 };
 use crate::id::{ChannelId, ConnectionId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::Source;
@@ -60,6 +60,7 @@ tables! {
     deliveries: DeliveryId => (DeliveryRow, Bytes),
     deliveries_by_key: (ConnectionId, String) => DeliveryId,
     settings: String => Bytes,
+    secrets: String => SecretRow,
 }
 
 impl Tables {
@@ -258,6 +259,16 @@ impl Tables {
                 entry.position = self.feed_end() + 1;
                 committed.feed_end = Some(entry.position);
                 self.feed.put(entry.position, entry);
+            }
+            Write::PutSecret { mut row, expect } => {
+                row.version = counted(self.secrets.get(&row.name).map(|stored| stored.version), expect)?;
+                self.secrets.put(row.name.clone(), row);
+            }
+            Write::DeleteSecret { name, expect } => {
+                if expect.is_some() && self.secrets.get(&name).map(|stored| stored.version) != expect {
+                    return Err(CommitError::RecordConflict);
+                }
+                self.secrets.remove(&name);
             }
             Write::PutSetting { name, value: Some(value) } => self.settings.put(name, value),
             Write::PutSetting { name, value: None } => {
@@ -481,6 +492,7 @@ impl Tables {
     }
 
     fn delete_connection(&mut self, id: ConnectionId) {
+        self.secrets.remove_where(|_, row| row.connection == Some(id));
         self.connections.remove(&id);
         self.state.remove_where(|(owner, _), _| *owner == id);
         self.delete_callbacks(id);

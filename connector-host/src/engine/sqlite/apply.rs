@@ -2,7 +2,7 @@
 
 use connector_core::engine::{
     After, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, DeliveryRow, Expect, FeedEntry,
-    KeyedTask, LinkRow, NoteRow, TaskChange, TaskError, TaskRow, UserThreadRow, Write, WriteSet,
+    KeyedTask, LinkRow, NoteRow, SecretRow, TaskChange, TaskError, TaskRow, UserThreadRow, Write, WriteSet,
 };
 use connector_core::id::{ChannelId, ConnectionId, TaskId, ThreadId};
 use jiff::Timestamp;
@@ -41,6 +41,8 @@ pub(super) fn needs_savepoint(set: &WriteSet) -> bool {
                 | Write::PutNote { .. }
                 | Write::PutUserThread { .. }
                 | Write::PutDelivery { .. }
+                | Write::PutSecret { .. }
+                | Write::DeleteSecret { expect: Some(_), .. }
         );
         if refusable && written {
             return true;
@@ -307,6 +309,14 @@ impl Apply<'_, '_> {
                 )?;
             }
             Write::Feed(entry) => committed.feed_end = Some(self.feed(entry)?),
+            Write::PutSecret { row, expect } => self.put_secret(row, *expect)?,
+            Write::DeleteSecret { name, expect: None } => {
+                self.db.run("DELETE FROM secret WHERE name = ?1", [name])?;
+            }
+            Write::DeleteSecret { name, expect: Some(version) } => {
+                let sql = "DELETE FROM secret WHERE name = ?1 AND version = ?2";
+                one_or_conflict(self.db.run(sql, params![name, version])?)?;
+            }
             Write::PutSetting { name, value: Some(value) } => {
                 self.db
                     .run("INSERT OR REPLACE INTO setting(name, value) VALUES(?1, ?2)", params![name, value.as_ref()])?;
@@ -466,6 +476,26 @@ impl Apply<'_, '_> {
         one_or_conflict(self.db.run(sql, values)?)
     }
 
+    fn put_secret(&self, row: &SecretRow, expect: Option<i64>) -> Applied {
+        let values = params![
+            row.name,
+            row.connection.map(ConnectionId::number),
+            row.sealed,
+            micros(row.expires_at),
+            version_after(expect),
+        ];
+        let sql = match expect {
+            None => {
+                "INSERT INTO secret(name, connection_id, sealed, expires_at, version) VALUES(?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO NOTHING"
+            }
+            Some(_) => {
+                "UPDATE secret SET connection_id = ?2, sealed = ?3, expires_at = ?4, version = ?5 WHERE name = ?1 AND version = ?5 - 1"
+            }
+        };
+        one_or_conflict(self.db.run(sql, values)?)
+    }
+
     fn delete_connection(&self, id: ConnectionId) -> Applied {
         self.delete_callbacks(id)?;
         self.delete_tasks(id, None, None, true)?;
@@ -476,6 +506,7 @@ impl Apply<'_, '_> {
             // Found by their links, so that a note needs no index by connection.
             "DELETE FROM note WHERE link_id IN (SELECT id FROM link WHERE connection_id = ?1)",
             "DELETE FROM link WHERE connection_id = ?1",
+            "DELETE FROM secret WHERE connection_id = ?1",
             "DELETE FROM connection WHERE id = ?1",
         ] {
             self.db.run(sql, [id.number()])?;

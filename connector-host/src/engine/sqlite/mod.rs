@@ -33,8 +33,8 @@ use bytes::Bytes;
 use connector_core::clock::BoxFuture;
 use connector_core::engine::{
     CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow,
-    Engine, EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, StateValue, TaskQuery, TaskRow,
-    UserThreadRow, WriteSet,
+    Engine, EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskQuery,
+    TaskRow, UserThreadRow, WriteSet,
 };
 use connector_core::id::{
     ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
@@ -567,6 +567,14 @@ impl Engine for SqliteEngine {
 
     fn settings(&self, prefix: String) -> Reading<Vec<(String, Bytes)>> {
         self.readers.read(move |c| queries::settings(c, &prefix))
+    }
+
+    fn secret(&self, name: String) -> Reading<Option<SecretRow>> {
+        self.readers.read(move |c| queries::secret(c, &name))
+    }
+
+    fn secrets(&self, prefix: String, after: Option<String>, limit: usize) -> Reading<Vec<SecretRow>> {
+        self.readers.read(move |c| queries::secrets(c, &prefix, after.as_deref(), limit))
     }
 
     fn counts(&self) -> Reading<Counts> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use connector_core::engine::{
     CallbackRow, ChannelRow, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow, FeedEntry, LinkQuery,
-    LinkRow, NoteRow, StateValue, TaskQuery, TaskRow, UserThreadRow,
+    LinkRow, NoteRow, SecretRow, StateValue, TaskQuery, TaskRow, UserThreadRow,
 };
 use connector_core::id::{
     ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
@@ -414,6 +414,17 @@ pub(super) fn setting(db: &Statements<'_>, name: &str) -> Found<Option<Bytes>> {
 pub(super) fn settings(db: &Statements<'_>, prefix: &str) -> Found<Vec<(String, Bytes)>> {
     let sql = "SELECT name, value FROM setting WHERE name >= ?1 AND name < ?2 ORDER BY name";
     db.all(sql, params![prefix, prefix_end(prefix)], rows::setting)
+}
+
+pub(super) fn secret(db: &Statements<'_>, name: &str) -> Found<Option<SecretRow>> {
+    let sql = "SELECT name, connection_id, sealed, expires_at, version FROM secret WHERE name = ?1";
+    db.first(sql, [name], rows::secret)
+}
+
+pub(super) fn secrets(db: &Statements<'_>, prefix: &str, after: Option<&str>, count: usize) -> Found<Vec<SecretRow>> {
+    let sql = "SELECT name, connection_id, sealed, expires_at, version FROM secret
+               WHERE name >= ?1 AND name < ?2 AND (?3 IS NULL OR name > ?3) ORDER BY name LIMIT ?4";
+    db.all(sql, params![prefix, prefix_end(prefix), after, limit(count)], rows::secret)
 }
 
 pub(super) fn counts(db: &Statements<'_>) -> Found<Counts> {

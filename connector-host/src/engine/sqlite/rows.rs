@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use connector_core::engine::{
     CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, FeedKind, LinkColumns, LinkDocument,
-    LinkRow, NoteRow, StateValue, TaskError, TaskPriority, TaskRow, UserThreadRow, Write, WriteSet,
+    LinkRow, NoteRow, SecretRow, StateValue, TaskError, TaskPriority, TaskRow, UserThreadRow, Write, WriteSet,
 };
 use connector_core::id::{ChannelId, ConnectionId, DeliveryId, LinkId, LinkTypeId, StatusId, TaskId, ThreadId, UserId};
 use connector_core::model::Source;
@@ -187,6 +187,17 @@ pub(super) fn state(row: &Row<'_>) -> Result<StateValue, Fail> {
 /// Columns: `name`, `value`.
 pub(super) fn setting(row: &Row<'_>) -> Result<(String, Bytes), Fail> {
     Ok((row.get(0)?, blob(row, 1)?))
+}
+
+/// Columns: `name`, `connection_id`, `sealed`, `expires_at`, `version`.
+pub(super) fn secret(row: &Row<'_>) -> Result<SecretRow, Fail> {
+    Ok(SecretRow {
+        name: row.get(0)?,
+        connection: row.get::<_, Option<i64>>(1)?.map(ConnectionId::from_number),
+        sealed: row.get(2)?,
+        expires_at: optional_time(row.get(3)?)?,
+        version: row.get(4)?,
+    })
 }
 
 /// Columns: `thread_id`, `user`, `unread`, `todo`, `todo_date`, `archived`, `version`.

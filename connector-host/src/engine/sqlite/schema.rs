@@ -182,6 +182,23 @@ CREATE INDEX delivery_received ON delivery(received_at);
 UPDATE link SET doc = json_remove(doc, '$.id', '$.thread', '$.source', '$.type', '$.channel', '$.status',
   '$.occurred_at', '$.updated_at', '$.archived');
 ",
+    "
+CREATE TABLE secret(
+  name TEXT PRIMARY KEY,
+  connection_id INTEGER,
+  sealed TEXT NOT NULL,
+  expires_at INTEGER,
+  version INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX secret_connection ON secret(connection_id);
+
+-- A connection held its credential within its row; it names it now.
+INSERT INTO secret(name, connection_id, sealed, version)
+SELECT 'credential/' || id, id, json_extract(doc, '$.credential'), 1 FROM connection
+WHERE json_extract(doc, '$.credential') IS NOT NULL;
+UPDATE connection SET doc = json_set(doc, '$.credential', 'credential/' || id)
+WHERE json_extract(doc, '$.credential') IS NOT NULL;
+",
 ];
 
 /// The version that the migrations lead to.

@@ -1,0 +1,249 @@
+//! How a connection gets its credential: the first time, and again (R1.2, R1.4, R3.1, R3.7).
+
+use std::sync::Arc;
+
+use super::ActionError;
+use crate::credential::{self, Credential};
+use crate::declaration::{Declaration, ScopeGroup};
+use crate::engine::{ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SecretRow, TaskPriority, Write, WriteSet};
+use crate::error::Error;
+use crate::id::ConnectionId;
+use crate::records::{enable_writes, work_task};
+use crate::registry::RegisteredConnector;
+use crate::runtime::Runtime;
+use crate::runtime::payload::walked_key;
+use crate::secret::Secret;
+use crate::value;
+use crate::work::Work;
+
+/// What a connection is admitted with.
+pub(super) enum Admitted {
+    /// A credential that is not stored yet.
+    Offered(Credential),
+    /// The credential of its workspace.
+    Stored(Credential),
+    /// Nothing: the connector needs no credential, or has its key among the options.
+    Without,
+}
+
+/// Connections that are looked through at once.
+const PAGE: usize = 500;
+
+/// The optional scope groups that a user has chosen.
+pub(super) fn chosen_groups(declaration: &Declaration, chosen: Option<&[String]>) -> Result<Vec<String>, ActionError> {
+    let optional = declaration.scopes.optional;
+    let ids = |groups: &mut dyn Iterator<Item = &ScopeGroup>| groups.map(|group| group.id.to_owned()).collect();
+    let Some(chosen) = chosen else { return Ok(ids(&mut optional.iter().filter(|group| group.default))) };
+    if let Some(unknown) = chosen.iter().find(|id| !optional.iter().any(|group| group.id == **id)) {
+        let known: Vec<String> = ids(&mut optional.iter());
+        let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+        let name = declaration.name;
+        return Err(ActionError::Invalid(format!("{name} has no scope group `{unknown}`: {known}")));
+    }
+    Ok(ids(&mut optional.iter().filter(|group| chosen.iter().any(|id| id == group.id))))
+}
+
+impl Runtime {
+    /// The scopes that a connection asks its provider for: the required ones, and those of the chosen groups.
+    pub fn scopes_to_ask(&self, row: &ConnectionRow) -> Result<Vec<String>, ActionError> {
+        let connector = self.connector(&row.connector)?;
+        let mut scopes: Vec<String> = connector.scopes().into_iter().map(str::to_owned).collect();
+        let groups = connector.declaration.scopes.optional.iter();
+        for scope in
+            groups.filter(|group| row.scope_groups.iter().any(|id| id == group.id)).flat_map(|group| group.scopes)
+        {
+            if !scopes.iter().any(|known| known == scope) {
+                scopes.push((*scope).to_owned());
+            }
+        }
+        Ok(scopes)
+    }
+
+    /// Gives a connection its credential, or another one. It is tried first. A connection that awaited it
+    /// is activated; one that needed it again goes on, and makes up for what it missed (R3.7).
+    pub async fn authorize(&self, id: ConnectionId, credential: Credential) -> Result<Arc<ConnectionRow>, ActionError> {
+        let row = self.connection(id).await?;
+        let connector = self.connector(&row.connector)?;
+        if connector.declaration.provider.is_none() {
+            let name = connector.declaration.name;
+            return Err(ActionError::Invalid(format!("{name} has no provider, so it takes no token")));
+        }
+        self.admit(ConnectionRow::clone(&row), Admitted::Offered(credential)).await
+    }
+
+    /// Gives a connection another token, of which nothing else is known.
+    pub async fn reauthorize(&self, id: ConnectionId, token: Secret) -> Result<Arc<ConnectionRow>, ActionError> {
+        self.authorize(id, Credential::new(token)).await
+    }
+
+    /// Says on a connection why it was not authorized.
+    pub async fn authorization_failed(&self, id: ConnectionId, reason: &str) -> Result<(), ActionError> {
+        let before = self.connection(id).await?;
+        if !matches!(before.status, ConnectionStatus::AwaitingAuthorization | ConnectionStatus::NeedsReauth) {
+            return Ok(());
+        }
+        let row = ConnectionRow { status_reason: Some(reason.to_owned()), ..ConnectionRow::clone(&before) };
+        let put = Write::PutConnection { row: Box::new(row), expect: Some(before.version) };
+        let feed = Write::Feed(FeedEntry::new(FeedKind::Connection, id, id));
+        self.shared.store(WriteSet { connection: Some(id), ..WriteSet::of([put, feed]) }).await?;
+        Ok(())
+    }
+
+    /// The credential of this name.
+    pub(super) async fn stored_credential(&self, name: &str) -> Result<Option<Credential>, ActionError> {
+        let ports = &self.shared.ports;
+        let Some(secret) = ports.engine.secret(name.to_owned()).await? else { return Ok(None) };
+        let credential = Credential::open(&*ports.vault, &secret.sealed)?;
+        // One that the provider has refused is no credential for another connection.
+        Ok(Some(credential).filter(|credential| credential.refused.is_none()))
+    }
+
+    /// Tries a credential, and makes the connection active with it.
+    pub(super) async fn admit(&self, row: ConnectionRow, with: Admitted) -> Result<Arc<ConnectionRow>, ActionError> {
+        let (shared, id) = (&self.shared, row.id);
+        let connector = self.connector(&row.connector)?;
+        let first = row.status == ConnectionStatus::AwaitingAuthorization;
+        let known_account = row.account.id.clone();
+        let named = row.name != connector.declaration.name;
+        let mut row = row;
+        row.status = ConnectionStatus::Active;
+        row.status_reason = None;
+        let (credential, stored) = match with {
+            Admitted::Offered(credential) => (Some(credential), false),
+            Admitted::Stored(credential) => (Some(credential), true),
+            Admitted::Without => (None, false),
+        };
+        row.asked_scopes = match &credential {
+            Some(credential) if !credential.asked_scopes.is_empty() => credential.asked_scopes.clone(),
+            _ => self.scopes_to_ask(&row)?,
+        };
+        row.account.scopes = row.asked_scopes.clone();
+        if let Some(credential) = &credential {
+            row.credential = Some(credential::name(&row, connector.declaration));
+            if let Some(granted) = &credential.scopes {
+                declined(&connector, granted)?;
+                row.account.scopes.clone_from(granted);
+            }
+            row.account.extra = credential.extra.clone();
+            row.account.tenant = credential.tenant.clone().or(row.account.tenant);
+            row.account.id = credential.account_id.clone().or(row.account.id);
+            row.account.name = credential.account_name.clone().or(row.account.name);
+        }
+        let token = credential.as_ref().map(|credential| credential.access_token.clone());
+        let (name, identity, channels) = self.probe(&row, token.as_ref()).await?;
+        if let Some(name) = name {
+            row.account.name = Some(name);
+        }
+        if first
+            && !named
+            && let Some(name) = &row.account.name
+        {
+            row.name.clone_from(name);
+        }
+        if let Some(mut identity) = identity {
+            identity.user = Some(row.owner.clone());
+            row.account.id = Some(identity.id.clone());
+            row.identity = Some(identity);
+        }
+        if let (false, Some(known), Some(now)) = (first, &known_account, &row.account.id)
+            && known != now
+        {
+            let name = &row.name;
+            return Err(ActionError::Conflict(format!(
+                "this is the account {now}, and the connection {name} is one of {known}: authorize that account, or make another connection"
+            )));
+        }
+        let mut set = if first {
+            row.connector_version = connector.declaration.version.to_owned();
+            self.activation(&row, token.as_ref(), &channels).await?
+        } else {
+            let mut set = WriteSet { connection: Some(id), ..WriteSet::default() };
+            set.writes.push(Write::PutConnection { row: Box::new(row.clone()), expect: Some(row.version) });
+            set.writes.extend(self.recovery(&row, &connector).await?);
+            set
+        };
+        if let (Some(credential), false, Some(name)) = (&credential, stored, &row.credential) {
+            let before = shared.ports.engine.secret(name.clone()).await?.map(|before| before.version);
+            let connection = Some(id).filter(|_| *name == format!("credential/{}", id.number()));
+            let sealed = credential.seal(&*shared.ports.vault)?;
+            let secret = SecretRow { name: name.clone(), connection, sealed, expires_at: None, version: 0 };
+            set.writes.push(Write::PutSecret { row: secret, expect: before });
+        }
+        shared.store(set).await?;
+        self.unpark(id);
+        if !stored && !first {
+            self.resume_others(&row).await?;
+        }
+        self.connection(id).await
+    }
+
+    /// Connections of the workspace that waited for the same credential go on with it (R1.4).
+    async fn resume_others(&self, authorized: &ConnectionRow) -> Result<(), ActionError> {
+        if authorized.workspace.is_none() {
+            return Ok(());
+        }
+        let connector = self.connector(&authorized.connector)?;
+        let mut after = None;
+        loop {
+            let engine = &self.shared.ports.engine;
+            let rows = engine.connections(None, Some(authorized.connector.clone()), after, PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some(last.id);
+            for before in rows {
+                if before.status != ConnectionStatus::NeedsReauth || before.credential != authorized.credential {
+                    continue;
+                }
+                let row = ConnectionRow {
+                    status: ConnectionStatus::Active,
+                    status_reason: None,
+                    ..ConnectionRow::clone(&before)
+                };
+                let mut writes = self.recovery(&row, &connector).await?;
+                writes.push(Write::PutConnection { row: Box::new(row), expect: Some(before.version) });
+                self.shared.store(WriteSet { connection: Some(before.id), ..WriteSet::of(writes) }).await?;
+                self.unpark(before.id);
+            }
+        }
+    }
+
+    /// What lets a connection make up for what it missed (R3.4, R3.7).
+    async fn recovery(&self, row: &ConnectionRow, connector: &RegisteredConnector) -> Result<Vec<Write>, ActionError> {
+        let (engine, id) = (&self.shared.ports.engine, row.id);
+        let mut writes = vec![Write::Feed(FeedEntry::new(FeedKind::Connection, id, id))];
+        for channel in engine.channels(id).await?.into_iter().filter(|channel| channel.enabled) {
+            writes.extend(enable_writes(&**engine, connector, &channel, Some(channel.version), true));
+        }
+        for entry in connector.work().filter(|entry| !entry.per_channel) {
+            if !matches!(entry.work, Some(Work::Sync { .. })) {
+                continue;
+            }
+            let key = walked_key(entry.name);
+            // One that has not ended its first walk goes on with that.
+            if engine.state(id, vec![key.clone()]).await?.pop().flatten().is_some() {
+                let value = value::to_bytes(&false)
+                    .map_err(|error| Error::bug("the walk cannot be stored").with_source(error))?;
+                writes.push(Write::PutState { connection: id, key, value: value.into() });
+            }
+            writes.extend(work_task(&**engine, id, entry.name, entry.work, None, TaskPriority::Backfill));
+        }
+        Ok(writes)
+    }
+
+    fn unpark(&self, id: ConnectionId) {
+        let mut scheduler = self.shared.scheduler();
+        scheduler.set_parked(id, false);
+        drop(scheduler);
+        self.shared.ready.notify_one();
+    }
+}
+
+/// A required scope that the user declined fails the connection, by its name (R1.2).
+fn declined(connector: &RegisteredConnector, granted: &[String]) -> Result<(), ActionError> {
+    let missing: Vec<_> =
+        connector.scopes().into_iter().filter(|scope| !granted.iter().any(|granted| granted == scope)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let (name, missing) = (connector.declaration.name, missing.join("`, `"));
+    Err(ActionError::Invalid(format!("{name} needs `{missing}`, which was not granted: connect again, and allow it")))
+}

@@ -1,0 +1,135 @@
+//! OAuth 2.0: providers, the authorization of connections, and the tokens that come of it (R1.2, R1.3, R8.1).
+
+mod credentials;
+mod flow;
+mod protocol;
+mod providers;
+mod revocation;
+mod settings;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use connector_core::clock::Clock;
+use connector_core::credential::Credential;
+use connector_core::engine::{CommitError, Engine, EngineError, Write, WriteSet};
+use connector_core::id::{ConnectionId, ConnectorId};
+use connector_core::network::NetworkPort;
+use connector_core::ports::Vault;
+use connector_core::registry::Registry;
+use url::Url;
+
+pub(crate) use flow::{FlowError, Returned};
+pub(crate) use protocol::OAuthError;
+
+use crate::config::{Config, ConfigError};
+use protocol::Protocol;
+use settings::Settings;
+
+/// Where providers send users back to, below the public URL.
+pub(crate) const CALLBACK_PATH: &str = "oauth/callback";
+
+/// Connections whose tokens are in memory; beyond it, all are forgotten and read again as they are needed.
+const MAX_CACHED: usize = 10_000;
+
+/// Authorizes connections and keeps their tokens fresh. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct OAuth {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    registry: Registry,
+    engine: Arc<dyn Engine>,
+    network: Arc<dyn NetworkPort>,
+    clock: Arc<dyn Clock>,
+    vault: Arc<dyn Vault>,
+    providers: BTreeMap<&'static str, Arc<Settings>>,
+    /// What discovery has told of them.
+    discovered: Mutex<HashMap<&'static str, Arc<Settings>>>,
+    redirect: Url,
+    return_to: Vec<Url>,
+    held: Mutex<HashMap<ConnectionId, Held>>,
+    refreshing: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A credential as it was last seen in the store.
+#[derive(Clone)]
+struct Held {
+    /// The version of the connection that it was read for: another authorization changes it.
+    connection: i64,
+    name: String,
+    credential: Arc<Credential>,
+}
+
+/// What the host gives to it.
+pub(crate) struct Parts {
+    pub(crate) registry: Registry,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) network: Arc<dyn NetworkPort>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) vault: Arc<dyn Vault>,
+}
+
+impl OAuth {
+    pub(crate) fn new(config: &Config, parts: Parts) -> Result<Self, ConfigError> {
+        let Parts { registry, engine, network, clock, vault } = parts;
+        let providers = settings::all(config, &registry)?;
+        let base = config.base_url()?;
+        let redirect = Url::parse(&format!("{}/{CALLBACK_PATH}", base.as_str().trim_end_matches('/')))
+            .map_err(|error| ConfigError(vec![format!("`{base}` cannot be what redirect URLs begin with: {error}")]))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                registry,
+                engine,
+                network,
+                clock,
+                vault,
+                providers,
+                discovered: Mutex::default(),
+                redirect,
+                return_to: config.return_to.clone(),
+                held: Mutex::default(),
+                refreshing: Mutex::default(),
+            }),
+        })
+    }
+}
+
+impl Inner {
+    fn protocol(&self, settings: &Arc<Settings>) -> Protocol {
+        Protocol { settings: Arc::clone(settings), network: Arc::clone(&self.network), now: self.clock.now() }
+    }
+
+    /// A provider, with its endpoints.
+    async fn settings(&self, provider: &str) -> Result<Arc<Settings>, OAuthError> {
+        let (id, settings) = self.providers.get_key_value(provider).ok_or_else(|| OAuthError::Lost {
+            provider: "the host",
+            reason: format!("it knows no provider `{provider}`"),
+        })?;
+        let known = self.discovered.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        if let Some(settings) = known {
+            return Ok(settings);
+        }
+        let settings = Arc::new(self.protocol(settings).discover().await?);
+        self.discovered.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&settings));
+        Ok(settings)
+    }
+
+    /// The provider of a connector.
+    fn provider_of(&self, connector: &ConnectorId) -> Option<&'static str> {
+        Some(self.registry.get(connector.as_str())?.declaration.provider?.id())
+    }
+
+    async fn commit(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), CommitError> {
+        self.engine.commit(WriteSet::of(writes)).await.map(drop)
+    }
+}
+
+/// A refused commit of rows that nobody else writes.
+fn store_failed(error: CommitError) -> EngineError {
+    match error {
+        CommitError::Engine(error) => error,
+        other => EngineError::Failed(other.to_string()),
+    }
+}

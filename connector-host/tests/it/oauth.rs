@@ -1,0 +1,233 @@
+//! Authorization of connections against a server of the test's own (R1.2 to R1.4, R3.1, R3.7, R8.1).
+
+mod authority;
+mod flow;
+mod refresh;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use authority::{Authority, CLIENT_ID, CLIENT_SECRET};
+use axum::Router;
+use axum::body::Body;
+use connector_core::prelude::*;
+use connector_core::registry::Registry;
+use connector_host::config::ProviderConfig;
+use connector_host::{Config, Host};
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use url::Url;
+
+const KEY: &str = "a-key-of-the-test";
+
+/// Papers of an office.
+#[connector(
+    id = "office",
+    name = "Office",
+    provider = custom(
+        id = "office",
+        authorize_url = "https://office.test/authorize",
+        token_url = "https://office.test/token",
+        api_url = "https://office.test/api",
+    ),
+    scopes(required = ["papers"], optional(id = "stamps", label = "Stamps", scopes = ["stamps"])),
+    link_types = [Paper],
+)]
+#[derive(Default)]
+pub struct Office;
+
+/// A paper.
+#[link_type(label = "Paper")]
+pub struct Paper;
+
+#[derive(Deserialize)]
+struct Me {
+    login: String,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    id: String,
+}
+
+#[connector]
+impl Connector for Office {
+    async fn get_account_name(&self, cx: &Context<Self>, _: &Account) -> Result<Option<String>> {
+        let me: Me = cx.provider().get("/me").fetch().await?;
+        Ok(Some(me.login))
+    }
+
+    async fn get_account_identity(&self, cx: &Context<Self>, _: &Account) -> Result<Option<Actor>> {
+        let me: Me = cx.provider().get("/me").fetch().await?;
+        Ok(Some(Actor::new(me.login)))
+    }
+
+    async fn get_channels(&self, _: &Context<Self>, _: &Account) -> Result<Vec<Channel>> {
+        Ok((0..4).map(|number| Channel::new(format!("room-{number}"), format!("Room {number}"))).collect())
+    }
+}
+
+#[connector]
+impl Office {
+    /// The papers of a room.
+    #[sync(every = "1h")]
+    async fn papers(&self, cx: &Context<Self>, channel: ChannelId, after: Option<u64>) -> Result<Step<u64>> {
+        let items: Vec<Item> = cx.provider().get(format!("/items/{channel}")).fetch().await?;
+        for item in items {
+            let at = Timestamp::from_second(1_700_000_000).unwrap_or_default();
+            let link = NewLink::new(Paper, Source::new("office", [item.id.clone()]), &channel, Author::Owner, at);
+            cx.integrations().save_link(link.title(item.id)).await?;
+        }
+        Ok(Step::Done(after.unwrap_or_default() + 1))
+    }
+
+    /// What there is in all rooms.
+    #[sync(every = "1h")]
+    async fn summary(&self, cx: &Context<Self>, after: Option<Vec<Mode>>) -> Result<Step<Vec<Mode>>> {
+        cx.provider().get("/me").send().await?;
+        let mut modes = after.unwrap_or_default();
+        modes.push(cx.mode());
+        cx.set("modes", &modes).await?;
+        Ok(Step::Done(modes))
+    }
+}
+
+/// A host in a directory of its own.
+struct Bench {
+    directory: PathBuf,
+    authority: Authority,
+    host: Host,
+    router: Router,
+}
+
+fn config(directory: &Path, authority: &Authority) -> Config {
+    let url = |path: &str| Some(Url::parse(&format!("{}{path}", authority.base)).expect("a URL"));
+    let mut config = Config::default();
+    config.database = directory.join("test.db");
+    config.api_key = Some(Secret::new(KEY));
+    config.allow_private = true;
+    config.public_url = Some(Url::parse("https://connectors.test/").expect("a URL"));
+    config.return_to = vec![Url::parse("https://app.test/settings/").expect("a URL")];
+    let provider = ProviderConfig {
+        client_id: Some(CLIENT_ID.to_owned()),
+        client_secret: Some(Secret::new(CLIENT_SECRET)),
+        authorize_url: url("/authorize"),
+        token_url: url("/token"),
+        revoke_url: url("/revoke"),
+        api_url: url("/api"),
+        ..ProviderConfig::default()
+    };
+    config.providers.insert("office".to_owned(), provider);
+    config
+}
+
+impl Bench {
+    async fn new(name: &str) -> Self {
+        Self::with(name, |_, _| {}).await
+    }
+
+    async fn with(name: &str, change: impl FnOnce(&mut Config, &Authority)) -> Self {
+        let directory = std::env::temp_dir().join(format!("connectors-oauth-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let authority = Authority::start().await;
+        let mut config = config(&directory, &authority);
+        change(&mut config, &authority);
+        Self::open(directory, authority, config).await
+    }
+
+    async fn open(directory: PathBuf, authority: Authority, config: Config) -> Self {
+        let registry = Registry::of::<Office>().expect("a registry");
+        let host = Host::open(config, registry).await.expect("a host");
+        host.start().await.expect("workers");
+        let router = host.router();
+        Self { directory, authority, host, router }
+    }
+
+    /// The same host after it was stopped, under another configuration.
+    async fn reopened(self, change: impl FnOnce(&mut Config)) -> Self {
+        let Self { directory, authority, host, .. } = self;
+        let mut config = host.config().clone();
+        host.shutdown().await.expect("an end in order");
+        change(&mut config);
+        Self::open(directory, authority, config).await
+    }
+
+    async fn end(self) {
+        self.host.shutdown().await.expect("an end in order");
+        std::fs::remove_dir_all(&self.directory).expect("the directory goes");
+    }
+
+    async fn raw(&self, request: Request<Body>) -> (StatusCode, http::HeaderMap, String) {
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+        (parts.status, parts.headers, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header("authorization", format!("Bearer {KEY}"));
+        let (status, _, body) = self.raw(request.body(body).expect("a request")).await;
+        (status.as_u16(), serde_json::from_str(&body).unwrap_or_default())
+    }
+
+    async fn ok(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, answer) = self.ask(method, path, body).await;
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.ok("GET", path, Value::Null).await
+    }
+
+    /// Begins a connection: its id, and where the user is sent.
+    async fn begin(&self, user: &str) -> (String, String) {
+        let made = self.ok("POST", "/connections", json!({"connector": "office", "user": user})).await;
+        assert_eq!(made["status"], "awaiting_authorization");
+        let text = |name: &str| made[name].as_str().expect("a text").to_owned();
+        (text("id"), text("authorize_url"))
+    }
+
+    /// What the browser gets at the callback.
+    async fn back(&self, parameters: &HashMap<String, String>) -> (u16, http::HeaderMap, String) {
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        let request = Request::builder().uri(format!("/oauth/callback?{query}"));
+        let (status, headers, body) = self.raw(request.body(Body::empty()).expect("a request")).await;
+        (status.as_u16(), headers, body)
+    }
+
+    /// A connection of a user whose account has the same name.
+    async fn connected(&self, user: &str) -> String {
+        let (id, url) = self.begin(user).await;
+        let (status, _, body) = self.back(&self.authority.allow(&url, user)).await;
+        assert_eq!(status, 200, "{body}");
+        id
+    }
+
+    /// Authorizes a connection again.
+    async fn authorized_again(&self, id: &str, user: &str) {
+        let again = self.ok("POST", &format!("/connections/{id}/authorize"), json!({})).await;
+        let url = again["authorize_url"].as_str().expect("a URL");
+        let (status, _, body) = self.back(&self.authority.allow(url, user)).await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// Looks again at each change until something holds.
+    async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let mut after = 0;
+        for _ in 0..1_000 {
+            let now = self.get(path).await;
+            if holds(&now) {
+                return now;
+            }
+            let changes = self.get(&format!("/changes?after={after}&limit=1000&wait=2")).await;
+            after = changes["next"].as_u64().expect("a position");
+        }
+        panic!("{path} does not come to it: {}", self.get(path).await);
+    }
+}

@@ -1,0 +1,209 @@
+//! An authorization server and a service in one, on the loopback interface, which a test makes misbehave.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::{Path, RawForm, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+pub(crate) const CLIENT_ID: &str = "the-client";
+pub(crate) const CLIENT_SECRET: &str = "the-client-secret";
+
+/// What the token endpoint does with the next request.
+#[derive(Debug, Clone)]
+pub(crate) enum Mood {
+    /// Does its work, and the connection breaks before the answer.
+    Lose,
+    /// Answers this, and does nothing.
+    Say(u16, String),
+    /// Answers as it should when the test lets it.
+    Wait(Arc<tokio::sync::Semaphore>),
+}
+
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Codes that were not exchanged: challenge, user.
+    codes: HashMap<String, (String, String)>,
+    /// Access tokens that work, with the user.
+    pub(crate) access: HashMap<String, String>,
+    /// Refresh tokens: the user, and what came of it, as that is answered again.
+    refresh: HashMap<String, (String, Option<Value>)>,
+    /// How often each user's token was asked to be refreshed, the repetition of a lost answer too.
+    pub(crate) refreshes: HashMap<String, u32>,
+    /// How often tokens of a user were made by a refresh.
+    pub(crate) renewed: HashMap<String, u32>,
+    pub(crate) moods: VecDeque<Mood>,
+    pub(crate) revoked: Vec<String>,
+    pub(crate) calls: u32,
+    /// Seconds that an access token lives.
+    pub(crate) life: u64,
+    /// The scopes that are granted; none for those that were asked for.
+    pub(crate) grants: Option<String>,
+    /// A refresh token works after it was used, with the same answer.
+    pub(crate) forgives: bool,
+    number: u32,
+}
+
+#[derive(Clone)]
+pub(crate) struct Authority {
+    seen: Arc<Mutex<Seen>>,
+    pub(crate) base: String,
+}
+
+impl Authority {
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let seen = Seen { life: 3600, forgives: true, ..Seen::default() };
+        let authority = Self { seen: Arc::new(Mutex::new(seen)), base };
+        let router = Router::new()
+            .route("/token", post(token))
+            .route("/revoke", post(revoke))
+            .route("/api/me", get(me))
+            .route("/api/items/{channel}", get(items))
+            .route("/.well-known/openid-configuration", get(discovery))
+            .with_state(authority.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
+        authority
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the consent page does when the user allows: the parameters that come back.
+    pub(crate) fn allow(&self, authorize_url: &str, user: &str) -> HashMap<String, String> {
+        let url = Url::parse(authorize_url).expect("a URL");
+        let asked: HashMap<_, _> = url.query_pairs().into_owned().collect();
+        assert_eq!((asked["response_type"].as_str(), asked["client_id"].as_str()), ("code", CLIENT_ID));
+        assert_eq!(asked["code_challenge_method"], "S256");
+        let mut seen = self.seen();
+        seen.number += 1;
+        let code = format!("code-{}", seen.number);
+        seen.codes.insert(code.clone(), (asked["code_challenge"].clone(), user.to_owned()));
+        HashMap::from([("code".to_owned(), code), ("state".to_owned(), asked["state"].clone())])
+    }
+
+    fn give(&self, user: &str) -> Value {
+        let mut seen = self.seen();
+        seen.number += 1;
+        let (access, refresh) =
+            (format!("access-{}-of-{user}", seen.number), format!("refresh-{}-of-{user}", seen.number));
+        seen.access.retain(|_, owner| owner != user);
+        seen.access.insert(access.clone(), user.to_owned());
+        seen.refresh.insert(refresh.clone(), (user.to_owned(), None));
+        let mut answer =
+            json!({"access_token": access, "token_type": "Bearer", "expires_in": seen.life, "refresh_token": refresh});
+        if let Some(grants) = &seen.grants {
+            answer["scope"] = json!(grants);
+        }
+        answer
+    }
+}
+
+fn fields(form: &[u8]) -> HashMap<String, String> {
+    url::form_urlencoded::parse(form).into_owned().collect()
+}
+
+fn refused(error: &str) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response()
+}
+
+async fn token(State(authority): State<Authority>, headers: HeaderMap, RawForm(form): RawForm) -> Response {
+    let form = fields(&form);
+    let mood = authority.seen().moods.pop_front();
+    if form["grant_type"] == "refresh_token" {
+        let user = authority.seen().refresh.get(&form["refresh_token"]).map(|(user, _)| user.clone());
+        *authority.seen().refreshes.entry(user.unwrap_or_default()).or_default() += 1;
+    }
+    match &mood {
+        Some(Mood::Say(status, body)) => {
+            let status = StatusCode::from_u16(*status).expect("a status");
+            return (status, [("content-type", "application/json")], body.clone()).into_response();
+        }
+        Some(Mood::Wait(gate)) => gate.acquire().await.expect("a gate").forget(),
+        _ => {}
+    }
+    let expected = format!("Basic {}", STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}")));
+    if headers.get("authorization").and_then(|value| value.to_str().ok()) != Some(expected.as_str()) {
+        return (StatusCode::UNAUTHORIZED, Json(json!({"error": "invalid_client"}))).into_response();
+    }
+    let answer = if form["grant_type"] == "refresh_token" {
+        let known = authority.seen().refresh.get(&form["refresh_token"]).cloned();
+        match known {
+            Some((user, None)) => {
+                let answer = authority.give(&user);
+                let mut seen = authority.seen();
+                *seen.renewed.entry(user.clone()).or_default() += 1;
+                seen.refresh.insert(form["refresh_token"].clone(), (user, Some(answer.clone())));
+                answer
+            }
+            Some((_, Some(answer))) if authority.seen().forgives => answer,
+            _ => return refused("invalid_grant"),
+        }
+    } else {
+        let Some((challenge, user)) = authority.seen().codes.remove(&form["code"]) else {
+            return refused("invalid_grant");
+        };
+        let verifier = form.get("code_verifier").cloned().unwrap_or_default();
+        if URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != challenge {
+            return refused("invalid_grant");
+        }
+        authority.give(&user)
+    };
+    if matches!(mood, Some(Mood::Lose)) {
+        // A body that is shorter than it says is a connection that broke.
+        return (StatusCode::OK, [("content-type", "application/json")], answer.to_string()[..20].to_owned())
+            .into_response();
+    }
+    Json(answer).into_response()
+}
+
+async fn revoke(State(authority): State<Authority>, RawForm(form): RawForm) -> StatusCode {
+    let form = fields(&form);
+    if let Some(Mood::Say(status, _)) = authority.seen().moods.pop_front() {
+        return StatusCode::from_u16(status).expect("a status");
+    }
+    authority.seen().revoked.push(form["token"].clone());
+    StatusCode::OK
+}
+
+/// The user of the token.
+fn bearer(authority: &Authority, headers: &HeaderMap) -> Option<String> {
+    let token = headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?;
+    let mut seen = authority.seen();
+    seen.calls += 1;
+    seen.access.get(token).cloned()
+}
+
+async fn me(State(authority): State<Authority>, headers: HeaderMap) -> Response {
+    match bearer(&authority, &headers) {
+        Some(user) => Json(json!({ "login": user })).into_response(),
+        None => (StatusCode::UNAUTHORIZED, Json(json!({"message": "bad token"}))).into_response(),
+    }
+}
+
+async fn items(State(authority): State<Authority>, Path(channel): Path<String>, headers: HeaderMap) -> Response {
+    match bearer(&authority, &headers) {
+        Some(user) => Json(json!([{"id": format!("{channel}-of-{user}")}])).into_response(),
+        None => (StatusCode::UNAUTHORIZED, Json(json!({"message": "bad token"}))).into_response(),
+    }
+}
+
+async fn discovery(State(authority): State<Authority>) -> Json<Value> {
+    let base = &authority.base;
+    Json(json!({
+        "issuer": base,
+        "authorization_endpoint": format!("{base}/discovered"),
+        "token_endpoint": format!("{base}/token"),
+        "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+    }))
+}
