@@ -144,9 +144,9 @@ impl<'a> ProviderApi<'a> {
             query: &'a str,
             variables: &'a V,
         }
-        let request = self.post("").json(&Body { query: operation, variables }).build().await?;
-        let repeatable = !operation.trim_start().starts_with("mutation");
-        let response = exchange_as(self.outbound, &request, repeatable).await?;
+        let mut built = self.post("").json(&Body { query: operation, variables }).build().await?;
+        built.repeatable = !operation.trim_start().starts_with("mutation");
+        let response = built.exchange(self.outbound).await?;
         graphql::data(&response, self.outbound.now())
     }
 
@@ -367,7 +367,8 @@ impl<'a> RequestBuilder<'a> {
             timeout: self.timeout,
             max_response: self.max_response,
         };
-        Ok(Built { request, token })
+        let repeatable = request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
+        Ok(Built { request, token, repeatable })
     }
 
     fn set_header(mut self, name: &str, value: &str, sensitive: bool) -> Self {
@@ -406,20 +407,22 @@ impl fmt::Debug for RequestBuilder<'_> {
 struct Built {
     request: Request,
     token: Option<Secret>,
+    /// It may be sent again when nobody knows what came of it.
+    repeatable: bool,
 }
 
 impl Built {
     /// Sends it; once more, whatever it does, if the service has refused its token and there is another: such a
     /// request has not been looked at (RFC 6750 3.1).
     async fn exchange(&mut self, outbound: &dyn Outbound) -> Result<Response> {
-        let response = exchange(outbound, &self.request).await?;
+        let response = exchange(outbound, &self.request, self.repeatable).await?;
         if response.status == StatusCode::UNAUTHORIZED
             && let Some(refused) = &self.token
             && let Some(fresh) = outbound.replace(refused).await?
         {
             self.request.headers.insert(header::AUTHORIZATION, bearer(&fresh)?);
             self.token = Some(fresh);
-            return exchange(outbound, &self.request).await;
+            return exchange(outbound, &self.request, self.repeatable).await;
         }
         Ok(response)
     }
@@ -433,13 +436,7 @@ fn bearer(token: &Secret) -> Result<HeaderValue> {
 }
 
 /// Sends a request, again where that does no harm and may help, and takes every status for an answer.
-async fn exchange(outbound: &dyn Outbound, request: &Request) -> Result<Response> {
-    let repeatable = request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
-    exchange_as(outbound, request, repeatable).await
-}
-
-/// The same for a request that is known to be safe to repeat, or not to be.
-async fn exchange_as(outbound: &dyn Outbound, request: &Request, repeatable: bool) -> Result<Response> {
+async fn exchange(outbound: &dyn Outbound, request: &Request, repeatable: bool) -> Result<Response> {
     let mut waits = BACKOFF.iter();
     loop {
         outbound.start(&request.url).await?;

@@ -1,6 +1,7 @@
 //! `connect`, `connections`, `channels`, `enable`, `disable`, `disconnect` and `state`.
 
 use std::io::Read;
+use std::time::Duration;
 
 use connector_core::registry::Registry;
 use http::Method;
@@ -14,11 +15,17 @@ use super::{CliError, Done};
 /// Longest token that is read from the standard input, in bytes.
 const LONGEST_INPUT: u64 = 64 * 1024;
 
+/// For how long a user is waited for, which is as long as the link is good for, and how often it is looked.
+const TIME_TO_AUTHORIZE: Duration = Duration::from_mins(15);
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+
 pub(super) async fn connect(client: &Client, registry: &Registry, args: Connect, output: Output) -> Done {
     let token = token(registry, &args)?;
+    // Before the user can be sent back to it.
+    let callback = client.serve_callback(token.is_none()).await?;
     let connection = if let Some(id) = &args.again {
-        let token = token.ok_or_else(|| CliError::Usage("give the new token with --token".to_owned()))?;
-        client.post(&["connections", id, "authorize"], json!({"token": token})).await?
+        let body = token.map_or_else(|| json!({}), |token| json!({ "token": token }));
+        client.post(&["connections", id, "authorize"], body).await?
     } else {
         let options = options(registry, &args.connector, &args.options)?;
         let mut body = json!({"connector": args.connector, "user": args.user, "options": options});
@@ -30,9 +37,21 @@ pub(super) async fn connect(client: &Client, registry: &Registry, args: Connect,
             put("workspace", args.workspace.map(Value::from));
             put("history_days", args.history_days.map(Value::from));
             put("token", token.map(Value::from));
+            put("scope_groups", Some(args.scope_groups).filter(|groups| !groups.is_empty()).map(Value::from));
         }
         client.post(&["connections"], body).await?
     };
+    let connection = if at(&connection, "/authorize_url").is_string() {
+        output.print(&connection, |connection| format!("Authorize it at {}", field(connection, "/authorize_url")))?;
+        if *at(&connection, "/status") == json!("active") {
+            // It works as it is, so there is nothing to wait for but the user.
+            return Ok(());
+        }
+        authorized(client, &connection).await?
+    } else {
+        connection
+    };
+    drop(callback);
     output.print(&connection, |connection| {
         let id = field(connection, "/id");
         format!(
@@ -41,6 +60,25 @@ pub(super) async fn connect(client: &Client, registry: &Registry, args: Connect,
             field(connection, "/connector"),
         )
     })
+}
+
+/// Waits until the user has authorized a connection, or was refused.
+async fn authorized(client: &Client, begun: &Value) -> Result<Value, CliError> {
+    let id = field(begun, "/id");
+    let before = at(begun, "/status_reason").clone();
+    let until = tokio::time::Instant::now() + TIME_TO_AUTHORIZE;
+    while tokio::time::Instant::now() < until {
+        let now = client.get(&["connections", &id], &[]).await?;
+        if *at(&now, "/status") == json!("active") {
+            return Ok(now);
+        }
+        let reason = at(&now, "/status_reason");
+        if *reason != before && reason.is_string() {
+            return Err(CliError::Failed(format!("{id} was not authorized: {}", field(&now, "/status_reason"))));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Err(CliError::Failed(format!("{id} was not authorized in time: run the command once more")))
 }
 
 /// The token of the flag, the standard input or the environment. A flag can be seen in the list of

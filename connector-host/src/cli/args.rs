@@ -173,13 +173,17 @@ pub(super) struct Connect {
     /// An option of the connector; several may be given
     #[arg(long = "option", value_name = "NAME=VALUE")]
     pub(super) options: Vec<String>,
-    /// An access token; `-` reads it from the standard input. Without it, that of CONNECTORS_TOKEN is taken
+    /// An optional group of scopes to ask for; several may be given [default: those that the connector switches on]
+    #[arg(long = "scope-group", value_name = "ID")]
+    pub(super) scope_groups: Vec<String>,
+    /// An access token; `-` reads it from the standard input. Without it, that of CONNECTORS_TOKEN is taken; without
+    /// that too, the page to authorize at is printed
     #[arg(long)]
     pub(super) token: Option<String>,
     /// Keep nothing older than this many days
     #[arg(long, value_name = "DAYS")]
     pub(super) history_days: Option<u32>,
-    /// Give this connection the token, in place of making another
+    /// Authorize this connection again, in place of making another
     #[arg(long, value_name = "CONNECTION")]
     pub(super) again: Option<String>,
 }

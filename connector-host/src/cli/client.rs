@@ -37,6 +37,15 @@ pub(super) enum Client {
     Here { host: Host, router: Router },
 }
 
+/// Serves as long as it is held.
+pub(super) struct Callback(tokio::task::JoinHandle<std::io::Result<()>>);
+
+impl Drop for Callback {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Client {
     /// Finds the process that serves the database, or opens it here; with workers if the command is
     /// for something that they do.
@@ -89,6 +98,20 @@ impl Client {
         }
         let http = http.build().map_err(CliError::failed)?;
         Ok(Some(Self::Remote { http, base, key }))
+    }
+
+    /// Lets users come back to this process, if no other serves the API.
+    pub(super) async fn serve_callback(&self, wanted: bool) -> Result<Option<Callback>, CliError> {
+        let Self::Here { host, router } = self else { return Ok(None) };
+        if !wanted {
+            return Ok(None);
+        }
+        let address = host.config().listen.clone();
+        let listener = tokio::net::TcpListener::bind(&address).await.map_err(|error| {
+            CliError::Failed(format!("cannot listen on {address}, where users come back to: {error}"))
+        })?;
+        let router = router.clone();
+        Ok(Some(Callback(tokio::spawn(async move { axum::serve(listener, router).await }))))
     }
 
     /// Lets what runs here end.

@@ -34,9 +34,7 @@ pub(super) async fn sync(client: &Client, connection: &str, wait: bool, output: 
         let (status, reason) = (field(&ended, "/status"), field(&ended, "/status_reason"));
         let hint = if status == "needs_reauth" {
             let (connector, user) = (field(&ended, "/connector"), field(&ended, "/user"));
-            format!(
-                ": give it a new token with `connectors connect {connector} --user {user} --again {connection} --token …`"
-            )
+            format!(": authorize it again with `connectors connect {connector} --user {user} --again {connection}`")
         } else {
             String::new()
         };
