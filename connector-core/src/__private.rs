@@ -19,7 +19,8 @@ pub use crate::dispatch::{
 };
 pub use crate::error::Result;
 pub use crate::generated::{
-    NoArguments, callback_argument, callback_future_must_be_send, callback_input, link_meta, tool_declaration,
+    JsonOutput, NoArguments, OtherOutput, Output, callback_argument, callback_future_must_be_send, callback_input,
+    link_meta, tool_declaration,
 };
 pub use crate::id::ChannelId;
 pub use crate::link_type::{
@@ -32,5 +33,5 @@ pub use crate::options::{
 };
 pub use crate::schema::of as schema_of;
 pub use crate::tool::{Tool, ToolDeclaration};
-pub use crate::webhook::{Handshake, Verified, Verify, WebhookDeclaration, WebhookRequest};
-pub use crate::work::{DrainCallback, Drained, Step, Work};
+pub use crate::webhook::{Handshake, Tenant, TenantFn, Verified, Verify, VerifyFn, WebhookDeclaration, WebhookRequest};
+pub use crate::work::{DrainCallback, Drained, Step, SubscriptionFns, Work};

@@ -22,7 +22,7 @@ use crate::model::{
 use crate::options::Options;
 use crate::schema::SchemaFn;
 use crate::tool::Tool;
-use crate::work::{Drained, Step, Work};
+use crate::work::{Drained, Step, SubscriptionFns, Work};
 
 /// What an invoker gives to a callback: nothing, something stored, or something in memory.
 pub enum Input {
@@ -172,7 +172,14 @@ pub struct CallbackEntry {
     pub per_channel: bool,
     /// The JSON Schema of its arguments.
     pub arguments: SchemaFn,
+    /// Shows its value as JSON, for one that is invoked with an input.
+    pub output: Option<OutputFn>,
+    /// How it is registered at the service, for a webhook that has a URL of its own.
+    pub subscription: Option<SubscriptionFns>,
 }
+
+/// Shows a value of a callback's output type as JSON.
+pub type OutputFn = fn(&dyn Any) -> Result<Value>;
 
 /// The callbacks of one `#[connector] impl` block, and the function that runs them.
 #[derive(Clone, Copy)]

@@ -1,12 +1,16 @@
 //! What generated code needs beside the public items.
 
+use std::any::Any;
 use std::future::Future;
+use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::callback::{CallbackArgument, CallbackInput};
 use crate::component::DeclaredTool;
+use crate::error::{Error, Result};
 use crate::link_type::LinkMeta;
 use crate::tool::ToolDeclaration;
 
@@ -32,4 +36,42 @@ pub const fn link_meta<T: LinkMeta>() {}
 /// The declaration of a tool, as a function that constant data can hold.
 pub fn tool_declaration<T: DeclaredTool>() -> &'static ToolDeclaration {
     T::DECLARATION
+}
+
+/// Asks whether a type can be shown as JSON, by which of two methods the compiler finds.
+pub struct Output<T>(PhantomData<fn() -> T>);
+
+impl<T> Output<T> {
+    /// Asks for `T`.
+    #[allow(clippy::new_without_default, reason = "only generated code makes one")]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// Found for an output that is `Serialize`.
+pub trait JsonOutput {
+    /// The value as JSON.
+    fn show(&self, value: &dyn Any) -> Result<Value>;
+}
+
+impl<T: Serialize + 'static> JsonOutput for Output<T> {
+    fn show(&self, value: &dyn Any) -> Result<Value> {
+        let Some(value) = value.downcast_ref::<T>() else {
+            return Err(Error::bug("a callback gave back a value of another type than it says"));
+        };
+        serde_json::to_value(value).map_err(|error| Error::bug("the value is no JSON").with_source(error))
+    }
+}
+
+/// Found for every other.
+pub trait OtherOutput {
+    /// Why there is no JSON.
+    fn show(&self, value: &dyn Any) -> Result<Value>;
+}
+
+impl<T> OtherOutput for &Output<T> {
+    fn show(&self, _: &dyn Any) -> Result<Value> {
+        Err(Error::bug("the value of the callback cannot be shown: derive `Serialize` for it"))
+    }
 }

@@ -11,9 +11,14 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     })
 }
 
-/// The bytes that hexadecimal digits stand for; none where they are not pairs of digits.
+/// The bytes that hexadecimal digits stand for; none where they are not pairs of digits in lower case,
+/// as everyone writes them whose digits are read here: us, and the services that sign.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
     let pairs = text.as_bytes().chunks_exact(2);
     if !pairs.remainder().is_empty() {
         return None;

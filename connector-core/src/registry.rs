@@ -11,6 +11,8 @@ use crate::declaration::{Declaration, Hooks};
 use crate::dispatch::{CallbackBlock, CallbackEntry, HooksOf, Registration};
 use crate::network::UrlPattern;
 use crate::tool::ToolDeclaration;
+use crate::webhook::WebhookDeclaration;
+use crate::work::Work;
 
 /// All connectors that a host runs, sorted by id.
 #[derive(Clone, Default)]
@@ -101,6 +103,14 @@ impl RegisteredConnector {
             }
         }
         scopes
+    }
+
+    /// Its webhook of the whole app.
+    pub(crate) fn app_webhook(&self) -> Option<(&'static str, WebhookDeclaration)> {
+        self.work().find_map(|entry| match entry.work {
+            Some(Work::Webhook(declared)) if declared.tenant.is_some() => Some((entry.name, declared)),
+            _ => None,
+        })
     }
 
     /// Its own declared work.
@@ -225,6 +235,18 @@ impl RegisteredConnector {
             }
         }
         ordered.sort_by_key(|(namespace, entry)| (*namespace, entry.name));
+        let of_app = ordered.iter().filter(|(namespace, entry)| {
+            namespace.is_empty() && matches!(entry.work, Some(Work::Webhook(declared)) if declared.tenant.is_some())
+        });
+        let of_app: Vec<_> = of_app.map(|(_, entry)| entry.name).collect();
+        if of_app.len() > 1 {
+            errors.push(format!(
+                "`{}` has {} webhooks of the whole app, which has one URL: {}",
+                declaration.id,
+                of_app.len(),
+                of_app.join(", ")
+            ));
+        }
         let mut callbacks: Vec<_> = callbacks.into_iter().collect();
         callbacks.sort_by_key(|((namespace, name), _)| (*name, *namespace));
         Self { declaration, hooks: registration.hooks, tools, registration, callbacks, ordered }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::Sha256;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -18,9 +18,93 @@ pub struct WebhookDeclaration {
     pub verify: Verify,
     /// How the service asks whether the endpoint is wanted.
     pub handshake: Option<Handshake>,
-    /// The header with an id of the delivery: one that was seen is dropped.
+    /// Where the id of a delivery is, so that one that was seen is dropped: a header, or a JSON pointer
+    /// (RFC 6901), which begins with `/`, into the body.
     pub delivery_id: Option<&'static str>,
+    /// The service sends to one URL for the whole app, signed with the provider's `webhook_secret`; the
+    /// request goes to the connections whose account belongs to this tenant.
+    pub tenant: Option<Tenant>,
 }
+
+/// What a request says about the customer of the service whom it concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Tenant {
+    /// A field of the body.
+    Field {
+        /// A JSON pointer (RFC 6901): `/team_id`.
+        pointer: &'static str,
+    },
+    /// What a function reads from it.
+    Function {
+        /// The function.
+        function: TenantFn,
+    },
+}
+
+impl Tenant {
+    /// The tenant of a request; none if it concerns nobody, and is dropped.
+    pub(crate) fn of(&self, request: &WebhookRequest) -> Option<String> {
+        match self {
+            Self::Field { pointer } => request.text_at(pointer),
+            Self::Function { function } => (function.run)(request),
+        }
+    }
+}
+
+/// A function that reads the tenant from a request, known by its name.
+#[derive(Clone, Copy)]
+pub struct TenantFn {
+    name: &'static str,
+    run: fn(&WebhookRequest) -> Option<String>,
+}
+
+/// A function that checks a request, known by its name.
+///
+/// It gets the secret of the registration where there is one, and [`WebhookRequest::received_at`] is
+/// the time to compare others with. Use [`signed`] to compare digests.
+#[derive(Clone, Copy)]
+pub struct VerifyFn {
+    name: &'static str,
+    run: fn(&WebhookRequest, Option<&Secret>) -> std::result::Result<(), VerifyError>,
+}
+
+/// Functions are told apart by their names: their addresses say nothing.
+macro_rules! named_function {
+    ($($ty:ident($function:ty)),*) => {$(
+        impl $ty {
+            /// The function with this name.
+            pub const fn new(name: &'static str, run: $function) -> Self {
+                Self { name, run }
+            }
+        }
+
+        impl PartialEq for $ty {
+            fn eq(&self, other: &Self) -> bool {
+                self.name == other.name
+            }
+        }
+
+        impl Eq for $ty {}
+
+        impl std::fmt::Debug for $ty {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name)
+            }
+        }
+
+        impl Serialize for $ty {
+            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name)
+            }
+        }
+    )*};
+}
+
+named_function!(
+    TenantFn(fn(&WebhookRequest) -> Option<String>),
+    VerifyFn(fn(&WebhookRequest, Option<&Secret>) -> std::result::Result<(), VerifyError>)
+);
 
 /// How it is checked that a request comes from the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,8 +128,14 @@ pub enum Verify {
     SecretUrl,
     /// A field of the body is the secret that the service was given.
     StateField {
-        /// A JSON pointer (RFC 6901): `/clientState`.
+        /// A JSON pointer (RFC 6901): `/clientState`. A `*` stands for every element of a list, as in
+        /// `/value/*/clientState`: each of them must be right.
         pointer: &'static str,
+    },
+    /// A function says whether it does.
+    Function {
+        /// The function.
+        function: VerifyFn,
     },
     /// Nothing is checked, for this reason.
     None {
@@ -89,12 +179,22 @@ pub struct WebhookRequest {
     pub body: Bytes,
     /// When it came.
     pub received_at: Timestamp,
+    /// The secret of the URL that it came to, while a callback has it.
+    #[serde(skip)]
+    pub(crate) secret: Option<Secret>,
 }
 
 impl WebhookRequest {
     /// A request with this body.
     pub fn new(method: impl Into<String>, body: impl Into<Bytes>, received_at: Timestamp) -> Self {
-        Self { method: method.into(), query: Vec::new(), headers: Vec::new(), body: body.into(), received_at }
+        Self {
+            method: method.into(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: body.into(),
+            received_at,
+            secret: None,
+        }
     }
 
     /// With a header.
@@ -114,6 +214,29 @@ impl WebhookRequest {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// The first query parameter with this name.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Checks a request that came to a URL of [`create_webhook`](crate::context::Context::create_webhook), with
+    /// the secret that was made for that URL.
+    pub fn verify(self, scheme: &Verify) -> Result<Verified<Self>> {
+        let checked = scheme.check(&self, self.secret.as_ref(), self.received_at);
+        checked.map_err(|error| Error::rejected(error.to_string()).with_source(error))?;
+        Ok(Verified::new(self))
+    }
+
+    /// A text, or a number as one, of the JSON body.
+    pub(crate) fn text_at(&self, pointer: &str) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        match body.pointer(pointer)? {
+            serde_json::Value::String(text) => Some(text.clone()),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
     /// The body as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
@@ -128,7 +251,6 @@ impl WebhookRequest {
 pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
-    #[allow(dead_code, reason = "made where verified deliveries are dispatched")]
     pub(crate) fn new(value: T) -> Self {
         Self(value)
     }
@@ -211,18 +333,63 @@ impl Verify {
                 let secret = secret()?;
                 let body: serde_json::Value =
                     serde_json::from_slice(&request.body).map_err(|_| VerifyError::Missing)?;
-                let given = body.pointer(pointer).and_then(serde_json::Value::as_str).ok_or(VerifyError::Missing)?;
-                if same(given.as_bytes(), secret.expose().as_bytes()) { Ok(()) } else { Err(VerifyError::Wrong) }
+                let mut given = Vec::new();
+                fields(&body, pointer, &mut given);
+                if given.is_empty() || given.contains(&None) {
+                    return Err(VerifyError::Missing);
+                }
+                let right = |text: &str| same(text.as_bytes(), secret.expose().as_bytes());
+                // All are compared, whichever of them is wrong.
+                let wrong = given.into_iter().flatten().filter(|text| !right(text)).count();
+                if wrong == 0 { Ok(()) } else { Err(VerifyError::Wrong) }
             }
+            Self::Function { function } => (function.run)(request, secret().ok()),
         }
+    }
+
+    /// What was signed, where that is all of the request that matters: a request with the same is the same.
+    pub(crate) fn signed(&self, request: &WebhookRequest) -> Option<Vec<u8>> {
+        let timestamp = match self {
+            Self::HmacSha256 { .. } => "",
+            Self::Slack => request.header("x-slack-request-timestamp")?,
+            Self::Timestamped { header } => request.header(header)?,
+            Self::SecretUrl | Self::StateField { .. } | Self::Function { .. } | Self::None { .. } => return None,
+        };
+        Some([timestamp.as_bytes(), b"\0", &request.body].concat())
     }
 }
 
-fn hmac_matches(secret: &Secret, parts: &[&[u8]], digest: &str) -> std::result::Result<(), VerifyError> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).map_err(|_| VerifyError::NoSecret)?;
-    for part in parts {
-        mac.update(part);
+/// The texts at a JSON pointer in which `*` stands for every element; none for what is not there, or no text.
+fn fields<'a>(value: &'a serde_json::Value, pointer: &str, found: &mut Vec<Option<&'a str>>) {
+    match pointer.split_once("/*") {
+        Some((before, rest)) if rest.is_empty() || rest.starts_with('/') => {
+            let list = value.pointer(before).and_then(serde_json::Value::as_array);
+            match list {
+                Some(list) => list.iter().for_each(|element| fields(element, rest, found)),
+                None => found.push(None),
+            }
+        }
+        _ => found.push(value.pointer(pointer).and_then(serde_json::Value::as_str)),
     }
+}
+
+/// Whether `digest` is the HMAC-SHA256 of these parts in a row, compared in constant time: for
+/// [`VerifyFn`]s of services that encode or combine them in a way of their own.
+pub fn signed(secret: &Secret, parts: &[&[u8]], digest: &[u8]) -> bool {
+    mac(secret, parts).is_some_and(|mac| mac.verify_slice(digest).is_ok())
+}
+
+fn mac(secret: &Secret, parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
+    if secret.expose().is_empty() {
+        return None;
+    }
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).ok()?;
+    parts.iter().for_each(|part| mac.update(part));
+    Some(mac)
+}
+
+fn hmac_matches(secret: &Secret, parts: &[&[u8]], digest: &str) -> std::result::Result<(), VerifyError> {
+    let mac = mac(secret, parts).ok_or(VerifyError::NoSecret)?;
     mac.verify_slice(&hex::decode(digest).ok_or(VerifyError::Wrong)?).map_err(|_| VerifyError::Wrong)
 }
 

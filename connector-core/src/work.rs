@@ -1,5 +1,6 @@
 //! Declared work: callbacks that also say when they run (R11).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::callback::BoundCallback;
-use crate::context::Context;
-use crate::error::Result;
+use crate::clock::BoxFuture;
+use crate::context::{Context, Dispatch};
+use crate::error::{Error, Result};
 use crate::webhook::WebhookDeclaration;
 
 /// How a `#[sync]` goes on. The cursor is stored in the same commit as the items of the step (L7).
@@ -87,17 +89,26 @@ pub struct Registration {
     /// When it ends by itself; the host renews it before.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
+    /// Where it pushes to, as the service tells it: in a list, the host finds its own by it.
+    #[serde(default)]
+    pub url: Option<String>,
 }
 
 impl Registration {
     /// A registration that the service knows by this id.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), expires_at: None }
+        Self { id: id.into(), expires_at: None, url: None }
     }
 
     /// Ends by itself then.
     pub fn expires_at(mut self, at: Timestamp) -> Self {
         self.expires_at = Some(at);
+        self
+    }
+
+    /// Pushes to this URL.
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.url = Some(url.into());
         self
     }
 }
@@ -121,6 +132,11 @@ impl Endpoint {
 
 /// How a `#[webhook]` is registered at the service: one API call each. The host calls them so that
 /// there is exactly one live registration for each scope (R11.4).
+#[diagnostic::on_unimplemented(
+    message = "nothing says how `{Self}` is registered at the service",
+    label = "has no `impl Subscription`",
+    note = "write `impl Subscription for {Self} {{ … }}` with `create` and `delete`, one API call each; or `app(tenant = …)` where the service sends to one URL for the whole app"
+)]
 #[allow(unused_variables, reason = "the defaults use none of what they get, and the names are documentation")]
 pub trait Subscription: BoundCallback {
     /// Registers the endpoint.
@@ -147,11 +163,74 @@ pub trait Subscription: BoundCallback {
         async { Ok(None) }
     }
 
-    /// The registrations that the service has for this scope, where it can tell.
+    /// The registrations that the service has for this scope, where it can tell; with their [URLs](Registration::url),
+    /// so that the host's own are found among others.
     fn list(
         &self,
         cx: &Context<Self::Component>,
     ) -> impl std::future::Future<Output = Result<Option<Vec<Registration>>>> + Send {
         async { Ok(None) }
     }
+}
+
+/// What a subscription is asked to do.
+pub(crate) enum SubscriptionCall {
+    Create { endpoint: Endpoint },
+    Delete { registration: Registration },
+    Renew { registration: Registration, endpoint: Endpoint },
+    List,
+}
+
+/// What it did.
+pub(crate) enum SubscriptionReply {
+    Done,
+    Registered(Option<Registration>),
+    Listed(Option<Vec<Registration>>),
+}
+
+type RunSubscription =
+    for<'a> fn(&'a Arc<Dispatch>, &'a [u8], SubscriptionCall) -> BoxFuture<'a, Result<SubscriptionReply>>;
+
+/// Runs the methods of one [`Subscription`] whose type the host does not know.
+#[derive(Clone, Copy)]
+pub struct SubscriptionFns {
+    pub(crate) run: RunSubscription,
+}
+
+impl SubscriptionFns {
+    /// Those of `M`.
+    pub const fn of<M: Subscription>() -> Self {
+        Self { run: run_subscription::<M> }
+    }
+}
+
+impl std::fmt::Debug for SubscriptionFns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SubscriptionFns")
+    }
+}
+
+fn run_subscription<'a, M: Subscription>(
+    dispatch: &'a Arc<Dispatch>,
+    args: &'a [u8],
+    call: SubscriptionCall,
+) -> BoxFuture<'a, Result<SubscriptionReply>> {
+    Box::pin(async move {
+        let cx = &Context::<M::Component>::new(dispatch)?;
+        let message: M = crate::value::from_bytes(args)
+            .map_err(|error| Error::bug("the scope of a webhook cannot be read").with_source(error))?;
+        Ok(match call {
+            SubscriptionCall::Create { endpoint } => {
+                SubscriptionReply::Registered(Some(message.create(cx, &endpoint).await?))
+            }
+            SubscriptionCall::Delete { registration } => {
+                message.delete(cx, &registration).await?;
+                SubscriptionReply::Done
+            }
+            SubscriptionCall::Renew { registration, endpoint } => {
+                SubscriptionReply::Registered(message.renew(cx, &registration, &endpoint).await?)
+            }
+            SubscriptionCall::List => SubscriptionReply::Listed(message.list(cx).await?),
+        })
+    })
 }

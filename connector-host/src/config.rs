@@ -114,6 +114,14 @@ pub struct Limits {
     pub session_requests: Option<NonZeroU32>,
     /// Entries of the change feed that are kept.
     pub feed_entries: Option<NonZeroU32>,
+    /// Bytes in the body of a webhook.
+    pub max_webhook_body: Option<NonZeroU32>,
+    /// How long a webhook may take to arrive.
+    pub max_webhook_time: Option<Duration>,
+    /// How long webhooks are kept, to be looked at and handed over again.
+    pub keep_deliveries: Option<Duration>,
+    /// How many of them are kept at most.
+    pub max_deliveries: Option<NonZeroU32>,
 }
 
 /// Everything that is wrong with the configuration, a line for each mistake.
@@ -159,6 +167,17 @@ impl Config {
         }
     }
 
+    /// Bytes in the body of a webhook.
+    pub(crate) fn max_webhook_body(&self) -> usize {
+        let most = self.limits.max_webhook_body.and_then(|most| usize::try_from(most.get()).ok());
+        most.unwrap_or(1024 * 1024)
+    }
+
+    /// How long a webhook may take to arrive.
+    pub(crate) fn max_webhook_time(&self) -> Duration {
+        self.limits.max_webhook_time.unwrap_or(Duration::from_secs(10))
+    }
+
     /// The settings that the runtime takes.
     pub(crate) fn runtime(&self) -> runtime::Config {
         let mut config = runtime::Config::default();
@@ -171,6 +190,12 @@ impl Config {
         config.max_time = limits.max_time.unwrap_or(config.max_time);
         config.max_requests = limits.max_requests.map_or(config.max_requests, NonZeroU32::get);
         config.max_attempts = limits.max_attempts.map_or(config.max_attempts, NonZeroU32::get);
+        config.public_url = self.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+        config.keep_deliveries = limits.keep_deliveries.unwrap_or(config.keep_deliveries);
+        config.max_deliveries = limits.max_deliveries.map_or(config.max_deliveries, |most| u64::from(most.get()));
+        let secrets = self.providers.iter();
+        config.webhook_secrets =
+            secrets.filter_map(|(id, provider)| Some((id.clone(), provider.webhook_secret.clone()?))).collect();
         let urls = self.providers.iter();
         config.api_urls =
             urls.filter_map(|(id, provider)| Some((id.clone(), provider.api_url.as_ref()?.to_string()))).collect();
@@ -219,9 +244,13 @@ const SETTINGS: &[(&str, Kind)] = &[
     ("limits.concurrency", Kind::Count),
     ("limits.feed_entries", Kind::Count),
     ("limits.key_requests", Kind::Count),
+    ("limits.keep_deliveries", Kind::Seconds),
     ("limits.max_attempts", Kind::Count),
+    ("limits.max_deliveries", Kind::Count),
     ("limits.max_requests", Kind::Count),
     ("limits.max_time", Kind::Seconds),
+    ("limits.max_webhook_body", Kind::Count),
+    ("limits.max_webhook_time", Kind::Seconds),
     ("limits.per_connection", Kind::Count),
     ("limits.session_requests", Kind::Count),
     ("listen", Kind::Address),
@@ -480,6 +509,10 @@ impl Loading {
             ("limits.session_requests", Value::Count(count)) => config.limits.session_requests = Some(count),
             ("limits.feed_entries", Value::Count(count)) => config.limits.feed_entries = Some(count),
             ("log", Value::Log(format)) => config.log = format,
+            ("limits.max_webhook_body", Value::Count(bytes)) => config.limits.max_webhook_body = Some(bytes),
+            ("limits.max_webhook_time", Value::Seconds(time)) => config.limits.max_webhook_time = Some(time),
+            ("limits.keep_deliveries", Value::Seconds(time)) => config.limits.keep_deliveries = Some(time),
+            ("limits.max_deliveries", Value::Count(count)) => config.limits.max_deliveries = Some(count),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ mod callbacks;
 mod integrations;
 mod state;
 mod tasks;
+mod webhooks;
 
 use std::any::Any;
 use std::marker::PhantomData;

@@ -326,8 +326,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Deliveries, greatest id first.
     fn deliveries(&self, query: DeliveryQuery) -> BoxFuture<'static, EngineResult<Vec<DeliveryRow>>>;
 
-    /// The deliveries with the smallest ids.
-    fn oldest_deliveries(&self, limit: usize) -> BoxFuture<'static, EngineResult<Vec<DeliveryRow>>>;
+    /// Deliveries after this one, smallest id first.
+    fn oldest_deliveries(&self, after: DeliveryId, limit: usize) -> BoxFuture<'static, EngineResult<Vec<DeliveryRow>>>;
 
     /// A delivery with its request.
     fn delivery(&self, id: DeliveryId) -> BoxFuture<'static, EngineResult<Option<(DeliveryRow, Bytes)>>>;

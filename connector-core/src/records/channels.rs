@@ -12,6 +12,7 @@ use crate::id::{ChannelId, ConnectionId, TaskId};
 use crate::model::Channel;
 use crate::registry::RegisteredConnector;
 use crate::runtime::payload::{HookTask, TaskPayload, work_task_key};
+use crate::runtime::subscriptions::subscription_task;
 use crate::work::Work;
 
 /// The walk of a connector that syncs by tasks of its own, and ends it with `channel_sync_completed`.
@@ -70,6 +71,11 @@ pub(crate) fn work_task(
         Work::Sync { .. } => (TaskPayload::Sync { name: name.into(), channel: channel.cloned() }, "sync", None),
         Work::Every { interval } => {
             (TaskPayload::Every { name: name.into(), channel: channel.cloned() }, "every", Some(interval))
+        }
+        // One of the whole app is registered once, by a person.
+        Work::Webhook(declared) if declared.tenant.is_none() => {
+            let id = TaskId::from_number(engine.take_ids(1));
+            return subscription_task(id, connection, name, channel).ok();
         }
         Work::Drain { .. } | Work::Webhook(_) => return None,
     };

@@ -27,7 +27,7 @@ use crate::engine::{
     After, CommitError, Committed, Completion, ConnectionStatus, TaskChange, TaskPriority, TaskRow, Write, WriteSet,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::ChannelId;
+use crate::id::{ChannelId, DeliveryId};
 use crate::records::{OWN_WALK, RecordIntent};
 use crate::value;
 
@@ -342,6 +342,10 @@ impl Shared {
                 dispatch.call("", name, &args, Input::Typed(Box::new(()))).await?;
                 Ok(End::Done)
             }
+            TaskPayload::Subscription { name, channel } => self.reconcile(dispatch, name, channel.as_ref()).await,
+            TaskPayload::Delivery { delivery, .. } => {
+                self.hand_over(dispatch, DeliveryId::from_number(*delivery)).await.map(|()| End::Done)
+            }
             TaskPayload::Drain(drain) => self.drain_pass(dispatch, drain).await,
             TaskPayload::RefreshChannels => {
                 let channels = self.list_channels(dispatch).await?;
@@ -426,7 +430,7 @@ impl Shared {
 }
 
 /// The arguments of declared work: its scope.
-fn scope_args(channel: Option<&ChannelId>) -> Result<Vec<u8>> {
+pub(super) fn scope_args(channel: Option<&ChannelId>) -> Result<Vec<u8>> {
     #[derive(serde::Serialize)]
     struct Scope<'a> {
         channel: &'a ChannelId,

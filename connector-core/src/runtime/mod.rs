@@ -3,9 +3,11 @@
 mod actions;
 mod connections;
 mod dispatching;
+pub(crate) mod hooks;
 pub(crate) mod payload;
 mod policy;
 mod scheduler;
+pub(crate) mod subscriptions;
 mod work_log;
 mod worker;
 
@@ -21,6 +23,8 @@ pub use actions::{
     NewUserNote, Retrying, TaskView, WorkState, WorkView,
 };
 pub(crate) use connections::ActiveConnection;
+pub use hooks::{DeliveryView, Hook, HookAnswer, HookError};
+pub use subscriptions::{SubscriptionState, SubscriptionView};
 pub use worker::Workers;
 
 use crate::context::Dispatch;
@@ -32,6 +36,7 @@ use crate::ports::Ports;
 use crate::records::{Resolution, auto_enables, resolve};
 use crate::registry::Registry;
 use crate::runtime::scheduler::Scheduler;
+use crate::secret::Secret;
 
 /// Limits and habits of a host.
 #[derive(Debug, Clone)]
@@ -53,6 +58,14 @@ pub struct Config {
     pub channels_deadline: Duration,
     /// A hook that must not call the service and does so fails, in place of a warning (R3.5).
     pub strict: bool,
+    /// What the URLs of webhooks begin with, without a slash at the end; without it, there are none.
+    pub public_url: Option<String>,
+    /// What providers sign the webhooks of a whole app with, by the provider's id.
+    pub webhook_secrets: HashMap<String, Secret>,
+    /// How long requests that services pushed are kept.
+    pub keep_deliveries: Duration,
+    /// How many of them are kept at most.
+    pub max_deliveries: u64,
     /// Where the APIs of providers begin, by the provider's id, where that differs from the built-in ones.
     pub api_urls: HashMap<String, String>,
 }
@@ -68,6 +81,10 @@ impl Default for Config {
             max_bug_attempts: 3,
             channels_deadline: Duration::from_secs(20),
             strict: false,
+            public_url: None,
+            webhook_secrets: HashMap::new(),
+            keep_deliveries: Duration::from_secs(7 * 24 * 60 * 60),
+            max_deliveries: 100_000,
             api_urls: HashMap::new(),
         }
     }

@@ -41,6 +41,10 @@ pub(crate) enum TaskPayload {
     Every { name: Name, channel: Option<ChannelId> },
     /// Hands over the ids that were marked dirty.
     Drain(DrainTask),
+    /// Hands over what a service pushed.
+    Delivery { name: Name, delivery: i64 },
+    /// Keeps the registration of a webhook as it should be.
+    Subscription { name: Name, channel: Option<ChannelId> },
     /// Looks for channels that are new or gone.
     RefreshChannels,
 }
@@ -86,7 +90,7 @@ impl TaskPayload {
             value::to_bytes(self).map_err(|error| Error::bug("a task cannot be stored").with_source(error))?;
         let priority = match self {
             Self::Hook(_) => TaskPriority::User,
-            Self::Drain(_) => TaskPriority::Webhook,
+            Self::Drain(_) | Self::Delivery { .. } | Self::Subscription { .. } => TaskPriority::Webhook,
             Self::Callback { .. } | Self::Sync { .. } | Self::Every { .. } | Self::RefreshChannels => {
                 TaskPriority::Incremental
             }
@@ -125,6 +129,8 @@ impl TaskPayload {
             Self::Sync { name, .. } => format!("sync {name}"),
             Self::Every { name, .. } => format!("every {name}"),
             Self::Drain(drain) => format!("drain {}", drain.name),
+            Self::Subscription { name, .. } => format!("subscription {name}"),
+            Self::Delivery { name, .. } => format!("webhook {name}"),
             Self::RefreshChannels => "get_channels".to_owned(),
         }
     }
@@ -156,6 +162,14 @@ pub(crate) fn work_task_key(kind: &str, name: &str, channel: Option<&ChannelId>)
     match channel {
         Some(channel) => format!("{}{kind}/{name}", channel_key_prefix(channel)),
         None => format!("w//{kind}/{name}"),
+    }
+}
+
+/// A piece of declared work with its scope.
+pub(crate) fn scope_name(name: &str, channel: Option<&ChannelId>) -> String {
+    match channel {
+        Some(channel) => format!("{}:{channel}/{name}", channel.as_str().len()),
+        None => format!("/{name}"),
     }
 }
 

@@ -365,8 +365,11 @@ impl Engine for MemoryEngine {
         self.read(move |tables| tables.query_deliveries(&query))
     }
 
-    fn oldest_deliveries(&self, limit: usize) -> BoxFuture<'static, EngineResult<Vec<DeliveryRow>>> {
-        self.read(move |tables| tables.deliveries.values().take(limit).map(|(row, _)| row.clone()).collect())
+    fn oldest_deliveries(&self, after: DeliveryId, limit: usize) -> BoxFuture<'static, EngineResult<Vec<DeliveryRow>>> {
+        self.read(move |tables| {
+            let after = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+            tables.deliveries.range(after).take(limit).map(|(_, (row, _))| row.clone()).collect()
+        })
     }
 
     fn delivery(&self, id: DeliveryId) -> BoxFuture<'static, EngineResult<Option<(DeliveryRow, Bytes)>>> {

@@ -8,6 +8,7 @@ mod dispatch;
 mod drain;
 mod errors;
 mod fixture;
+mod hooks;
 mod lifecycle;
 mod manifest;
 mod rates;

@@ -9,6 +9,7 @@ mod connectors;
 mod extract;
 mod guard;
 mod health;
+mod hooks;
 mod idempotency;
 mod keys;
 mod links;
@@ -55,6 +56,7 @@ pub(crate) fn router(host: Host) -> Router {
         .merge(changes::routes())
         .merge(sessions::routes())
         .merge(keys::routes())
+        .merge(hooks::routes())
         .fallback(nothing_here)
         // The last one is the first that a request meets.
         .layer(middleware::from_fn_with_state(host.clone(), idempotency::once))
@@ -68,6 +70,7 @@ pub(crate) fn router(host: Host) -> Router {
         .nest("/api/v1", v1)
         .merge(health::routes())
         .merge(oauth::routes())
+        .merge(hooks::ingress())
         .api_route("/openapi.json", document_route)
         .fallback(nothing_here)
         .finish_api(&mut document);

@@ -145,6 +145,12 @@ fn read(method: &mut Method, self_ty: &Type, errors: &Errors) -> Option<Callback
     let name = &method.sig.ident;
     let Declared { work, name: stable, aliases } = Declared::parse(attr, name, errors);
     let parameters = signature::read(attr.kind, &method.sig, &taken, self_ty, errors);
+    if let Some(Work::Webhook(webhook)) = &work
+        && webhook.is_of_app()
+        && let Some(channel) = parameters.arguments.first()
+    {
+        errors.at(&channel.field, "a webhook of the whole app knows no channel: read it from the request");
+    }
     let message = message_name(name)?;
     check_reserved(name, &message, errors);
     Some(Callback {

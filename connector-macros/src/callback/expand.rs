@@ -229,7 +229,7 @@ pub(crate) fn dispatch(callbacks: &[Callback], self_ty: &Type, paths: &Paths) ->
 fn dispatch_block(callbacks: &[&Callback], self_ty: &Type, paths: &Paths) -> TokenStream {
     let private = paths.private();
     let arms = callbacks.iter().enumerate().map(|(index, callback)| arm(index, callback, self_ty, paths));
-    let entries = callbacks.iter().map(|callback| entry(callback, paths));
+    let entries = callbacks.iter().map(|callback| entry(callback, self_ty, paths));
     let bounds = all_bounds(callbacks.iter().copied(), self_ty, paths);
     quote! {
         const _: () = {
@@ -297,7 +297,7 @@ fn arm(index: usize, callback: &Callback, self_ty: &Type, paths: &Paths) -> Toke
     }
 }
 
-fn entry(callback: &Callback, paths: &Paths) -> TokenStream {
+fn entry(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
     let Callback { message, name, aliases, .. } = callback;
     let private = paths.private();
     let description = docs::description(&callback.docs);
@@ -313,6 +313,27 @@ fn entry(callback: &Callback, paths: &Paths) -> TokenStream {
             arguments
         })
     };
+    let output = match (&callback.input, &callback.work) {
+        (Some(_), Work::None) => {
+            let bounds = all_bounds([callback], self_ty, paths);
+            quote!(::core::option::Option::Some({
+                fn output(value: &dyn ::core::any::Any) -> #private::Result<#private::serde_json::Value> #bounds {
+                    #[allow(unused_imports, reason = "which of them is used depends on the type")]
+                    use #private::{JsonOutput as _, OtherOutput as _};
+                    (&#private::Output::<<#message as #private::BoundCallback>::Output>::new()).show(value)
+                }
+                output
+            }))
+        }
+        _ => quote!(::core::option::Option::None),
+    };
+    let subscription = if callback.is_subscribed() {
+        let at = callback.method.span().resolved_at(Span::call_site());
+        let of = quote_spanned!(at=> #private::SubscriptionFns::of::<#message>());
+        quote!(::core::option::Option::Some(#of))
+    } else {
+        quote!(::core::option::Option::None)
+    };
     let per_channel = callback.is_work() && callback.channel().is_some();
     quote! {
         #private::CallbackEntry {
@@ -322,6 +343,8 @@ fn entry(callback: &Callback, paths: &Paths) -> TokenStream {
             work: #work,
             per_channel: #per_channel,
             arguments: #arguments,
+            output: #output,
+            subscription: #subscription,
         }
     }
 }

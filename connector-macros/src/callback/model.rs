@@ -75,6 +75,11 @@ impl Callback {
         self.arguments.iter().find(|argument| argument.field == "channel")
     }
 
+    /// Whether it has a URL of its own, which is registered at the service.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        matches!(&self.work, Work::Webhook(webhook) if !webhook.is_of_app())
+    }
+
     /// Whether it runs by itself, once for each scope.
     pub(crate) fn is_work(&self) -> bool {
         !matches!(self.work, Work::None)

@@ -281,23 +281,41 @@ fn a_webhook_says_how_it_is_verified() {
         quote!(secret_url),
         quote!(timestamped(header = "Stripe-Signature")),
         quote!(state_field("/clientState")),
+        quote!(function(crate::signatures::ed25519)),
+        quote!(slack, delivery_id = "/event_id"),
+        quote!(slack, app(tenant = "/team_id")),
+        quote!(slack, app(tenant = team_of)),
         quote!(none("the service has no scheme, and the ids are looked up")),
     ] {
         assert_messages(quote!(#[webhook(verify = #good)] #method), &[]);
     }
     let forms = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `timestamped(header = \"…\")`, `secret_url`, \
-                 `state_field(\"/pointer\")` or `none(\"reason\")`";
+                 `state_field(\"/pointer\")`, `function(path)` or `none(\"reason\")`";
     for (arguments, message) in [
         (quote!(), format!("`#[webhook]` needs `verify`, so that nobody but the service can push: {forms}")),
         (
             quote!(verify = hmac),
-            "`hmac` is no way to verify a webhook: there are `hmac_sha256`, `slack`, `timestamped`, `secret_url`, `state_field`, `none`".to_owned(),
+            "`hmac` is no way to verify a webhook: there are `hmac_sha256`, `slack`, `timestamped`, `secret_url`, `state_field`, `function`, `none`".to_owned(),
         ),
         (quote!(verify = none), "`none` takes the reason why that is safe in quotes: `none(\"…\")`".to_owned()),
         (quote!(verify = slack(1)), "`slack` takes no arguments".to_owned()),
         (quote!(verify = hmac_sha256()), "`hmac_sha256` needs the header that has the signature: `header = \"…\"`".to_owned()),
         (quote!(verify = state_field("x")), "a JSON pointer begins with `/`: write `\"/x\"`".to_owned()),
         (quote!(verify = slack, delivery_id = "a b"), "`a b` is no name of a header: it is letters, digits and `-`".to_owned()),
+        (quote!(verify = function), "`function` takes the path of a function: `function(path)`".to_owned()),
+        (
+            quote!(verify = slack, app),
+            "`app` takes arguments: `app(…)`".to_owned(),
+        ),
+        (
+            quote!(verify = slack, app()),
+            "`app` needs what tells whom a request concerns: `app(tenant = \"/pointer\")`, or a function".to_owned(),
+        ),
+        (quote!(verify = slack, app(tenant = "team_id")), "a JSON pointer begins with `/`: write `\"/team_id\"`".to_owned()),
+        (
+            quote!(verify = slack, app(tenant = 1)),
+            "`tenant` takes a JSON pointer in quotes, or the path of a function".to_owned(),
+        ),
         (
             quote!(verify = slack, handshake = echo),
             "`echo` is no handshake: there are `echo_query`, `echo_field`, `echo_header`".to_owned(),
@@ -305,6 +323,18 @@ fn a_webhook_says_how_it_is_verified() {
     ] {
         assert_messages(quote!(#[webhook(#arguments)] #method), &[&message]);
     }
+}
+
+/// Design 6.2: a service that sends to one URL for the whole app says nothing of our channels.
+#[test]
+fn a_webhook_of_the_whole_app_has_no_channel() {
+    assert_messages(
+        quote! {
+            #[webhook(verify = slack, app(tenant = "/team_id"))]
+            async fn run(&self, cx: &Context<Self>, channel: ChannelId, request: Verified<WebhookRequest>) -> Result<()> {}
+        },
+        &["a webhook of the whole app knows no channel: read it from the request"],
+    );
 }
 
 /// R1.13

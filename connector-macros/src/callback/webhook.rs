@@ -1,8 +1,8 @@
 //! The arguments of `#[webhook]`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
-use syn::LitStr;
+use quote::{ToTokens, format_ident, quote};
+use syn::{Expr, ExprLit, Lit, LitStr, Path};
 
 use crate::attrs::{Arg, Args};
 use crate::did_you_mean;
@@ -14,6 +14,7 @@ pub(crate) struct Webhook {
     verify: Verify,
     handshake: Option<Handshake>,
     delivery_id: Option<LitStr>,
+    tenant: Option<Tenant>,
 }
 
 enum Verify {
@@ -22,7 +23,13 @@ enum Verify {
     Timestamped { header: LitStr },
     SecretUrl,
     StateField { pointer: LitStr },
+    Function { path: Path },
     None { reason: LitStr },
+}
+
+enum Tenant {
+    Field(LitStr),
+    Function(Path),
 }
 
 enum Handshake {
@@ -31,9 +38,9 @@ enum Handshake {
     Header(LitStr),
 }
 
-const SCHEMES: [&str; 6] = ["hmac_sha256", "slack", "timestamped", "secret_url", "state_field", "none"];
+const SCHEMES: [&str; 7] = ["hmac_sha256", "slack", "timestamped", "secret_url", "state_field", "function", "none"];
 const HANDSHAKES: [&str; 3] = ["echo_query", "echo_field", "echo_header"];
-const VERIFY_FORMS: &str = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `timestamped(header = \"…\")`, `secret_url`, `state_field(\"/pointer\")` or `none(\"reason\")`";
+const VERIFY_FORMS: &str = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `timestamped(header = \"…\")`, `secret_url`, `state_field(\"/pointer\")`, `function(path)` or `none(\"reason\")`";
 
 impl Webhook {
     /// Reads the arguments; `owner` is what `verify` is missing at.
@@ -50,8 +57,16 @@ impl Webhook {
         };
         let handshake = args.get("handshake").and_then(|arg| Handshake::parse(arg, errors));
         let delivery_id = args.string("delivery_id", errors);
-        delivery_id.iter().for_each(|header| check_header(header, errors));
-        Some(Self { verify: verify?, handshake, delivery_id })
+        for place in delivery_id.iter().filter(|place| !place.value().starts_with('/')) {
+            check_header(place, errors);
+        }
+        let tenant = args.get("app").map(|arg| Tenant::parse(arg, errors));
+        Some(Self { verify: verify?, handshake, delivery_id, tenant: tenant.flatten() })
+    }
+
+    /// The service sends to one URL for the whole app.
+    pub(crate) fn is_of_app(&self) -> bool {
+        self.tenant.is_some()
     }
 
     /// A value of `WebhookDeclaration`.
@@ -66,6 +81,10 @@ impl Webhook {
             Verify::Timestamped { header } => quote!(Timestamped { header: #header }),
             Verify::SecretUrl => quote!(SecretUrl),
             Verify::StateField { pointer } => quote!(StateField { pointer: #pointer }),
+            Verify::Function { path } => {
+                let function = function(&format_ident!("VerifyFn"), path, paths);
+                quote!(Function { function: #function })
+            }
             Verify::None { reason } => quote!(None { reason: #reason }),
         };
         let handshake = optional(self.handshake.as_ref().map(|handshake| {
@@ -77,11 +96,22 @@ impl Webhook {
             quote!(#private::Handshake::#handshake)
         }));
         let delivery_id = optional(self.delivery_id.as_ref());
+        let tenant = optional(self.tenant.as_ref().map(|tenant| {
+            let tenant = match tenant {
+                Tenant::Field(pointer) => quote!(Field { pointer: #pointer }),
+                Tenant::Function(path) => {
+                    let function = function(&format_ident!("TenantFn"), path, paths);
+                    quote!(Function { function: #function })
+                }
+            };
+            quote!(#private::Tenant::#tenant)
+        }));
         quote! {
             #private::WebhookDeclaration {
                 verify: #private::Verify::#verify,
                 handshake: #handshake,
                 delivery_id: #delivery_id,
+                tenant: #tenant,
             }
         }
     }
@@ -105,6 +135,13 @@ impl Verify {
             "slack" => bare(&scheme, errors).then_some(Self::Slack),
             "secret_url" => bare(&scheme, errors).then_some(Self::SecretUrl),
             "state_field" => Some(Self::StateField { pointer: pointer(&scheme, errors)? }),
+            "function" => {
+                let path = scheme.raw_list().and_then(|list| syn::parse2::<Path>(list.clone()).ok());
+                if path.is_none() {
+                    errors.at(scheme.tokens(), "`function` takes the path of a function: `function(path)`");
+                }
+                Some(Self::Function { path: path? })
+            }
             "none" => {
                 let reason = only(&scheme, "the reason why that is safe", errors)?;
                 if reason.value().trim().is_empty() {
@@ -115,6 +152,29 @@ impl Verify {
             name => {
                 let hint = did_you_mean::hint(name, SCHEMES);
                 errors.at(&scheme.name, format!("`{name}` is no way to verify a webhook: {hint}"));
+                None
+            }
+        }
+    }
+}
+
+impl Tenant {
+    fn parse(arg: &Arg, errors: &Errors) -> Option<Self> {
+        let args = arg.some_args(errors)?;
+        args.check("`app`", &["tenant"], &[], errors);
+        let Some(tenant) = args.get("tenant") else {
+            let missing = "`app` needs what tells whom a request concerns: `app(tenant = \"/pointer\")`, or a function";
+            errors.at(arg.tokens(), missing);
+            return None;
+        };
+        match tenant.read("a JSON pointer in quotes, or the path of a function", errors)? {
+            Expr::Lit(ExprLit { lit: Lit::Str(pointer), .. }) => {
+                check_pointer(&pointer, errors);
+                Some(Self::Field(pointer))
+            }
+            Expr::Path(function) => Some(Self::Function(function.path)),
+            other => {
+                errors.at(other, "`tenant` takes a JSON pointer in quotes, or the path of a function");
                 None
             }
         }
@@ -170,10 +230,21 @@ fn check_header(header: &LitStr, errors: &Errors) {
 
 fn pointer(arg: &Arg, errors: &Errors) -> Option<LitStr> {
     let pointer = only(arg, "a JSON pointer (RFC 6901)", errors)?;
-    if !pointer.value().starts_with('/') {
-        errors.at(&pointer, format!("a JSON pointer begins with `/`: write `\"/{}\"`", pointer.value()));
-    }
+    check_pointer(&pointer, errors);
     Some(pointer)
+}
+
+fn check_pointer(pointer: &LitStr, errors: &Errors) {
+    if !pointer.value().starts_with('/') {
+        errors.at(pointer, format!("a JSON pointer begins with `/`: write `\"/{}\"`", pointer.value()));
+    }
+}
+
+/// A function with its name; one of another type is shown where it is written.
+fn function(kind: &proc_macro2::Ident, path: &Path, paths: &Paths) -> TokenStream {
+    let private = paths.private();
+    let name = path.to_token_stream().to_string().replace(' ', "");
+    quote!(#private::#kind::new(#name, #path))
 }
 
 /// The one text of `name("text")`.

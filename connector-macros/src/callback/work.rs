@@ -42,7 +42,7 @@ impl Declared {
         let known: &[&str] = match *kind {
             "sync" => &["every", "name", "alias"],
             "drain" => &["batch", "delay", "max_attempts", "name", "alias"],
-            "webhook" => &["verify", "handshake", "delivery_id", "name", "alias"],
+            "webhook" => &["verify", "handshake", "delivery_id", "app", "name", "alias"],
             _ => &["name", "alias"],
         };
         args.check(&format!("`#[{kind}]`"), known, &["alias"], errors);

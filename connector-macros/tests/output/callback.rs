@@ -216,10 +216,23 @@ const _: () = {
         ChannelId : ::connector_core::__private::CallbackArgument, for < '__connector >
         u32 : ::connector_core::__private::CallbackArgument, for < '__connector > Vec <
         String > : ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < SyncPage > () } arguments }, },
+        ::connector_core::__private::schema_of:: < SyncPage > () } arguments }, output :
+        ::core::option::Option::Some({ fn output(value : & dyn ::core::any::Any) ->
+        ::connector_core::__private::Result <
+        ::connector_core::__private::serde_json::Value > where for < '__connector >
+        GitHub : ::connector_core::__private::Component, for < '__connector > ChannelId :
+        ::connector_core::__private::CallbackArgument, for < '__connector > u32 :
+        ::connector_core::__private::CallbackArgument, for < '__connector > Vec < String
+        > : ::connector_core::__private::CallbackArgument, for < '__connector > Action :
+        ::connector_core::__private::CallbackInput { #[allow(unused_imports, reason =
+        "which of them is used depends on the type")] use ::connector_core::__private:: {
+        JsonOutput as _, OtherOutput as _ }; (& ::connector_core::__private::Output:: <<
+        SyncPage as ::connector_core::__private::BoundCallback > ::Output > ::new())
+        .show(value) } output }), subscription : ::core::option::Option::None, },
         ::connector_core::__private::CallbackEntry { name : "tidy", aliases : & [],
         description : "", work : ::core::option::Option::None, per_channel : false,
-        arguments : ::connector_core::__private::schema_of:: < Tidy >, }],
+        arguments : ::connector_core::__private::schema_of:: < Tidy >, output :
+        ::core::option::Option::None, subscription : ::core::option::Option::None, }],
         __connector_run)
     }
 };

@@ -160,7 +160,8 @@ const _: () = {
         ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
         [::connector_core::__private::CallbackEntry { name : "always", aliases : & [],
         description : "", work : ::core::option::Option::None, per_channel : false,
-        arguments : ::connector_core::__private::schema_of:: < Always >, }],
+        arguments : ::connector_core::__private::schema_of:: < Always >, output :
+        ::core::option::Option::None, subscription : ::core::option::Option::None, }],
         __connector_run)
     }
 };
@@ -199,7 +200,8 @@ const _: () = {
         description : "", work : ::core::option::Option::None, per_channel : false,
         arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
         where for < '__connector > u32 : ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < Sometimes > () } arguments }, }],
+        ::connector_core::__private::schema_of:: < Sometimes > () } arguments }, output :
+        ::core::option::Option::None, subscription : ::core::option::Option::None, }],
         __connector_run)
     }
 };

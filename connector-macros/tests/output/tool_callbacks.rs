@@ -82,7 +82,8 @@ const _: () = {
         description : "", work : ::core::option::Option::None, per_channel : false,
         arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
         where for < '__connector > u32 : ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < Page > () } arguments }, }],
+        ::connector_core::__private::schema_of:: < Page > () } arguments }, output :
+        ::core::option::Option::None, subscription : ::core::option::Option::None, }],
         __connector_run)
     }
 };

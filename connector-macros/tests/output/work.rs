@@ -335,20 +335,23 @@ const _: () = {
         ::core::time::Duration::from_millis(900000u64) }), per_channel : true, arguments
         : { fn arguments() -> ::connector_core::__private::serde_json::Value where for <
         '__connector > ChannelId : ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < Issues > () } arguments }, },
+        ::connector_core::__private::schema_of:: < Issues > () } arguments }, output :
+        ::core::option::Option::None, subscription : ::core::option::Option::None, },
         ::connector_core::__private::CallbackEntry { name : "changed", aliases : &
         ["changes"], description : "", work :
         ::core::option::Option::Some(::connector_core::__private::Work::Drain { batch :
         50u32, delay : ::core::time::Duration::from_millis(500u64), max_attempts : 5u32
         }), per_channel : false, arguments : ::connector_core::__private::schema_of:: <
-        Changed >, }, ::connector_core::__private::CallbackEntry { name : "daily",
-        aliases : & [], description : "", work :
+        Changed >, output : ::core::option::Option::None, subscription :
+        ::core::option::Option::None, }, ::connector_core::__private::CallbackEntry {
+        name : "daily", aliases : & [], description : "", work :
         ::core::option::Option::Some(::connector_core::__private::Work::Every { interval
         : ::core::time::Duration::from_millis(86400000u64) }), per_channel : true,
         arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
         where for < '__connector > ChannelId :
         ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < Refresh > () } arguments }, },
+        ::connector_core::__private::schema_of:: < Refresh > () } arguments }, output :
+        ::core::option::Option::None, subscription : ::core::option::Option::None, },
         ::connector_core::__private::CallbackEntry { name : "events", aliases : & [],
         description : "", work :
         ::core::option::Option::Some(::connector_core::__private::Work::Webhook(::connector_core::__private::WebhookDeclaration
@@ -356,11 +359,13 @@ const _: () = {
         "X-Hub-Signature-256", prefix : "sha256=" }, handshake :
         ::core::option::Option::Some(::connector_core::__private::Handshake::EchoQuery {
         parameter : "validationToken" }), delivery_id :
-        ::core::option::Option::Some("X-GitHub-Delivery"), })), per_channel : true,
-        arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
-        where for < '__connector > ChannelId :
-        ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < Events > () } arguments }, }],
-        __connector_run)
+        ::core::option::Option::Some("X-GitHub-Delivery"), tenant :
+        ::core::option::Option::None, })), per_channel : true, arguments : { fn
+        arguments() -> ::connector_core::__private::serde_json::Value where for <
+        '__connector > ChannelId : ::connector_core::__private::CallbackArgument {
+        ::connector_core::__private::schema_of:: < Events > () } arguments }, output :
+        ::core::option::Option::None, subscription :
+        ::core::option::Option::Some(::connector_core::__private::SubscriptionFns::of:: <
+        Events > ()), }], __connector_run)
     }
 };

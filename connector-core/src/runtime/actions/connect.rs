@@ -21,6 +21,7 @@ use crate::registry::RegisteredConnector;
 use crate::runtime::connections::{ActiveConnection, Unavailable};
 use crate::runtime::dispatching::acting;
 use crate::runtime::payload::{HookTask, TaskPayload, channel_key_prefix, declared_drain_key, drain_mark_prefix};
+use crate::runtime::subscriptions::subscription_task;
 use crate::runtime::{DispatchOf, Runtime};
 use crate::secret::Secret;
 use crate::work::Work;
@@ -339,6 +340,10 @@ impl Runtime {
             // One that was never authorized was never activated.
             Ok(_) if row.status == ConnectionStatus::AwaitingAuthorization => {}
             Ok(connection) => {
+                if connection.row.status == ConnectionStatus::Active {
+                    let begin = |name: &str| dispatch_of(Arc::clone(&connection), name, true).begin(shared);
+                    shared.unsubscribe_all(&connection, begin).await?;
+                }
                 let dispatch = dispatch_of(connection, "deactivate", true).begin(shared);
                 if let Err(error) = shared.guarded(&dispatch, shared.call_hook(&dispatch, HookCall::Deactivate)).await {
                     tracing::warn!(connection = %id, "deactivate failed, and the connection goes away all the same: {error}");
@@ -454,8 +459,12 @@ impl Runtime {
         row.enabled = false;
         row.walking.clear();
         row.sync = ChannelSync { state: SyncState::Off, ..ChannelSync::default() };
+        let hooks = shared.own_hooks_of(id, channel).await?;
         {
             let mut unit = dispatch.unit();
+            for key in hooks {
+                unit.push(Write::DeleteState { connection: id, key });
+            }
             unit.push(Write::PutChannel { row: Box::new(row), expect });
             unit.push(Write::Feed(FeedEntry::new(FeedKind::Channel, id, channel)));
             unit.push(Write::DeleteTasks { connection: id, channel: Some(channel.clone()), except: None, dead: false });
@@ -464,6 +473,10 @@ impl Runtime {
                 prefix: format!("h/{}", channel_key_prefix(channel)),
             });
             for (namespace, entry) in dispatch.connection.connector.callbacks() {
+                if entry.subscription.is_some() && entry.per_channel {
+                    let task = TaskId::from_number(shared.ports.engine.take_ids(1));
+                    unit.push(subscription_task(task, id, entry.name, Some(channel))?);
+                }
                 if let Some(Work::Drain { .. }) = entry.work {
                     let prefix = drain_mark_prefix(&declared_drain_key(namespace, entry.name, Some(channel)));
                     unit.push(Write::DeleteStatePrefix { connection: id, prefix });

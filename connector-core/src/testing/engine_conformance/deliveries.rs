@@ -70,8 +70,12 @@ pub(super) async fn deliveries_are_listed_newest_first_and_paged(store: TestStor
         rows.push(DeliveryRow { received_at: at(number / 2), ..delivery_row(of, store.id(), None) });
     }
     store.apply(rows.iter().map(|row| put(row, "request"))).await;
-    let oldest = store.read(|engine| engine.oldest_deliveries(5)).await;
-    assert_eq!(oldest, rows[..5]);
+    let oldest = async |after: i64| {
+        let after = DeliveryId::from_number(after);
+        store.read(|engine| engine.oldest_deliveries(after, 5)).await
+    };
+    assert_eq!(oldest(0).await, rows[..5]);
+    assert_eq!(oldest(rows[9].id.number()).await, rows[10..]);
     for of in [None, Some(connection), Some(other)] {
         for (since, until) in [(None, None), (Some(at(2)), None), (None, Some(at(4))), (Some(at(2)), Some(at(4)))] {
             let wanted: Vec<_> = rows

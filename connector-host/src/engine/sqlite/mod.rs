@@ -553,8 +553,8 @@ impl Engine for SqliteEngine {
         self.readers.read(move |c| queries::deliveries(c, &query))
     }
 
-    fn oldest_deliveries(&self, limit: usize) -> Reading<Vec<DeliveryRow>> {
-        self.readers.read(move |c| queries::oldest_deliveries(c, limit))
+    fn oldest_deliveries(&self, after: DeliveryId, limit: usize) -> Reading<Vec<DeliveryRow>> {
+        self.readers.read(move |c| queries::oldest_deliveries(c, after, limit))
     }
 
     fn delivery(&self, id: DeliveryId) -> Reading<Option<(DeliveryRow, Bytes)>> {

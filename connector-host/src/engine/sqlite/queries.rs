@@ -396,9 +396,9 @@ pub(super) fn deliveries(db: &Statements<'_>, query: &DeliveryQuery) -> Found<Ve
     db.all(sql, values, rows::delivery)
 }
 
-pub(super) fn oldest_deliveries(db: &Statements<'_>, count: usize) -> Found<Vec<DeliveryRow>> {
-    let sql = delivery_sql!("SELECT " columns " FROM delivery ORDER BY id LIMIT ?1");
-    db.all(sql, [limit(count)], rows::delivery)
+pub(super) fn oldest_deliveries(db: &Statements<'_>, after: DeliveryId, count: usize) -> Found<Vec<DeliveryRow>> {
+    let sql = delivery_sql!("SELECT " columns " FROM delivery WHERE id > ?1 ORDER BY id LIMIT ?2");
+    db.all(sql, params![after.number(), limit(count)], rows::delivery)
 }
 
 pub(super) fn delivery(db: &Statements<'_>, id: DeliveryId) -> Found<Option<(DeliveryRow, Bytes)>> {

@@ -1,0 +1,196 @@
+//! Where services push (no key: each request proves itself), and the list of what they pushed.
+
+use aide::axum::ApiRouter;
+use aide::axum::routing::{get_with, post_with};
+use axum::body::{Body as HttpBody, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use axum::{Json, Router};
+use connector_core::engine::DeliveryQuery;
+use connector_core::id::{ConnectionId, DeliveryId};
+use connector_core::runtime::{DeliveryView, Hook, HookAnswer, HookError};
+use connector_core::webhook::WebhookRequest;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::caller::Operator;
+use super::extract::{Body, ById, Page, Path, Query, limit};
+use super::openapi::op;
+use super::problem::{Answer, Problem};
+use crate::host::Host;
+
+/// Outside of the versioned API: services have been told these addresses.
+pub(super) fn ingress() -> Router<Host> {
+    Router::new().route("/hooks/{token}", any(receive)).route("/hooks/app/{connector}", any(receive_app))
+}
+
+pub(super) fn routes() -> ApiRouter<Host> {
+    ApiRouter::new()
+        .api_route(
+            "/hooks/deliveries",
+            get_with(list, op("listDeliveries", "What services pushed and is still kept, newest first", &[])),
+        )
+        .api_route(
+            "/hooks/deliveries/replay",
+            post_with(replay_range, op("replayDeliveries", "Hand over again what was received in a time", &[])),
+        )
+        .api_route(
+            "/hooks/deliveries/{id}/replay",
+            post_with(replay, op("replayDelivery", "Hand a delivery over again", &[])),
+        )
+}
+
+async fn receive(
+    State(host): State<Host>,
+    axum::extract::Path(token): axum::extract::Path<String>,
+    request: Request,
+) -> Answer<Response> {
+    let hook = host.runtime().find_hook(&token).await?;
+    take(&host, hook, request).await
+}
+
+async fn receive_app(
+    State(host): State<Host>,
+    axum::extract::Path(connector): axum::extract::Path<String>,
+    request: Request,
+) -> Answer<Response> {
+    let hook = host.runtime().find_app_hook(&connector)?;
+    take(&host, hook, request).await
+}
+
+async fn take(host: &Host, hook: Hook, request: Request) -> Answer<Response> {
+    let (parts, body) = request.into_parts();
+    let (most, time) = (host.config().max_webhook_body(), host.config().max_webhook_time());
+    let said = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if said.is_some_and(|said| said > most) {
+        return Err(too_large(most));
+    }
+    let body = tokio::time::timeout(time, read(body, most)).await.map_err(|_| {
+        let detail = format!("the request did not arrive within {} s", time.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail)
+    })??;
+    let received_at = host.runtime().ports().clock.now();
+    let mut taken = WebhookRequest::new(parts.method.as_str(), body, received_at);
+    for (name, value) in &parts.headers {
+        taken = taken.with_header(name.as_str(), String::from_utf8_lossy(value.as_bytes()));
+    }
+    for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+        taken = taken.with_query(name, value);
+    }
+    Ok(match hook.receive(taken).await? {
+        HookAnswer::Text(text) => text_response(text),
+        HookAnswer::Json(value) => Json(value).into_response(),
+        HookAnswer::Header(name, value) => {
+            let mut response = StatusCode::OK.into_response();
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                response.headers_mut().insert(name, value);
+            }
+            response
+        }
+        _ => StatusCode::OK.into_response(),
+    })
+}
+
+/// What someone sent comes back as text and as nothing else: it is not for a browser to interpret.
+fn text_response(text: String) -> Response {
+    ([(header::X_CONTENT_TYPE_OPTIONS, "nosniff")], text).into_response()
+}
+
+/// Reads a body as far as it may go.
+async fn read(body: HttpBody, most: usize) -> Result<Bytes, Problem> {
+    let mut stream = body.into_data_stream();
+    let mut read = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| {
+            Problem::new(StatusCode::BAD_REQUEST, "malformed", format!("the body cannot be read: {error}"))
+        })?;
+        if read.len() + chunk.len() > most {
+            return Err(too_large(most));
+        }
+        read.extend_from_slice(&chunk);
+    }
+    Ok(read.into())
+}
+
+fn too_large(most: usize) -> Problem {
+    let detail = format!("a webhook has at most {most} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+}
+
+impl From<HookError> for Problem {
+    fn from(error: HookError) -> Self {
+        let detail = error.to_string();
+        match error {
+            HookError::Unknown => Self::not_found(detail),
+            HookError::Disabled => Self::new(StatusCode::GONE, "gone", detail),
+            HookError::Unverified(_) => Self::new(StatusCode::UNAUTHORIZED, "unverified", detail),
+            HookError::Engine(error) => error.into(),
+            HookError::Failed(error) => {
+                // What went wrong is for the operator, not for whoever has the URL.
+                tracing::warn!("a webhook that is waited for failed: {error}");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the webhook failed")
+            }
+            _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail),
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    connection: Option<ConnectionId>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    after: Option<DeliveryId>,
+    #[schemars(range(min = 1, max = 1_000))]
+    limit: Option<usize>,
+}
+
+/// What was received, newest first.
+async fn list(
+    State(host): State<Host>,
+    _: Operator,
+    Query(asked): Query<ListQuery>,
+) -> Answer<Json<Page<DeliveryView>>> {
+    let limit = limit(asked.limit)?;
+    let mut query = DeliveryQuery::all(limit + 1);
+    query.connection = asked.connection;
+    query.since = asked.since;
+    query.until = asked.until;
+    query.before = asked.after;
+    let found = host.runtime().deliveries(query).await?;
+    Ok(Json(Page::of(found, limit, |delivery| delivery.id.to_string())))
+}
+
+async fn replay(
+    State(host): State<Host>,
+    _: Operator,
+    Path(ById { id }): Path<ById<DeliveryId>>,
+) -> Answer<Json<DeliveryView>> {
+    Ok(Json(host.runtime().replay(id).await?))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ReplayRange {
+    connection: Option<ConnectionId>,
+    since: Timestamp,
+    until: Option<Timestamp>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Replayed {
+    replayed: u64,
+}
+
+async fn replay_range(State(host): State<Host>, _: Operator, Body(range): Body<ReplayRange>) -> Answer<Json<Replayed>> {
+    let mut query = DeliveryQuery::default();
+    query.connection = range.connection;
+    query.since = Some(range.since);
+    query.until = range.until;
+    Ok(Json(Replayed { replayed: host.runtime().replay_all(query).await? }))
+}
