@@ -1,6 +1,6 @@
 //! Measures the framework against the same work done without it, in one run, and prints the ratio.
 //!
-//! `cargo run --release -p benches -- dispatch | tasks | atomic | links | idle | build | all`
+//! `cargo run --release -p benches -- dispatch | tasks | atomic | links | idle | ingress | build | all`
 //!
 //! `queue enqueue_single|…` style figures for a table beside other queues: `cargo run --release -p benches -- peer`.
 
@@ -17,6 +17,7 @@ mod build;
 mod connector;
 mod dispatch;
 mod idle;
+mod ingress;
 mod links;
 mod rig;
 mod tasks;
@@ -32,6 +33,7 @@ fn main() {
         "atomic" => atomic::run(),
         "links" => links::run(),
         "idle" => idle::run(),
+        "ingress" => ingress::run(),
         "build" => build::run(),
         "all" => {
             dispatch::run();
@@ -39,6 +41,7 @@ fn main() {
             atomic::run();
             links::run();
             idle::run();
+            ingress::run();
             build::run();
         }
         // Parts of the measurements that run in a process of their own.
@@ -47,7 +50,9 @@ fn main() {
         "links-ours" => links::ours(&rest),
         "idle-open" => idle::open(&rest),
         other => {
-            eprintln!("`{other}` is no measurement: choose dispatch, tasks, atomic, links, idle, build, all or peer");
+            eprintln!(
+                "`{other}` is no measurement: choose dispatch, tasks, atomic, links, idle, ingress, build, all or peer"
+            );
             std::process::exit(2);
         }
     }

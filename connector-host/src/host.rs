@@ -315,6 +315,7 @@ async fn housekeeping(host: Host) {
         host.limits().forget();
         let swept = async {
             host.trim_feed().await?;
+            host.runtime().prune_deliveries().await?;
             forget_answers(&host).await
         };
         if let Err(error) = swept.await {

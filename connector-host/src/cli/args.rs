@@ -130,6 +130,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: TaskCommand,
     },
+    /// List what services pushed, and hand it over again
+    Hooks {
+        #[command(subcommand)]
+        command: HooksCommand,
+    },
     /// Show the stored state of a connection
     State {
         /// Its id
@@ -258,6 +263,40 @@ pub(super) enum TaskCommand {
     Discard {
         /// Its id
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HooksCommand {
+    /// List what was received, newest first
+    List {
+        /// For this connection
+        #[arg(long)]
+        connection: Option<String>,
+        /// Received at this time or later: `2026-01-31T08:00:00Z`
+        #[arg(long)]
+        since: Option<String>,
+        /// Received before this time
+        #[arg(long)]
+        until: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Hand one over again, or all of a time
+    Replay {
+        /// Its id
+        #[arg(required_unless_present = "since")]
+        id: Option<String>,
+        /// All that were received at this time or later
+        #[arg(long, conflicts_with = "id")]
+        since: Option<String>,
+        /// And before this one
+        #[arg(long, requires = "since")]
+        until: Option<String>,
+        /// Of this connection
+        #[arg(long, requires = "since")]
+        connection: Option<String>,
     },
 }
 

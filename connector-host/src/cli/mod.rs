@@ -6,6 +6,7 @@
 mod accounts;
 mod args;
 mod client;
+mod hooks;
 mod keys;
 mod output;
 mod registry;
@@ -20,7 +21,9 @@ use clap::Parser;
 use connector_core::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
-use self::args::{Cli, Command, TaskCommand};
+use serde_json::json;
+
+use self::args::{Cli, Command, HooksCommand, TaskCommand};
 use self::client::Client;
 use self::output::Output;
 use crate::config::{Config, LogFormat, Sources};
@@ -144,6 +147,16 @@ async fn perform(client: &Client, registry: &Registry, command: Command, output:
         Command::Thread { id, user } => threads::show(client, &id, user.as_deref(), output).await,
         Command::Reply(reply) => threads::reply(client, reply, output).await,
         Command::SetStatus(change) => threads::set_status(client, change, output).await,
+        Command::Hooks { command: HooksCommand::List { connection, since, until, limit } } => {
+            let asked = [("connection", connection), ("since", since), ("until", until)];
+            hooks::list(client, &asked, limit, output).await
+        }
+        Command::Hooks { command: HooksCommand::Replay { id: Some(id), .. } } => {
+            hooks::replay(client, &id, output).await
+        }
+        Command::Hooks { command: HooksCommand::Replay { id: None, since, until, connection } } => {
+            hooks::replay_all(client, json!({"since": since, "until": until, "connection": connection}), output).await
+        }
         Command::Tasks { dead, connection } => tasks::list(client, dead, connection.as_deref(), output).await,
         Command::Task { command: TaskCommand::Retry { id } } => tasks::retry(client, &id, output).await,
         Command::Task { command: TaskCommand::Discard { id } } => tasks::discard(client, &id).await,

@@ -7,5 +7,6 @@ mod api;
 mod desk;
 mod document;
 mod guard;
+mod hooks;
 mod network;
 mod oauth;

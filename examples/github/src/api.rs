@@ -317,6 +317,23 @@ impl ApiReaction {
 #[derive(Deserialize)]
 pub(crate) struct ApiHook {
     pub(crate) id: u64,
+    #[serde(default)]
+    config: ApiHookConfig,
+}
+
+#[derive(Default, Deserialize)]
+struct ApiHookConfig {
+    url: Option<String>,
+}
+
+impl ApiHook {
+    pub(crate) fn registration(self) -> Registration {
+        let registration = Registration::new(self.id.to_string());
+        match self.config.url {
+            Some(url) => registration.url(url),
+            None => registration,
+        }
+    }
 }
 
 /// A push: of an issue, of a comment on one, or of a pull request.

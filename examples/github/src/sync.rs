@@ -109,7 +109,7 @@ impl GitHub {
     }
 
     /// What a webhook named.
-    #[drain(batch = 20, delay = "2s")]
+    #[drain(batch = 20, delay = "500ms")]
     async fn changed_items(&self, cx: &Context<Self>, channel: ChannelId, items: Vec<Item>) -> Result<Drained<Item>> {
         for item in items {
             if let Some(issue) = cx.provider().get(item.path()).fetch::<ApiIssue>().await.unless_gone()? {
@@ -162,11 +162,16 @@ impl Subscription for RepositoryEvents {
             },
         });
         let hook: ApiHook = cx.provider().post(format!("/repos/{}/hooks", self.channel)).json(&hook).fetch().await?;
-        Ok(Registration::new(hook.id.to_string()))
+        Ok(hook.registration())
     }
 
     async fn delete(&self, cx: &Context<GitHub>, registration: &Registration) -> Result<()> {
         let path = format!("/repos/{}/hooks/{}", self.channel, registration.id);
         cx.provider().delete(path).send().await.unless_gone().map(drop)
+    }
+
+    async fn list(&self, cx: &Context<GitHub>) -> Result<Option<Vec<Registration>>> {
+        let hooks: Vec<ApiHook> = api::list(cx, format!("/repos/{}/hooks", self.channel)).await?;
+        Ok(Some(hooks.into_iter().map(ApiHook::registration).collect()))
     }
 }

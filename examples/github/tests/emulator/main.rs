@@ -7,6 +7,7 @@
     reason = "helpers of tests fail by panics, as tests do"
 )]
 
+mod hooks;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

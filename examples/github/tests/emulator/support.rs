@@ -52,6 +52,14 @@ impl Emulator {
         self.environment.get(name).unwrap_or_else(|| panic!("the emulator did not print {name}"))
     }
 
+    pub(crate) fn api_url(&self) -> &str {
+        self.variable("GITHUB_API_URL")
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        self.variable("GITHUB_TOKEN")
+    }
+
     async fn send(&self, method: Method, url: String, body: Option<&Value>) -> Response {
         let url: url::Url = url.parse().expect("a URL");
         let mut rules = UrlRules::default();
