@@ -200,7 +200,8 @@ impl<C: Component> Context<C> {
     }
 
     /// Marks ids dirty, for a declared `#[drain]` to take (R11.2). One that is marked again before or
-    /// during the pass is handed over (again).
+    /// during the pass is handed over (again). What is marked in a channel that is not enabled is of no
+    /// concern, and forgotten: services push what happens in any.
     pub async fn mark_dirty<M: DrainCallback<Component = C>>(
         &self,
         drain: M,
@@ -211,6 +212,10 @@ impl<C: Component> Context<C> {
         else {
             return Err(Error::bug(format!("`{}` is not declared as a drain", M::NAME)));
         };
+        let channels = &self.dispatch.connection.channels;
+        if drain.channel().is_some_and(|channel| !channels.get(channel).is_some_and(|row| row.enabled)) {
+            return Ok(());
+        }
         let key = declared_drain_key(C::NAMESPACE, M::NAME, drain.channel());
         self.drain(key, drain, ids, batch, delay, max_attempts).await
     }

@@ -123,6 +123,12 @@ pub(crate) async fn all<T: DeserializeOwned>(
     Ok(items)
 }
 
+/// The messages of a thread, the first one first; none if it is gone. Of a reply it gives that one.
+pub(crate) async fn thread(cx: &Context<Slack>, channel: &ChannelId, ts: &str) -> Result<Vec<ApiMessage>> {
+    let query = [("channel", channel.to_string()), ("ts", ts.to_owned())];
+    Ok(all(cx, "/conversations.replies", &query).await.unless_gone()?.unwrap_or_default())
+}
+
 /// The time by which Slack would know a message that was sent then.
 pub(crate) fn ts(time: Timestamp) -> String {
     format!("{}.{:06}", time.as_second(), time.subsec_microsecond())

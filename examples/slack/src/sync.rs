@@ -43,9 +43,11 @@ impl Walk {
 async fn save_threads(cx: &Context<Slack>, channel: &ChannelId, roots: &[String]) -> Result<()> {
     let mut threads = Vec::with_capacity(roots.len());
     for root in roots {
-        let query = [("channel", channel.to_string()), ("ts", root.clone())];
-        let messages: Vec<ApiMessage> =
-            api::all(cx, "/conversations.replies", &query).await.unless_gone()?.unwrap_or_default();
+        let mut messages = api::thread(cx, channel, root).await?;
+        // A reaction to a reply names that one.
+        if let Some(other) = messages.first().map(ApiMessage::root).filter(|other| other != root) {
+            messages = api::thread(cx, channel, &other.to_owned()).await?;
+        }
         threads.push((root, messages));
     }
     let conversation = Conversation::of(cx, channel).await?;
