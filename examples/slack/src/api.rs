@@ -512,3 +512,67 @@ impl ApiFile {
 pub(crate) struct ApiEmoji {
     pub(crate) emoji: BTreeMap<String, String>,
 }
+
+/// A push (<https://docs.slack.dev/apis/events-api>).
+#[derive(Deserialize)]
+pub(crate) struct ApiPush {
+    pub(crate) event: ApiEvent,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ApiEvent {
+    Message(ApiMessageEvent),
+    ReactionAdded {
+        item: ApiReactedTo,
+    },
+    ReactionRemoved {
+        item: ApiReactedTo,
+    },
+    UserChange {
+        user: ApiUser,
+    },
+    TeamJoin {
+        user: ApiUser,
+    },
+    EmojiChanged,
+    TokensRevoked,
+    AppUninstalled,
+    #[serde(other)]
+    Other,
+}
+
+/// A message that is new, or what was changed or deleted.
+#[derive(Deserialize)]
+pub(crate) struct ApiMessageEvent {
+    channel: ChannelId,
+    #[serde(flatten)]
+    own: ApiPlace,
+    message: Option<ApiPlace>,
+    previous_message: Option<ApiPlace>,
+}
+
+#[derive(Deserialize)]
+struct ApiPlace {
+    ts: String,
+    thread_ts: Option<String>,
+}
+
+impl ApiMessageEvent {
+    /// Where the thread is that changed.
+    pub(crate) fn thread(self) -> (ChannelId, String) {
+        let place = self.message.or(self.previous_message).unwrap_or(self.own);
+        (self.channel, place.thread_ts.unwrap_or(place.ts))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ApiReactedTo {
+    Message {
+        channel: ChannelId,
+        ts: String,
+    },
+    #[serde(other)]
+    Other,
+}

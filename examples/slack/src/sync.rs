@@ -3,7 +3,9 @@
 use connector_core::prelude::*;
 
 use crate::Slack;
-use crate::api::{self, ApiEmoji, ApiMessage, ApiUser, Conversation, Directory, Page};
+use crate::api::{
+    self, ApiEmoji, ApiEvent, ApiIdentity, ApiMessage, ApiPush, ApiReactedTo, ApiUser, Conversation, Directory, Page,
+};
 
 /// Threads that a step fetches; each is a request of its own.
 const THREADS: usize = 20;
@@ -99,6 +101,35 @@ impl Slack {
     ) -> Result<Drained<String>> {
         save_threads(cx, &channel, &roots).await?;
         Ok(Drained::all())
+    }
+
+    /// What Slack pushes to the app, for every workspace and conversation that it is in.
+    #[webhook(
+        verify = slack,
+        handshake = echo_field("/challenge"),
+        delivery_id = "/event_id",
+        app(tenant = "/team_id"),
+    )]
+    async fn events(&self, cx: &Context<Self>, #[input] request: Verified<WebhookRequest>) -> Result<()> {
+        match request.json::<ApiPush>()?.event {
+            ApiEvent::Message(message) => {
+                let (channel, root) = message.thread();
+                cx.mark_dirty(ChangedThreads { channel }, [root]).await
+            }
+            ApiEvent::ReactionAdded { item } | ApiEvent::ReactionRemoved { item } => match item {
+                ApiReactedTo::Message { channel, ts } => cx.mark_dirty(ChangedThreads { channel }, [ts]).await,
+                ApiReactedTo::Other => Ok(()),
+            },
+            ApiEvent::UserChange { user } | ApiEvent::TeamJoin { user } => {
+                cx.integrations().save_contacts([user.actor()]).await
+            }
+            ApiEvent::EmojiChanged => cx.run_task(WorkspaceEmoji {}).await.map(drop),
+            ApiEvent::TokensRevoked | ApiEvent::AppUninstalled => {
+                // Of whom, only Slack knows: one request tells whether it was this account.
+                api::call::<ApiIdentity>(cx.provider().get("/auth.test")).await.map(drop)
+            }
+            ApiEvent::Other => Ok(()),
+        }
     }
 
     /// The people of the workspace.

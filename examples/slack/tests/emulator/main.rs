@@ -277,6 +277,37 @@ async fn messages_are_composed() {
     assert_eq!(dead(&synced).await, 0);
 }
 
+/// R10.3, R11.4: what happens in Slack is here as soon as Slack has pushed it, in old threads as well.
+#[tokio::test]
+async fn pushes_arrive() {
+    let Some(emulator) = Emulator::start() else {
+        return;
+    };
+    let synced = emulator.synced("support").await;
+    let threads = truth(&emulator, synced.channel.as_str()).await;
+    let (old, thread) = threads.iter().find(|(_, thread)| thread.len() > 1).expect("a thread");
+    let reply = thread.keys().last().expect("a reply");
+    let channel = &synced.channel;
+    let listener = synced.subscribe(&emulator).await;
+    let push = async |user: &str, method: &str, arguments: Value| {
+        let (answer, ()) = tokio::join!(emulator.slack(user, method, arguments), synced.pushed(&listener));
+        answer
+    };
+    let posted = push("bob", "chat.postMessage", json!({ "channel": channel, "text": "New" })).await;
+    let doomed = push("bob", "chat.postMessage", json!({ "channel": channel, "text": "Wrong" })).await;
+    push("carol", "chat.postMessage", json!({ "channel": channel, "text": "Late", "thread_ts": old })).await;
+    push("carol", "reactions.add", json!({ "channel": channel, "timestamp": reply, "name": "eyes" })).await;
+    push("bob", "chat.update", json!({ "channel": channel, "ts": posted["ts"], "text": "Newer" })).await;
+    push("bob", "chat.delete", json!({ "channel": channel, "ts": doomed["ts"] })).await;
+    // Of no concern: nobody has enabled that channel.
+    let general = emulator.id("channels", "general").await;
+    push("bob", "chat.postMessage", json!({ "channel": general, "text": "Elsewhere" })).await;
+    synced.host.advance(SignedDuration::from_secs(5)).await;
+    assert_eq!(mirrored(&synced).await, truth(&emulator, channel.as_str()).await);
+    assert_eq!(synced.link(&posted["ts"]).await.link.title.as_deref(), Some("Newer"));
+    assert_eq!(dead(&synced).await, 0);
+}
+
 /// R3.7: a token that is wrong is refused, one that is revoked asks for another, and the sync goes on with that.
 #[tokio::test]
 async fn tokens_can_be_wrong() {

@@ -5,18 +5,22 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use connector_core::engine::{Engine, LinkQuery, LinkRow, NoteRow};
+use connector_core::engine::{Engine, LinkQuery, LinkRow, NoteRow, Write, WriteSet};
 use connector_core::id::{ChannelId, ConnectionId, UserId};
 use connector_core::model::Source;
 use connector_core::network::{NetworkPort, Request, Response, UrlRules};
 use connector_core::registry::Registry;
-use connector_core::runtime::{ActionError, ChannelUpdate, ConnectRequest, Runtime};
+use connector_core::runtime::{ActionError, ChannelUpdate, ConnectRequest, HookAnswer, Runtime};
 use connector_core::secret::Secret;
 use connector_core::testing::TestHost;
+use connector_core::webhook::WebhookRequest;
 use connector_host::network::HttpClient;
 use connector_slack::Slack;
 use http::Method;
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// Ends with the test.
 pub(crate) struct Emulator {
@@ -120,6 +124,8 @@ impl Emulator {
         let registry = Registry::of::<Slack>().expect("the connector is sound");
         let host =
             TestHost::with_network(registry, HttpClient::new(true)).api_url("slack", self.variable("SLACK_API_URL"));
+        let secret = Secret::new(self.variable("SLACK_SIGNING_SECRET"));
+        let host = host.configure(|config| drop(config.webhook_secrets.insert("slack".to_owned(), secret)));
         let newest = self.all("messages").await.iter().map(|message| crate::time(&message["ts"])).max();
         host.clock().set(newest.expect("there are messages"));
         host
@@ -198,6 +204,46 @@ impl Synced {
 
     pub(crate) async fn notes(&self, link: &LinkRow) -> Vec<NoteRow> {
         self.engine().notes_of_link(link.link.id).await.expect("the store works")
+    }
+
+    /// Makes Slack push to this host, for as long as it is asked for by `pushed`.
+    pub(crate) async fn subscribe(&self, emulator: &Emulator) -> TcpListener {
+        let row = self.runtime().connection(self.connection).await.expect("it is there");
+        let mut changed = (*row).clone();
+        changed.account.tenant = Some("T000000001".to_owned());
+        let put = Write::PutConnection { row: Box::new(changed), expect: Some(row.version) };
+        self.engine().commit(WriteSet::of([put])).await.expect("the store works");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/hooks/app/slack", listener.local_addr().expect("an address"));
+        tokio::join!(emulator.control("/slack/subscribe", json!({ "url": url })), self.pushed(&listener));
+        listener
+    }
+
+    /// Takes the next request that Slack pushes, as the host's server does.
+    pub(crate) async fn pushed(&self, listener: &TcpListener) {
+        let (mut socket, _) = listener.accept().await.expect("a connection");
+        let mut bytes = Vec::new();
+        let (head, body) = loop {
+            socket.read_buf(&mut bytes).await.expect("a request");
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length =
+                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                break (head.to_owned(), body.to_owned());
+            }
+        };
+        let request = WebhookRequest::new("POST", body, Timestamp::now());
+        let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let request = headers.fold(request, |request, (name, value)| request.with_header(name, value));
+        let hook = self.runtime().find_app_hook("slack").expect("the connector takes pushes");
+        let answer = match hook.receive(request).await.expect("Slack signed it") {
+            HookAnswer::Text(text) => text,
+            _ => String::new(),
+        };
+        let answer =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}", answer.len());
+        socket.write_all(answer.as_bytes()).await.expect("it is answered");
     }
 
     /// Everything that is stored of the channel, with the count of the writes of each row.
