@@ -26,11 +26,16 @@ use crate::keys::{ApiKeys, Bearer};
 use crate::limits::RequestLimits;
 use crate::network::HttpClient;
 use crate::oauth::{OAuth, Parts};
+use crate::rotation::Rotated;
 use crate::sessions::Sessions;
 use crate::vault::{KeyError, KeyVault, random_secret};
 
-/// The setting that names the key which seals what is in the database.
+/// The setting that names the operator's key under which data keys are sealed.
 const KEY_SETTING: &str = "vault_key";
+
+/// Settings that hold data keys, whose id follows; and the one that names the one which seals.
+const DATA_KEY_SETTING: &str = "vault/data/";
+const FIRST_DATA_KEY_SETTING: &str = "vault/first";
 
 /// The setting that is written to see whether one can write.
 const CHECK_SETTING: &str = "last_check";
@@ -75,6 +80,9 @@ pub enum HostError {
     /// The API stopped by itself.
     #[error("the API stopped: {0}")]
     Serve(std::io::Error),
+    /// What is sealed could not be sealed anew.
+    #[error("what is sealed cannot be sealed anew: {0}")]
+    Rotate(ActionError),
     /// Connections could not be brought to the versions of their connectors.
     #[error("the connections cannot be upgraded: {0}")]
     Upgrade(ActionError),
@@ -98,6 +106,9 @@ struct Shared {
     oauth: OAuth,
     /// Rings when there is a token to be revoked.
     revoking: Arc<Notify>,
+    vault: Arc<KeyVault>,
+    /// One rotation of the vault's keys at a time.
+    rotating: Mutex<()>,
     /// Opens the API to processes that can read the lock file.
     local_key: Secret,
     limits: RequestLimits,
@@ -123,7 +134,8 @@ impl Host {
     }
 
     async fn assemble(config: Config, registry: Registry, engine: &Arc<SqliteEngine>) -> Result<Self, HostError> {
-        let vault: Arc<dyn Vault> = Arc::new(open_vault(&config, &**engine).await?);
+        let keys_of_vault = Arc::new(open_vault(&config, &**engine).await?);
+        let vault = Arc::clone(&keys_of_vault) as Arc<dyn Vault>;
         let engine_port = Arc::clone(engine) as Arc<dyn Engine>;
         let network: Arc<dyn NetworkPort> = Arc::new(HttpClient::new(config.allow_private));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -154,6 +166,8 @@ impl Host {
             sessions,
             oauth,
             revoking: Arc::default(),
+            vault: keys_of_vault,
+            rotating: Mutex::default(),
             local_key,
             limits,
             under_way: UnderWay::default(),
@@ -220,6 +234,12 @@ impl Host {
     /// What runs the connectors.
     pub fn runtime(&self) -> &Runtime {
         &self.shared.runtime
+    }
+
+    /// Seals everything under a new key, and the data keys under what is now the operator's first key.
+    pub async fn rotate_vault(&self) -> Result<Rotated, HostError> {
+        let _one_at_a_time = self.shared.rotating.lock().await;
+        crate::rotation::rotate(self.config(), self.runtime(), self.engine(), &self.shared.vault).await
     }
 
     /// The configuration.
@@ -341,11 +361,52 @@ async fn open_engine(config: &Config) -> Result<Arc<SqliteEngine>, HostError> {
 /// The vault, which must have the key that the database was sealed under. A new key is made for a
 /// new database alone: one that was lost is not replaced in silence.
 async fn open_vault(config: &Config, engine: &dyn Engine) -> Result<KeyVault, HostError> {
-    let sealed_under = engine.setting(KEY_SETTING.to_owned()).await?;
-    let sealed_under = sealed_under.map(|id| String::from_utf8_lossy(&id).into_owned());
-    let vault = match (&config.secret_key, &config.secret_key_file) {
-        (Some(keys), _) => KeyVault::from_text(keys, "the setting `secret_key`")?,
-        (None, Some(file)) => KeyVault::from_file(file)?,
+    let sealed_under = text_setting(engine, KEY_SETTING).await?;
+    let vault = operator_keys(config, sealed_under.as_deref())?;
+    if let Some(sealed_under) = &sealed_under {
+        vault.require(sealed_under)?;
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let stored = engine.settings(DATA_KEY_SETTING.to_owned()).await?;
+    let stored: Vec<_> = stored
+        .iter()
+        .map(|(name, sealed)| (name.trim_start_matches(DATA_KEY_SETTING).to_owned(), text(sealed)))
+        .collect();
+    if let Some(first) = text_setting(engine, FIRST_DATA_KEY_SETTING).await? {
+        vault.take_data_keys(&stored, &first)?;
+    } else if sealed_under.is_none() {
+        vault.make_data_key();
+    }
+    if sealed_under.as_deref() != Some(&vault.key_id()) {
+        store_data_keys(engine, &vault).await?;
+    }
+    Ok(vault)
+}
+
+async fn text_setting(engine: &dyn Engine, name: &str) -> Result<Option<String>, EngineError> {
+    let value = engine.setting(name.to_owned()).await?;
+    Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+}
+
+/// Stores all data keys, sealed under the operator's first key. From then on its others are of no use.
+pub(crate) async fn store_data_keys(engine: &dyn Engine, vault: &KeyVault) -> Result<(), EngineError> {
+    let put = |name: String, value: String| Write::PutSetting { name, value: Some(value.into_bytes().into()) };
+    let keys = vault.sealed_data_keys();
+    let mut writes: Vec<_> =
+        keys.iter().map(|(id, sealed)| put(format!("{DATA_KEY_SETTING}{id}"), sealed.clone())).collect();
+    writes.extend(keys.first().map(|(id, _)| put(FIRST_DATA_KEY_SETTING.to_owned(), id.clone())));
+    writes.push(put(KEY_SETTING.to_owned(), vault.key_id()));
+    engine.commit(WriteSet::of(writes)).await.map(drop).map_err(|error| match error {
+        CommitError::Engine(error) => error,
+        other => EngineError::Failed(other.to_string()),
+    })
+}
+
+/// The operator's keys, from where the configuration says. A file is made if nothing is sealed yet.
+pub(crate) fn operator_keys(config: &Config, sealed_under: Option<&str>) -> Result<KeyVault, KeyError> {
+    match (&config.secret_key, &config.secret_key_file) {
+        (Some(keys), _) => KeyVault::from_text(keys, "the setting `secret_key`"),
+        (None, Some(file)) => KeyVault::from_file(file),
         (None, None) => {
             let file = key_file(config);
             match KeyVault::from_file(&file) {
@@ -353,26 +414,14 @@ async fn open_vault(config: &Config, engine: &dyn Engine) -> Result<KeyVault, Ho
                     if let Some(sealed_under) = sealed_under {
                         let origin = format!("the key file {}", file.display());
                         let held = "nothing: it is not there".to_owned();
-                        return Err(KeyError::Another { sealed_under, origin, held }.into());
+                        return Err(KeyError::Another { sealed_under: sealed_under.to_owned(), origin, held });
                     }
-                    KeyVault::make_file(&file)?
+                    KeyVault::make_file(&file)
                 }
-                found => found?,
+                found => found,
             }
         }
-    };
-    if let Some(sealed_under) = &sealed_under {
-        vault.require(sealed_under)?;
     }
-    if sealed_under.as_deref() != Some(&vault.key_id()) {
-        let value = Some(vault.key_id().into_bytes().into());
-        let put = Write::PutSetting { name: KEY_SETTING.to_owned(), value };
-        engine.commit(WriteSet::of([put])).await.map_err(|error| match error {
-            CommitError::Engine(error) => error,
-            other => EngineError::Failed(other.to_string()),
-        })?;
-    }
-    Ok(vault)
 }
 
 /// The key file that belongs to a database.

@@ -14,8 +14,10 @@ mod limits;
 mod metrics;
 pub mod network;
 mod oauth;
+mod rotation;
 mod sessions;
 pub mod vault;
 
 pub use config::Config;
 pub use host::{Host, HostError};
+pub use rotation::Rotated;

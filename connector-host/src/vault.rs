@@ -1,5 +1,9 @@
 //! Sealing with XChaCha20-Poly1305, under keys that can be replaced (design 7).
 //!
+//! What is stored is sealed under data keys. Those are in the store too, sealed under the operator's
+//! keys, which are in the environment or a file (envelope encryption). So another operator's key costs
+//! no more than sealing a few data keys anew, and callback tokens that services keep stay good.
+//!
 //! Sealed text is base64url without padding of: a version byte, the first bytes of the key's
 //! fingerprint, the nonce, the ciphertext with its tag. The purpose is the associated data. The
 //! nonce is random, for which the 24 bytes of XChaCha are long enough however much is sealed.
@@ -7,6 +11,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -80,26 +85,48 @@ pub enum KeyError {
         /// What was found there.
         held: String,
     },
+    /// A data key in the database does not open.
+    #[error("the data key `{id}` in the database is missing or damaged: restore the database from a backup")]
+    DataKey {
+        /// Its id.
+        id: String,
+    },
     /// The operating system gives no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     NoRandomness(String),
 }
 
+/// What is sealed under an operator's key.
+const DATA_KEY_PURPOSE: &str = "data key";
+
+/// A key and what sealed text calls it.
 struct SealingKey {
     id: [u8; KEY_ID_LENGTH],
     cipher: XChaCha20Poly1305,
 }
 
-/// The keys of a host. The first seals, all of them open.
+/// A key of the store.
+struct DataKey {
+    key: SealingKey,
+    bytes: [u8; 32],
+}
+
+struct Keys {
+    /// The operator's. The first seals data keys, all of them open.
+    operator: Vec<SealingKey>,
+    /// The first seals, all of them open.
+    data: Vec<DataKey>,
+}
+
+/// The keys of a host.
 pub struct KeyVault {
-    first: SealingKey,
-    others: Vec<SealingKey>,
+    keys: RwLock<Keys>,
     origin: String,
 }
 
 impl std::fmt::Debug for KeyVault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ids: Vec<_> = self.key_ids().collect();
+        let ids: Vec<_> = self.keys().operator.iter().map(|key| hex(&key.id)).collect();
         f.debug_struct("KeyVault").field("keys", &ids).finish_non_exhaustive()
     }
 }
@@ -112,7 +139,7 @@ impl KeyVault {
         // What seals must be able to count on random bytes from here on.
         getrandom::fill(&mut [0; NONCE_LENGTH]).map_err(|error| KeyError::NoRandomness(error.to_string()))?;
         let lines = text.expose().lines().filter(|line| !line.trim_start().starts_with('#'));
-        let mut keys = Vec::new();
+        let (mut operator, mut data) = (Vec::new(), Vec::new());
         for key in lines.flat_map(|line| line.split([',', ' ', '\t'])).filter(|key| !key.is_empty()) {
             if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(KeyError::Garbled { origin });
@@ -120,13 +147,14 @@ impl KeyVault {
             if key.len() < SHORTEST_KEY {
                 return Err(KeyError::Short { origin, length: key.len() });
             }
-            keys.push(SealingKey::derive(key));
+            let (sealing, derived) = derive(key);
+            operator.push(sealing);
+            data.push(derived);
         }
-        let mut keys = keys.into_iter();
-        match keys.next() {
-            Some(first) => Ok(Self { first, others: keys.collect(), origin }),
-            None => Err(KeyError::Missing { origin }),
+        if operator.is_empty() {
+            return Err(KeyError::Missing { origin });
         }
+        Ok(Self { keys: RwLock::new(Keys { operator, data }), origin })
     }
 
     /// Reads the keys of a file.
@@ -159,46 +187,150 @@ impl KeyVault {
         Self::from_file(path)
     }
 
-    /// The id of the key that seals.
+    /// The id of the operator's key that seals data keys.
     pub fn key_id(&self) -> String {
-        hex(&self.first.id)
+        self.keys().operator.first().map(|key| hex(&key.id)).unwrap_or_default()
     }
 
-    fn key_ids(&self) -> impl Iterator<Item = String> + '_ {
-        self.keys().map(|key| hex(&key.id))
+    fn keys(&self) -> RwLockReadGuard<'_, Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keys(&self) -> impl Iterator<Item = &SealingKey> {
-        std::iter::once(&self.first).chain(&self.others)
+    fn change(&self) -> RwLockWriteGuard<'_, Keys> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses a vault that lacks the key that a database was sealed under.
+    /// Refuses a vault that lacks the operator's key that a database was sealed under.
     pub fn require(&self, sealed_under: &str) -> Result<(), KeyError> {
-        if self.key_ids().any(|id| id == sealed_under) {
+        let held: Vec<_> = self.keys().operator.iter().map(|key| hex(&key.id)).collect();
+        if held.iter().any(|id| id == sealed_under) {
             return Ok(());
         }
-        let held: Vec<_> = self.key_ids().map(|id| format!("`{id}`")).collect();
+        let held: Vec<_> = held.iter().map(|id| format!("`{id}`")).collect();
         Err(KeyError::Another {
             sealed_under: sealed_under.to_owned(),
             origin: self.origin.clone(),
             held: held.join(", "),
         })
     }
+
+    /// Takes the operator's keys of another vault in place of its own: they were changed while it runs.
+    pub(crate) fn take_operator_keys(&self, other: Self) {
+        let other = other.keys.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.change();
+        keys.operator = other.operator;
+        for derived in other.data {
+            if keys.data.iter().all(|known| known.key.id != derived.key.id) {
+                keys.data.push(derived);
+            }
+        }
+    }
+
+    /// The data keys as they are stored: id, and sealed under the operator's first key. The one that seals comes first.
+    pub(crate) fn sealed_data_keys(&self) -> Vec<(String, String)> {
+        let keys = self.keys();
+        let Some(operator) = keys.operator.first() else { return Vec::new() };
+        keys.data.iter().map(|data| (hex(&data.key.id), operator.seal(DATA_KEY_PURPOSE, &data.bytes))).collect()
+    }
+
+    /// Takes the data keys of the store; the named one seals from now on.
+    pub(crate) fn take_data_keys(&self, sealed: &[(String, String)], first: &str) -> Result<(), KeyError> {
+        let mut keys = self.change();
+        for (id, sealed) in sealed {
+            let damaged = || KeyError::DataKey { id: id.clone() };
+            let plain = open_with(keys.operator.iter(), DATA_KEY_PURPOSE, sealed).map_err(|error| match error {
+                VaultError::UnknownKey(sealed_under) => KeyError::Another {
+                    sealed_under,
+                    origin: self.origin.clone(),
+                    held: keys.operator.iter().map(|key| format!("`{}`", hex(&key.id))).collect::<Vec<_>>().join(", "),
+                },
+                _ => damaged(),
+            })?;
+            let bytes: [u8; 32] = plain.try_into().map_err(|_| damaged())?;
+            let id = unhex(id).and_then(|id| id.try_into().ok()).ok_or_else(damaged)?;
+            keys.data.retain(|known| known.key.id != id);
+            keys.data.push(DataKey::new(id, bytes));
+        }
+        match keys.data.iter().position(|data| hex(&data.key.id) == first) {
+            Some(place) => {
+                let first = keys.data.remove(place);
+                keys.data.insert(0, first);
+                Ok(())
+            }
+            None => Err(KeyError::DataKey { id: first.to_owned() }),
+        }
+    }
+
+    /// Makes a data key, which seals from now on; its id.
+    pub(crate) fn make_data_key(&self) -> String {
+        let mut keys = self.change();
+        loop {
+            let id: [u8; KEY_ID_LENGTH] = random_bytes();
+            if keys.data.iter().all(|known| known.key.id != id) {
+                keys.data.insert(0, DataKey::new(id, random_bytes()));
+                return hex(&id);
+            }
+        }
+    }
+
+    /// Whether something is sealed under the key that seals now.
+    pub(crate) fn is_current(&self, sealed: &str) -> bool {
+        let keys = self.keys();
+        let bytes = URL_SAFE_NO_PAD.decode(sealed).unwrap_or_default();
+        keys.data.first().is_some_and(|first| bytes.get(1..=KEY_ID_LENGTH) == Some(first.key.id.as_slice()))
+    }
+}
+
+impl DataKey {
+    fn new(id: [u8; KEY_ID_LENGTH], bytes: [u8; 32]) -> Self {
+        Self { key: SealingKey { id, cipher: XChaCha20Poly1305::new(&Key::from(bytes)) }, bytes }
+    }
+}
+
+/// An operator's key from its text, however that is written; and the data key that databases were sealed under
+/// before they had any of their own.
+fn derive(text: &str) -> (SealingKey, DataKey) {
+    let digest = |purpose: &[u8]| -> [u8; 32] {
+        Sha256::new().chain_update(purpose).chain_update(text.as_bytes()).finalize().into()
+    };
+    let mut id = [0; KEY_ID_LENGTH];
+    for (to, from) in id.iter_mut().zip(digest(b"connectors key id\0")) {
+        *to = from;
+    }
+    let cipher = XChaCha20Poly1305::new(&Key::from(digest(b"connectors operator key\0")));
+    (SealingKey { id, cipher }, DataKey::new(id, digest(b"connectors vault key\0")))
 }
 
 impl SealingKey {
-    /// A key from its text, however that is written.
-    fn derive(text: &str) -> Self {
-        let digest = |purpose: &[u8]| -> [u8; 32] {
-            Sha256::new().chain_update(purpose).chain_update(text.as_bytes()).finalize().into()
-        };
-        let mut id = [0; KEY_ID_LENGTH];
-        for (to, from) in id.iter_mut().zip(digest(b"connectors key id\0")) {
-            *to = from;
-        }
-        let cipher = XChaCha20Poly1305::new(&Key::from(digest(b"connectors vault key\0")));
-        Self { id, cipher }
+    fn seal(&self, purpose: &str, plain: &[u8]) -> String {
+        let nonce: [u8; NONCE_LENGTH] = random_bytes();
+        let payload = Payload { msg: plain, aad: purpose.as_bytes() };
+        // Fails for more than 256 GiB alone; what comes of that does not open.
+        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(1 + KEY_ID_LENGTH + NONCE_LENGTH + sealed.len());
+        bytes.push(VERSION);
+        bytes.extend(self.id);
+        bytes.extend(nonce);
+        bytes.extend(sealed);
+        URL_SAFE_NO_PAD.encode(bytes)
     }
+}
+
+fn open_with<'a>(
+    mut keys: impl Iterator<Item = &'a SealingKey>,
+    purpose: &str,
+    sealed: &str,
+) -> Result<Vec<u8>, VaultError> {
+    let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| VaultError::Forged)?;
+    let (version, rest) = bytes.split_first().ok_or(VaultError::Forged)?;
+    let (id, rest) = rest.split_first_chunk::<KEY_ID_LENGTH>().ok_or(VaultError::Forged)?;
+    let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(VaultError::Forged)?;
+    if *version != VERSION {
+        return Err(VaultError::Forged);
+    }
+    let key = keys.find(|key| key.id == *id).ok_or_else(|| VaultError::UnknownKey(hex(id)))?;
+    let payload = Payload { msg: ciphertext, aad: purpose.as_bytes() };
+    key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| VaultError::Forged)
 }
 
 /// Random bytes of the operating system.
@@ -214,30 +346,12 @@ fn random_bytes<const N: usize>() -> [u8; N] {
 
 impl Vault for KeyVault {
     fn seal(&self, purpose: &str, plain: &[u8]) -> String {
-        let nonce: [u8; NONCE_LENGTH] = random_bytes();
-        let payload = Payload { msg: plain, aad: purpose.as_bytes() };
-        // Fails for more than 256 GiB alone; what comes of that does not open.
-        let sealed = self.first.cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(1 + KEY_ID_LENGTH + NONCE_LENGTH + sealed.len());
-        bytes.push(VERSION);
-        bytes.extend(self.first.id);
-        bytes.extend(nonce);
-        bytes.extend(sealed);
-        URL_SAFE_NO_PAD.encode(bytes)
+        // There is always one.
+        self.keys().data.first().map(|data| data.key.seal(purpose, plain)).unwrap_or_default()
     }
 
     fn open(&self, purpose: &str, sealed: &str) -> Result<Vec<u8>, VaultError> {
-        let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| VaultError::Forged)?;
-        let (version, rest) = bytes.split_first().ok_or(VaultError::Forged)?;
-        let (id, rest) = rest.split_first_chunk::<KEY_ID_LENGTH>().ok_or(VaultError::Forged)?;
-        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(VaultError::Forged)?;
-        if *version != VERSION {
-            return Err(VaultError::Forged);
-        }
-        let key = self.keys().find(|key| key.id == *id);
-        let key = key.ok_or_else(|| VaultError::UnknownKey(hex(id)))?;
-        let payload = Payload { msg: ciphertext, aad: purpose.as_bytes() };
-        key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| VaultError::Forged)
+        open_with(self.keys().data.iter().map(|data| &data.key), purpose, sealed)
     }
 
     fn random(&self) -> [u8; 16] {
@@ -253,6 +367,12 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         write!(text, "{byte:02x}").ok();
         text
     })
+}
+
+/// The bytes of hexadecimal digits; none if they are none.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// A secret that nobody can guess: 32 random bytes as text.

@@ -21,6 +21,7 @@ mod schedules;
 mod sessions;
 mod tasks;
 mod threads;
+mod vault;
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::get_with;
@@ -57,6 +58,7 @@ pub(crate) fn router(host: Host) -> Router {
         .merge(sessions::routes())
         .merge(keys::routes())
         .merge(hooks::routes())
+        .merge(vault::routes())
         .fallback(nothing_here)
         // The last one is the first that a request meets.
         .layer(middleware::from_fn_with_state(host.clone(), idempotency::once))

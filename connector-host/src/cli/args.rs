@@ -142,6 +142,11 @@ pub(super) enum Command {
         /// Only keys that begin so
         prefix: Option<String>,
     },
+    /// The keys under which secrets are stored
+    Vault {
+        #[command(subcommand)]
+        command: VaultCommand,
+    },
     /// Create, list and revoke API keys
     Key {
         #[command(subcommand)]
@@ -333,4 +338,11 @@ mod tests {
         assert!(cli.expect("arguments").global.json);
         assert!(Cli::try_parse_from(["connectors", "enable", "con_1"]).is_err());
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VaultCommand {
+    /// Seal everything under a new key, while the host runs. To replace the operator's key too, put the new one
+    /// first in the key file before; the old one can go after
+    Rotate,
 }

@@ -160,6 +160,13 @@ async fn perform(client: &Client, registry: &Registry, command: Command, output:
         Command::Tasks { dead, connection } => tasks::list(client, dead, connection.as_deref(), output).await,
         Command::Task { command: TaskCommand::Retry { id } } => tasks::retry(client, &id, output).await,
         Command::Task { command: TaskCommand::Discard { id } } => tasks::discard(client, &id).await,
+        Command::Vault { command: args::VaultCommand::Rotate } => {
+            let rotated = client.post(&["vault", "rotate"], serde_json::Value::Null).await?;
+            output.print(&rotated, |rotated| {
+                let count = output::field(rotated, "/resealed");
+                format!("Sealed {count} anew, under the key {}", output::field(rotated, "/data_key"))
+            })
+        }
         Command::Key { command } => keys::run(client, command, output).await,
     }
 }

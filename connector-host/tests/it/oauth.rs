@@ -3,6 +3,8 @@
 mod authority;
 mod flow;
 mod refresh;
+mod shared;
+mod vault;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

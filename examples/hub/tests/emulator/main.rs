@@ -12,5 +12,6 @@ mod bad_input;
 mod commands;
 mod crash;
 mod http;
+mod oauth;
 mod rig;
 mod slack;

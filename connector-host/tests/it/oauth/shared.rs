@@ -1,0 +1,119 @@
+use super::*;
+
+/// One credential for a workspace.
+#[connector(
+    id = "commons",
+    name = "Commons",
+    provider = custom(
+        id = "office",
+        authorize_url = "https://office.test/authorize",
+        token_url = "https://office.test/token",
+        api_url = "https://office.test/api",
+    ),
+    shared,
+)]
+#[derive(Default)]
+pub struct Commons;
+
+#[connector]
+impl Connector for Commons {
+    async fn get_account_name(&self, cx: &Context<Self>, _: &Account) -> Result<Option<String>> {
+        let me: Me = cx.provider().get("/me").fetch().await?;
+        Ok(Some(me.login))
+    }
+}
+
+/// One key for a workspace.
+#[connector(id = "locker", name = "Locker", key_option = "key", options = LockerOptions, shared)]
+#[derive(Default)]
+pub struct Locker;
+
+#[derive(Options)]
+pub struct LockerOptions {
+    /// Opens it.
+    #[option(secure, required)]
+    pub key: Secret,
+}
+
+#[connector]
+impl Connector for Locker {
+    async fn get_account_name(&self, cx: &Context<Self>, _: &Account) -> Result<Option<String>> {
+        match cx.options().key.expose() {
+            "sesame" => Ok(Some("The locker".to_owned())),
+            _ => Err(Error::rejected("the locker does not know this key")),
+        }
+    }
+}
+
+async fn bench(name: &str, registry: Registry) -> Bench {
+    let directory = std::env::temp_dir().join(format!("connectors-oauth-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let authority = Authority::start().await;
+    let mut config = config(&directory, &authority);
+    if registry.iter().all(|connector| connector.declaration.provider.is_none()) {
+        config.providers.clear();
+    }
+    let host = Host::open(config, registry).await.expect("a host");
+    host.start().await.expect("workers");
+    let router = host.router();
+    Bench { directory, authority, host, router }
+}
+
+fn of(connector: &str, user: &str, workspace: &str) -> Value {
+    json!({"connector": connector, "user": user, "workspace": workspace})
+}
+
+/// R1.4: the installer authorizes, the others of the workspace need not; the last one to go takes it along.
+#[tokio::test]
+async fn a_workspace_authorizes_once() {
+    let bench = bench("shared", Registry::of::<Commons>().expect("a registry")).await;
+    let first = bench.ok("POST", "/connections", of("commons", "ada", "acme")).await;
+    let url = first["authorize_url"].as_str().expect("a URL").to_owned();
+    assert_eq!(bench.back(&bench.authority.allow(&url, "installer")).await.0, 200);
+    let second = bench.ok("POST", "/connections", of("commons", "bob", "acme")).await;
+    assert_eq!((&second["status"], &second["name"]), (&json!("active"), &json!("installer")));
+    let other = bench.ok("POST", "/connections", of("commons", "eve", "evil")).await;
+    assert_eq!(other["status"], "awaiting_authorization", "another workspace has no part in it");
+    let session = bench.ok("POST", "/sessions", json!({"user": "eve"})).await;
+    let token = session["token"].as_str().expect("a token");
+    let request = Request::builder().method("POST").uri("/api/v1/connections");
+    let request = request.header("authorization", format!("Bearer {token}"));
+    let body = Body::from(of("commons", "eve", "acme").to_string());
+    let (status, _, body) = bench.raw(request.body(body).expect("a request")).await;
+    assert_eq!(status, 403, "a session does not say which workspace it is in: {body}");
+    bench.ok("DELETE", &format!("/connections/{}", first["id"].as_str().expect("an id")), Value::Null).await;
+    assert_eq!(bench.authority.seen().revoked.len(), 0, "bob's connection still has it");
+    bench.ok("DELETE", &format!("/connections/{}", second["id"].as_str().expect("an id")), Value::Null).await;
+    let engine = &bench.host.runtime().ports().engine;
+    for _ in 0..1_000 {
+        if !bench.authority.seen().revoked.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(bench.authority.seen().revoked.len(), 1);
+    assert_eq!(engine.secrets("credential/".to_owned(), None, 10).await.expect("secrets"), []);
+    bench.end().await;
+}
+
+/// R1.4, R1.5: a key of a workspace is given once, tried before it counts, and never shown.
+#[tokio::test]
+async fn a_workspace_gives_its_key_once() {
+    let bench = bench("shared-key", Registry::of::<Locker>().expect("a registry")).await;
+    let with_key = |user: &str, key: &str| {
+        let mut body = of("locker", user, "acme");
+        body["options"] = json!({ "key": key });
+        body
+    };
+    let (status, answer) = bench.ask("POST", "/connections", with_key("ada", "wrong")).await;
+    assert!(status == 422 && answer["detail"].as_str().expect("a text").contains("does not know"), "{answer}");
+    let (status, answer) = bench.ask("POST", "/connections", of("locker", "ada", "acme")).await;
+    assert!(status == 422 && answer["errors"]["options.key"].is_string(), "{answer}");
+    let first = bench.ok("POST", "/connections", with_key("ada", "sesame")).await;
+    let second = bench.ok("POST", "/connections", of("locker", "bob", "acme")).await;
+    assert_eq!((&second["status"], &second["name"]), (&json!("active"), &json!("The locker")));
+    let (status, _) = bench.ask("POST", "/connections", of("locker", "eve", "evil")).await;
+    assert_eq!(status, 422, "another workspace has its own");
+    assert!(!first.to_string().contains("sesame") && !second.to_string().contains("sesame"));
+    bench.end().await;
+}
