@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::ActionError;
 use crate::credential::{self, Credential};
 use crate::declaration::{Declaration, ScopeGroup};
-use crate::engine::{ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SecretRow, TaskPriority, Write, WriteSet};
+use crate::engine::{
+    CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SecretRow, TaskPriority, Write, WriteSet,
+};
 use crate::error::Error;
 use crate::id::ConnectionId;
 use crate::records::{enable_writes, work_task};
@@ -68,7 +70,7 @@ impl Runtime {
             let name = connector.declaration.name;
             return Err(ActionError::Invalid(format!("{name} has no provider, so it takes no token")));
         }
-        self.admit(ConnectionRow::clone(&row), Admitted::Offered(credential)).await
+        self.admit(ConnectionRow::clone(&row), Admitted::Offered(credential), Vec::new()).await
     }
 
     /// Gives a connection another token, of which nothing else is known.
@@ -98,8 +100,13 @@ impl Runtime {
         Ok(Some(credential).filter(|credential| credential.refused.is_none()))
     }
 
-    /// Tries a credential, and makes the connection active with it.
-    pub(super) async fn admit(&self, row: ConnectionRow, with: Admitted) -> Result<Arc<ConnectionRow>, ActionError> {
+    /// Tries a credential, and makes the connection active with it; `also` is stored along with it.
+    pub(super) async fn admit(
+        &self,
+        row: ConnectionRow,
+        with: Admitted,
+        also: Vec<Write>,
+    ) -> Result<Arc<ConnectionRow>, ActionError> {
         let (shared, id) = (&self.shared, row.id);
         let connector = self.connector(&row.connector)?;
         let first = row.status == ConnectionStatus::AwaitingAuthorization;
@@ -162,6 +169,7 @@ impl Runtime {
             set.writes.extend(self.recovery(&row, &connector).await?);
             set
         };
+        set.writes.extend(also);
         if let (Some(credential), false, Some(name)) = (&credential, stored, &row.credential) {
             let before = shared.ports.engine.secret(name.clone()).await?.map(|before| before.version);
             let connection = Some(id).filter(|_| *name == format!("credential/{}", id.number()));
@@ -171,37 +179,45 @@ impl Runtime {
         }
         shared.store(set).await?;
         self.unpark(id);
-        if !stored && !first {
-            self.resume_others(&row).await?;
+        if !stored {
+            self.share(&row).await?;
         }
         self.connection(id).await
     }
 
-    /// Connections of the workspace that waited for the same credential go on with it (R1.4).
-    async fn resume_others(&self, authorized: &ConnectionRow) -> Result<(), ActionError> {
-        if authorized.workspace.is_none() {
+    /// Other connections of the workspace have the same credential (R1.4): those that waited for it go on,
+    /// and none of them keeps the one before in memory.
+    async fn share(&self, authorized: &ConnectionRow) -> Result<(), ActionError> {
+        if authorized.workspace.is_none() || authorized.credential.is_none() {
             return Ok(());
         }
         let connector = self.connector(&authorized.connector)?;
+        let engine = &self.shared.ports.engine;
         let mut after = None;
         loop {
-            let engine = &self.shared.ports.engine;
             let rows = engine.connections(None, Some(authorized.connector.clone()), after, PAGE).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.id);
-            for before in rows {
-                if before.status != ConnectionStatus::NeedsReauth || before.credential != authorized.credential {
-                    continue;
+            for listed in rows {
+                let id = listed.id;
+                let mut current = Some(listed).filter(|_| id != authorized.id);
+                while let Some(before) = current.take().filter(|before| before.credential == authorized.credential) {
+                    let mut row = ConnectionRow::clone(&before);
+                    let mut writes = Vec::new();
+                    if row.status == ConnectionStatus::NeedsReauth {
+                        row.status = ConnectionStatus::Active;
+                        row.status_reason = None;
+                        writes = self.recovery(&row, &connector).await?;
+                    }
+                    let put = Write::PutConnection { row: Box::new(row), expect: Some(before.version) };
+                    writes.push(put);
+                    match self.shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await {
+                        Ok(_) => self.unpark(id),
+                        // It was changed meanwhile.
+                        Err(CommitError::RecordConflict) => current = engine.connection(id).await?,
+                        Err(error) => return Err(error.into()),
+                    }
                 }
-                let row = ConnectionRow {
-                    status: ConnectionStatus::Active,
-                    status_reason: None,
-                    ..ConnectionRow::clone(&before)
-                };
-                let mut writes = self.recovery(&row, &connector).await?;
-                writes.push(Write::PutConnection { row: Box::new(row), expect: Some(before.version) });
-                self.shared.store(WriteSet { connection: Some(before.id), ..WriteSet::of(writes) }).await?;
-                self.unpark(before.id);
             }
         }
     }

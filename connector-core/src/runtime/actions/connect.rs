@@ -130,9 +130,9 @@ impl Runtime {
         row.options = options;
         let offered = key.or(request.token).map(Credential::new);
         match (offered, stored) {
-            (Some(offered), _) => self.admit(row, Admitted::Offered(offered)).await,
-            (None, Some(stored)) => self.admit(row, Admitted::Stored(stored)).await,
-            (None, None) if declaration.provider.is_none() => self.admit(row, Admitted::Without).await,
+            (Some(offered), _) => self.admit(row, Admitted::Offered(offered), Vec::new()).await,
+            (None, Some(stored)) => self.admit(row, Admitted::Stored(stored), Vec::new()).await,
+            (None, None) if declaration.provider.is_none() => self.admit(row, Admitted::Without, Vec::new()).await,
             (None, None) => {
                 let put = Write::PutConnection { row: Box::new(row), expect: before.map(|before| before.version) };
                 let feed = Write::Feed(FeedEntry::new(FeedKind::Connection, id, id));
@@ -174,7 +174,7 @@ impl Runtime {
     ) -> Result<(Map<String, Value>, Option<Secret>), ActionError> {
         let declaration = connector.declaration;
         let shared_key = declaration.key_option.filter(|_| declaration.shared && row.workspace.is_some());
-        let mut kept = Map::new();
+        let mut kept = self.shared.open_options(row, connector)?;
         if let (Some(option), Some(stored)) = (shared_key, stored) {
             kept.insert(option.to_owned(), Value::String(stored.access_token.expose().to_owned()));
         }
@@ -302,6 +302,8 @@ impl Runtime {
     }
 
     /// Changes a connection's name or options; options reach the connector through `on_options_changed`.
+    /// A key among them is tried first, and what waited for another one goes on with it (R3.7). The key of a
+    /// workspace is another one for all of its connections (R1.4).
     pub async fn update_connection(
         &self,
         id: ConnectionId,
@@ -315,16 +317,27 @@ impl Runtime {
             row.name = name;
         }
         row.auto_enable_new_channels = update.auto_enable_new_channels.or(row.auto_enable_new_channels);
-        let mut writes = Vec::new();
+        let (mut writes, mut admitted) = (Vec::new(), None);
         if let Some(sent) = update.options {
-            let kept = shared.open_options(&before, &connector)?;
-            let new = connector.declaration.options.validate(&sent, &kept)?;
-            row.options = shared.seal_values(new, &connector);
+            let key_option = connector.declaration.key_option;
+            let stored = match &before.credential {
+                Some(name) if key_option.is_some() => self.stored_credential(name).await?,
+                _ => None,
+            };
+            let (options, key) = self.own_options(&connector, &before, &sent, stored.as_ref())?;
+            row.options = options;
+            let awaited = row.status == ConnectionStatus::AwaitingAuthorization;
+            if key_option.is_some_and(|option| sent.contains_key(option)) && !awaited {
+                admitted = Some(key.map_or(Admitted::Without, |key| Admitted::Offered(Credential::new(key))));
+            }
             if connector.hooks.has(Hooks::OPTIONS_CHANGED) {
                 let hook = HookTask::OptionsChanged { old: before.options.clone(), new: row.options.clone() };
                 let task = TaskPayload::Hook(hook).task(TaskId::from_number(shared.ports.engine.take_ids(1)), id)?;
                 writes.push(Write::PutTask { task, keyed: KeyedTask::Replace });
             }
+        }
+        if let Some(admitted) = admitted {
+            return self.admit(row, admitted, writes).await;
         }
         writes.insert(0, Write::PutConnection { row: Box::new(row.clone()), expect: Some(before.version) });
         writes.push(Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)));

@@ -4,10 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use connector_core::credential::Credential;
 use connector_core::engine::{After, Completion, FeedEntry, FeedKind, KeyedTask, TaskPriority, Write};
+use connector_core::ports::Vault as _;
+use connector_core::secret::Secret;
 use serde_json::json;
 
 use super::*;
+use crate::vault::KeyVault;
 
 /// A directory that goes with the test.
 struct Place(PathBuf);
@@ -243,6 +247,53 @@ async fn a_database_of_the_first_version_is_brought_to_the_newest() {
     }
     let engine = place.open();
     assert_eq!(engine.link(row.id()).await.unwrap(), Some(LinkRow { version: 1, ..row }));
+    engine.close().await.unwrap();
+}
+
+/// R7.1: what a connection of the first version was authorized with, within its row and without data keys, is its
+/// credential still.
+#[tokio::test]
+async fn credentials_of_the_first_version_are_secrets_of_their_own() {
+    let place = Place::new();
+    let keys = Secret::new("a-key-that-is-long-enough-0123456789-abc");
+    let sealed = KeyVault::from_text(&keys, "the test").unwrap().seal("credential", b"a token");
+    {
+        let mut connection = Connection::open(place.database()).unwrap();
+        schema::migrate(&mut connection, 0..1).unwrap();
+        for (id, credential) in [(7, Some(&sealed)), (8, None)] {
+            let mut document = json!({
+                "id": format!("con_{id}"), "connector": "office", "connector_version": "1", "owner": "ada",
+                "status": "active", "name": "Office", "options": {"color": "red"}, "account": {"owner": "ada"},
+                "generation": 0, "created_at": "2026-01-01T00:00:00Z",
+            });
+            if let Some(credential) = credential {
+                document["credential"] = json!(credential);
+            }
+            connection
+                .execute(
+                    "INSERT INTO connection(id, connector, owner, status, version, doc) VALUES(?1, 'office', 'ada', 'active', 3, ?2)",
+                    rusqlite::params![id, document.to_string()],
+                )
+                .unwrap();
+        }
+    }
+    let engine = place.open();
+    let connection = async |id| engine.connection(ConnectionId::from_number(id)).await.unwrap().unwrap();
+    let authorized = connection(7).await;
+    assert_eq!((authorized.credential.as_deref(), authorized.version), (Some("credential/7"), 3));
+    assert_eq!(authorized.options["color"], "red");
+    assert_eq!(connection(8).await.credential, None);
+    let secrets = engine.secrets(String::new(), None, 10).await.unwrap();
+    let [secret] = secrets.as_slice() else { panic!("{} secrets", secrets.len()) };
+    assert_eq!((secret.name.as_str(), secret.connection), ("credential/7", Some(ConnectionId::from_number(7))));
+    // As the host opens it, also when the vault has got data keys since.
+    let vault = KeyVault::from_text(&keys, "the test").unwrap();
+    vault.make_data_key();
+    let opened = Credential::open(&vault, &secret.sealed).unwrap();
+    assert_eq!(opened, Credential::new(Secret::new("a token")));
+    // It goes with its connection.
+    engine.commit(WriteSet::of([Write::DeleteConnection { id: authorized.id }])).await.unwrap();
+    assert_eq!(engine.secret("credential/7".to_owned()).await.unwrap(), None);
     engine.close().await.unwrap();
 }
 

@@ -39,9 +39,22 @@ pub struct LockerOptions {
 impl Connector for Locker {
     async fn get_account_name(&self, cx: &Context<Self>, _: &Account) -> Result<Option<String>> {
         match cx.options().key.expose() {
-            "sesame" => Ok(Some("The locker".to_owned())),
+            "sesame" | "worn" => Ok(Some("The locker".to_owned())),
             _ => Err(Error::rejected("the locker does not know this key")),
         }
+    }
+}
+
+#[connector]
+impl Locker {
+    /// What is in it.
+    #[sync(every = "1h")]
+    async fn contents(&self, cx: &Context<Self>, after: Option<u64>) -> Result<Step<u64>> {
+        if cx.options().key.expose() == "worn" {
+            return Err(Error::needs_reauth("the key is worn"));
+        }
+        cx.set("opened", &true).await?;
+        Ok(Step::Done(after.unwrap_or_default() + 1))
     }
 }
 
@@ -115,5 +128,63 @@ async fn a_workspace_gives_its_key_once() {
     let (status, _) = bench.ask("POST", "/connections", of("locker", "eve", "evil")).await;
     assert_eq!(status, 422, "another workspace has its own");
     assert!(!first.to_string().contains("sesame") && !second.to_string().contains("sesame"));
+    bench.end().await;
+}
+
+async fn comes_to(bench: &Bench, id: &str, status: &str) {
+    let found = bench.until(&format!("/connections/{id}"), |found| found["status"] == status).await;
+    let worn = found["status_reason"].as_str().is_some_and(|reason| reason.contains("worn"));
+    assert_eq!(worn, status == "needs_reauth", "{found}");
+}
+
+async fn opened(bench: &Bench, id: &str) {
+    bench.until(&format!("/connections/{id}/state"), |state| state["opened"] == true).await;
+    comes_to(bench, id, "active").await;
+}
+
+fn key(key: &str) -> Value {
+    json!({ "options": { "key": key } })
+}
+
+/// R3.7: another key is tried before it counts, and lets a connection go on that waited for it.
+#[tokio::test]
+async fn another_key_is_tried_and_resumes_the_connection() {
+    let bench = bench("other-key", Registry::of::<Locker>().expect("a registry")).await;
+    let body = json!({"connector": "locker", "user": "ada", "options": { "key": "worn" }});
+    let made = bench.ok("POST", "/connections", body).await;
+    let path = format!("/connections/{}", made["id"].as_str().expect("an id"));
+    let id = &path["/connections/".len()..];
+    comes_to(&bench, id, "needs_reauth").await;
+    let (status, answer) = bench.ask("PATCH", &path, key("wrong")).await;
+    assert!(status == 422 && answer["detail"].as_str().expect("a text").contains("does not know"), "{answer}");
+    bench.ok("PATCH", &path, json!({ "name": "Mine" })).await;
+    comes_to(&bench, id, "needs_reauth").await;
+    let patched = bench.ok("PATCH", &path, key("sesame")).await;
+    assert_eq!((&patched["status"], &patched["name"]), (&json!("active"), &json!("Mine")));
+    opened(&bench, id).await;
+    bench.end().await;
+}
+
+/// R1.4, R3.7: another key of a workspace is that of all its connections.
+#[tokio::test]
+async fn another_key_of_a_workspace_is_that_of_all() {
+    let bench = bench("other-shared-key", Registry::of::<Locker>().expect("a registry")).await;
+    let mut body = of("locker", "ada", "acme");
+    body["options"] = json!({ "key": "worn" });
+    let made = [
+        bench.ok("POST", "/connections", body).await,
+        bench.ok("POST", "/connections", of("locker", "bob", "acme")).await,
+    ];
+    let [ada, bob] = made.map(|made| made["id"].as_str().expect("an id").to_owned());
+    comes_to(&bench, &ada, "needs_reauth").await;
+    comes_to(&bench, &bob, "needs_reauth").await;
+    let patched = bench.ok("PATCH", &format!("/connections/{bob}"), key("sesame")).await;
+    assert!(!patched.to_string().contains("sesame"));
+    opened(&bench, &ada).await;
+    opened(&bench, &bob).await;
+    // One that works does not go on with the key before.
+    bench.ok("PATCH", &format!("/connections/{ada}"), key("worn")).await;
+    bench.ok("POST", &format!("/connections/{bob}/sync"), Value::Null).await;
+    comes_to(&bench, &bob, "needs_reauth").await;
     bench.end().await;
 }
