@@ -14,7 +14,7 @@ use super::{MemoryEngine, VirtualClock};
 use crate::clock::BoxFuture;
 use crate::hex;
 use crate::network::{NetworkPort, Request, Response, TransportError, UrlRules};
-use crate::ports::{Ports, StoredCredentials, Vault, VaultError};
+use crate::ports::{Credentials, Ports, StoredCredentials, Vault, VaultError};
 use crate::registry::Registry;
 use crate::runtime::{Config, Runtime};
 
@@ -40,6 +40,7 @@ pub struct TestHost {
     network: Arc<Watched>,
     registry: Registry,
     config: Config,
+    credentials: Option<Arc<dyn Credentials>>,
 }
 
 impl TestHost {
@@ -58,6 +59,7 @@ impl TestHost {
             Arc::new(clock),
             Arc::new(Watched::new(network)),
             config,
+            None,
         )
     }
 
@@ -67,24 +69,34 @@ impl TestHost {
         clock: Arc<VirtualClock>,
         network: Arc<Watched>,
         config: Config,
+        credentials: Option<Arc<dyn Credentials>>,
     ) -> Self {
         let vault = Arc::new(TestVault::default());
         let ports = Ports {
             engine: Arc::clone(&engine) as _,
             network: Arc::clone(&network) as _,
             clock: Arc::clone(&clock) as _,
-            credentials: Arc::new(StoredCredentials::new(Arc::clone(&engine) as _, Arc::clone(&vault) as _)),
+            credentials: credentials.clone().unwrap_or_else(|| {
+                Arc::new(StoredCredentials::new(Arc::clone(&engine) as _, Arc::clone(&vault) as _))
+            }),
             vault,
         };
         let runtime = Runtime::new(registry.clone(), ports, config.clone());
-        Self { runtime, engine, clock, network, registry, config }
+        Self { runtime, engine, clock, network, registry, config, credentials }
     }
 
     /// The same host with other limits or API addresses. Before anything has run on it.
     pub fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = self.config;
         change(&mut config);
-        Self::assemble(self.registry, self.engine, self.clock, self.network, config)
+        Self::assemble(self.registry, self.engine, self.clock, self.network, config, self.credentials)
+    }
+
+    /// The same host with access tokens from elsewhere: for a test in which they expire or are revoked.
+    /// Before anything has run on it.
+    pub fn credentials(self, credentials: impl Credentials) -> Self {
+        let credentials = Some(Arc::new(credentials) as _);
+        Self::assemble(self.registry, self.engine, self.clock, self.network, self.config, credentials)
     }
 
     /// The API of a provider begins there.
@@ -179,6 +191,7 @@ impl TestHost {
             Arc::clone(&self.clock),
             Arc::clone(&self.network),
             self.config.clone(),
+            self.credentials.clone(),
         );
         host.load().await;
         host
@@ -187,8 +200,14 @@ impl TestHost {
     /// The same store under other connectors: a host after an upgrade.
     pub async fn upgrade(&self, registry: Registry) -> Self {
         let engine = Arc::new(self.engine.reopen());
-        let host =
-            Self::assemble(registry, engine, Arc::clone(&self.clock), Arc::clone(&self.network), self.config.clone());
+        let host = Self::assemble(
+            registry,
+            engine,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.network),
+            self.config.clone(),
+            self.credentials.clone(),
+        );
         host.load().await;
         host
     }

@@ -85,6 +85,12 @@ impl MemoryEngine {
         *lock(&self.shared.faults) = None;
     }
 
+    /// The process dies here and now: this store answers [`EngineError::Closed`] from now on, and
+    /// [`crash`](Self::crash) is what the next process finds.
+    pub fn kill(&self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+    }
+
     fn restarted(&self, unclean: bool) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -97,7 +103,7 @@ impl MemoryEngine {
         }
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.shared.stopped.load(Ordering::SeqCst)
     }
 

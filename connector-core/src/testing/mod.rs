@@ -2,6 +2,7 @@
 //! moves, and the rules that every engine keeps.
 
 mod clock;
+pub mod conformance;
 pub mod engine_conformance;
 mod host;
 mod memory;

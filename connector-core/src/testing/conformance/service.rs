@@ -1,0 +1,169 @@
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
+
+use crate::network::{Request, Response};
+
+/// The external service of a connector, as its author knows it: in memory, always the same, without
+/// faults of its own. The kit puts the faults around it.
+///
+/// ```
+/// use connector_core::network::{Request, Response};
+/// use connector_core::testing::FakeService;
+/// use connector_core::testing::conformance::{ConformanceService, Edit, Item};
+/// use jiff::Timestamp;
+///
+/// #[derive(Default)]
+/// struct Notebook {
+///     pages: Vec<String>,
+/// }
+///
+/// impl ConformanceService for Notebook {
+///     fn answer(&mut self, request: &Request, _now: Timestamp) -> Response {
+///         match request.url.path() {
+///             "/pages" => FakeService::answer(200, serde_json::to_vec(&self.pages).unwrap_or_default()),
+///             _ => FakeService::answer(404, "{}"),
+///         }
+///     }
+///
+///     fn items(&self) -> Vec<Item> {
+///         self.pages.iter().enumerate().map(|(id, title)| Item::new(id.to_string(), "pages", title)).collect()
+///     }
+///
+///     fn create(&mut self, _channel: &str, title: &str, _text: &str, _at: Timestamp) -> String {
+///         self.pages.push(title.to_owned());
+///         (self.pages.len() - 1).to_string()
+///     }
+///
+///     fn edit(&mut self, id: &str, edit: &Edit, _at: Timestamp) -> bool {
+///         let page = id.parse().ok().and_then(|id: usize| self.pages.get_mut(id));
+///         match (page, edit) {
+///             (Some(page), Edit::Title(title)) => {
+///                 page.clone_from(title);
+///                 true
+///             }
+///             _ => false,
+///         }
+///     }
+/// }
+/// ```
+pub trait ConformanceService: Send + 'static {
+    /// Answers a request as the service does. Whether its token is right has been checked.
+    fn answer(&mut self, request: &Request, now: Timestamp) -> Response;
+
+    /// What the service holds: with what this is compared that arrives at the host.
+    fn items(&self) -> Vec<Item>;
+
+    /// Someone else makes an item at the service. `at` may be past: the item then shows up late, as
+    /// one does that the service has indexed late. Answers the service's id of it.
+    fn create(&mut self, channel: &str, title: &str, text: &str, at: Timestamp) -> String;
+
+    /// Someone else edits an item at the service. False if nobody can edit that there.
+    fn edit(&mut self, id: &str, edit: &Edit, at: Timestamp) -> bool;
+
+    /// The endpoints that are registered with it, one entry for each: the URL.
+    fn registrations(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// How it refuses a request. HTTP statuses, if it does not say it otherwise.
+    fn refuse(&self, refusal: Refusal) -> Response {
+        refusal.response()
+    }
+
+    /// Whether a request is to change something. A service that takes everything by POST says here what does.
+    fn is_write(&self, request: &Request) -> bool {
+        !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+}
+
+/// An item as the service holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Item {
+    /// The service's id of it.
+    pub id: String,
+    /// The channel that it is in, as `get_channels` names it.
+    pub channel: String,
+    /// Its title.
+    pub title: String,
+    /// Its status, as the id of a status of its link type. None is not compared.
+    pub status: Option<String>,
+    /// The texts that show as its notes, in any order.
+    pub notes: Vec<String>,
+    /// When it came to be. None is not compared.
+    pub created_at: Option<Timestamp>,
+}
+
+impl Item {
+    /// An item in this channel.
+    pub fn new(id: impl Into<String>, channel: impl Into<String>, title: impl Into<String>) -> Self {
+        let (id, channel, title) = (id.into(), channel.into(), title.into());
+        Self { id, channel, title, status: None, notes: Vec::new(), created_at: None }
+    }
+
+    /// In this status.
+    pub fn status(mut self, status: impl Into<String>) -> Self {
+        self.status = Some(status.into());
+        self
+    }
+
+    /// With these texts as notes.
+    pub fn notes<T: Into<String>>(mut self, notes: impl IntoIterator<Item = T>) -> Self {
+        self.notes.extend(notes.into_iter().map(Into::into));
+        self
+    }
+
+    /// Made then.
+    pub fn created_at(mut self, at: Timestamp) -> Self {
+        self.created_at = Some(at);
+        self
+    }
+}
+
+/// What someone else does to an item at the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Edit {
+    /// Gives it this title.
+    Title(String),
+    /// Puts it into the status with this id.
+    Status(String),
+    /// Comments on it, or replies.
+    Note(String),
+}
+
+/// Why the service is to refuse a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The token is wrong, expired or revoked.
+    Unauthorized,
+    /// Too many requests, for this many seconds.
+    TooMany {
+        /// Until it takes others.
+        seconds: u32,
+    },
+    /// It failed.
+    Failed,
+    /// What was asked for is wrong, and stays so.
+    Rejected,
+}
+
+impl Refusal {
+    /// As HTTP says it.
+    pub fn response(self) -> Response {
+        let mut headers = HeaderMap::new();
+        let (status, said) = match self {
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "the token is not valid"),
+            Self::TooMany { seconds } => {
+                headers.insert(HeaderName::from_static("retry-after"), HeaderValue::from(seconds));
+                (StatusCode::TOO_MANY_REQUESTS, "too many requests")
+            }
+            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "it failed"),
+            Self::Rejected => (StatusCode::UNPROCESSABLE_ENTITY, "this is not possible"),
+        };
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = format!(r#"{{"message":"{said}"}}"#);
+        Response { status, headers, ..crate::testing::FakeService::answer(200, body) }
+    }
+}
