@@ -310,12 +310,19 @@ impl<'a> RequestBuilder<'a> {
     }
 
     /// Sends it, and reads the response's body as JSON. Without content (204) that is `null`.
+    ///
+    /// A success whose body cannot be read leaves it open what a request did that is not safe to repeat.
     pub async fn fetch<T: DeserializeOwned>(self) -> Result<T> {
+        let (outbound, repeatable) = (self.outbound, is_repeatable(&self.method, &self.headers));
         let mut response = self.send().await?;
         if response.status == StatusCode::NO_CONTENT {
             response.body = Bytes::from_static(b"null");
         }
-        response.json()
+        let value = response.json();
+        if value.is_err() && !repeatable {
+            outbound.unanswered();
+        }
+        value
     }
 
     /// Sends it, and reads that page and all that follow it, by the `Link` header of each (RFC 8288),
@@ -401,6 +408,11 @@ impl fmt::Debug for RequestBuilder<'_> {
         let url = self.url.as_ref().map(host_and_path);
         f.debug_struct("RequestBuilder").field("method", &self.method).field("url", &url).finish_non_exhaustive()
     }
+}
+
+/// Whether sending it twice does no harm.
+fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
+    method.is_idempotent() || headers.contains_key(IDEMPOTENCY_KEY)
 }
 
 /// A request that can be sent, with the account's token that it bears.

@@ -82,7 +82,7 @@ impl Shared {
         let mut writes = Vec::new();
         let lost = self.may_have_arrived(payload, dispatch, error);
         let then = match error.kind() {
-            ErrorKind::Transient if lost => After::Delete,
+            _ if lost => After::Delete,
             ErrorKind::Transient => self.retry(row, error, self.config.max_attempts),
             ErrorKind::Bug => self.retry(row, error, self.config.max_bug_attempts),
             ErrorKind::RateLimited { until } => {
@@ -148,10 +148,11 @@ impl Shared {
         Ok((then, writes))
     }
 
-    /// A request that creates something got no answer: whether it did, only the service knows.
+    /// A request that creates something got no answer, or none that can be read: whether it did, only the
+    /// service knows.
     fn may_have_arrived(&self, payload: &TaskPayload, dispatch: &Dispatch, error: &Error) -> bool {
         payload.creates()
-            && matches!(error.kind(), ErrorKind::Transient)
+            && matches!(error.kind(), ErrorKind::Transient | ErrorKind::Bug)
             && dispatch.unanswered.load(std::sync::atomic::Ordering::Relaxed)
     }
 

@@ -238,14 +238,13 @@ async fn ask<T: serde::de::DeserializeOwned>(
             _ => request,
         };
     }
-    let response = match request.send().await {
-        Err(error) if has(Bug::TakesAllForTransient) => return Err(Error::transient(error.to_string())),
+    match request.fetch().await {
+        Err(error) if has(Bug::TakesAllForTransient) => Err(Error::transient(error.to_string())),
         Err(error) if has(Bug::AsksAgainAtOnce) && matches!(error.kind(), ErrorKind::RateLimited { .. }) => {
-            build().send().await?
+            build().fetch().await
         }
-        response => response?,
-    };
-    response.json()
+        answer => answer,
+    }
 }
 
 async fn save(cx: &Context<Tracker>, channel: &ChannelId, tickets: &[Ticket]) -> Result<()> {
