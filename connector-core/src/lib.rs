@@ -46,3 +46,8 @@ pub use serde;
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The code of the page on testing compiles, and runs.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/testing.md")]
+struct TestingPage;

@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use url::Url;
 
-pub(crate) use client::Outbound;
 pub use client::{Network, ProviderApi, RequestBuilder};
+pub(crate) use client::{Outbound, names_a_credential};
 pub use error::TransportError;
 pub(crate) use rate::{Admission, Asking, RateLimiter};
 pub use url_pattern::{UrlPattern, UrlPatternError, UrlRules};

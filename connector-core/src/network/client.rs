@@ -147,6 +147,10 @@ impl<'a> ProviderApi<'a> {
         let mut built = self.post("").json(&Body { query: operation, variables }).build().await?;
         built.repeatable = !operation.trim_start().starts_with("mutation");
         let response = built.exchange(self.outbound).await?;
+        let unreadable = serde_json::from_slice::<serde::de::IgnoredAny>(&response.body).is_err();
+        if unreadable && response.status.is_success() && !built.repeatable {
+            self.outbound.unanswered();
+        }
         graphql::data(&response, self.outbound.now())
     }
 
@@ -374,7 +378,7 @@ impl<'a> RequestBuilder<'a> {
             timeout: self.timeout,
             max_response: self.max_response,
         };
-        let repeatable = request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
+        let repeatable = is_repeatable(&request.method, &request.headers);
         Ok(Built { request, token, repeatable })
     }
 
@@ -502,7 +506,7 @@ const SET_BY_THE_CLIENT: [&str; 9] = [
     "proxy-authorization",
 ];
 
-fn names_a_credential(header: &str) -> bool {
+pub(crate) fn names_a_credential(header: &str) -> bool {
     let header = header.to_ascii_lowercase();
     header != IDEMPOTENCY_KEY && ["auth", "cookie", "token", "secret", "key"].iter().any(|part| header.contains(part))
 }

@@ -6,8 +6,10 @@ pub mod conformance;
 pub mod engine_conformance;
 mod host;
 mod memory;
+mod recording;
 
 pub use clock::VirtualClock;
 pub use engine_conformance::{TestStore, engine_conformance};
 pub use host::{FakeService, TestHost};
 pub use memory::{Fault, MemoryEngine};
+pub use recording::{Recorder, Recording, RecordingError};

@@ -13,6 +13,7 @@ mod hooks;
 mod lifecycle;
 mod manifest;
 mod rates;
+mod recording;
 mod records;
 mod registry;
 mod smoke;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{ConformanceService, Refusal};
 use crate::clock::BoxFuture;
-use crate::engine::ConnectionRow;
+use crate::engine::{ConnectionRow, Write};
 use crate::error::Result;
 use crate::network::{NetworkPort, Request, Response, TransportError, UrlRules, host_and_path};
 use crate::ports::Credentials;
@@ -294,5 +294,20 @@ impl<S: ConformanceService> Credentials for Gate<S> {
             // That one was revoked, only the service knows.
             Ok(connection.credential.as_ref().map(|_| Gate::token(self)))
         })
+    }
+
+    fn replace<'a>(
+        &'a self,
+        _: &'a ConnectionRow,
+        refused: &'a Secret,
+    ) -> BoxFuture<'a, Result<Option<Secret>>> {
+        Box::pin(async move {
+            let current = Gate::token(self);
+            Ok(Some(current).filter(|current| current != refused && !self.state().keys.revoked))
+        })
+    }
+
+    fn release<'a>(&'a self, _: &'a ConnectionRow) -> BoxFuture<'a, Result<Vec<Write>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }
