@@ -76,9 +76,9 @@ impl TestHost {
             engine: Arc::clone(&engine) as _,
             network: Arc::clone(&network) as _,
             clock: Arc::clone(&clock) as _,
-            credentials: credentials.clone().unwrap_or_else(|| {
-                Arc::new(StoredCredentials::new(Arc::clone(&engine) as _, Arc::clone(&vault) as _))
-            }),
+            credentials: credentials
+                .clone()
+                .unwrap_or_else(|| Arc::new(StoredCredentials::new(Arc::clone(&engine) as _, Arc::clone(&vault) as _))),
             vault,
         };
         let runtime = Runtime::new(registry.clone(), ports, config.clone());

@@ -296,11 +296,7 @@ impl<S: ConformanceService> Credentials for Gate<S> {
         })
     }
 
-    fn replace<'a>(
-        &'a self,
-        _: &'a ConnectionRow,
-        refused: &'a Secret,
-    ) -> BoxFuture<'a, Result<Option<Secret>>> {
+    fn replace<'a>(&'a self, _: &'a ConnectionRow, refused: &'a Secret) -> BoxFuture<'a, Result<Option<Secret>>> {
         Box::pin(async move {
             let current = Gate::token(self);
             Ok(Some(current).filter(|current| current != refused && !self.state().keys.revoked))

@@ -254,14 +254,18 @@ impl<'a, S: ConformanceService> Life<'a, S> {
 
     /// Connects. Nothing has run yet.
     pub(super) async fn connect(&mut self) -> bool {
-        let (request, user) = (self.request(), self.user.clone());
+        let (request, user, gate) = (self.request(), self.user.clone(), self.gate.clone());
         let connected = self
             .act("connecting", async |runtime| {
                 // The host may have been killed when it had stored it.
                 let known = runtime.ports().engine.connections(Some(user.clone()), None, None, 1).await?;
                 match known.first() {
                     Some(known) => Ok(known.id),
-                    None => runtime.connect(request.clone()).await.map(|row| row.id),
+                    None => {
+                        // The user signs in anew each time.
+                        let token = request.token.as_ref().map(|_| gate.token());
+                        runtime.connect(ConnectRequest { token, ..request.clone() }).await.map(|row| row.id)
+                    }
                 }
             })
             .await;
@@ -318,8 +322,8 @@ impl<'a, S: ConformanceService> Life<'a, S> {
 
     pub(super) async fn reauthorize(&mut self) {
         let Some(id) = self.connection else { return };
-        let token = self.gate.restore();
-        self.act("authorizing again", async |runtime| runtime.reauthorize(id, token.clone()).await).await;
+        let gate = self.gate.clone();
+        self.act("authorizing again", async |runtime| runtime.reauthorize(id, gate.restore()).await).await;
     }
 
     pub(super) async fn change_options(&mut self) {
