@@ -404,3 +404,10 @@ fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len()
         && left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right)) == 0
 }
+
+/// The HMAC-SHA256 of a body, in hex.
+pub(crate) fn hmac_sha256(secret: &str, body: &[u8]) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
+    mac.update(body);
+    hex::encode(&mac.finalize().into_bytes())
+}

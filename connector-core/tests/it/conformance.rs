@@ -464,3 +464,22 @@ bugs! {
     l29_a_token_in_a_url: TokenInTheUrl breaks 29 at 0 points;
     l30_a_watermark_without_overlap: NoOverlap breaks 30 at 0 points;
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 4, failure_persistence: None, ..Default::default() })]
+
+    /// Issue 4: both ends edit at random while the host is killed at random; they converge, and the service is
+    /// changed at most by the user's edits.
+    #[test]
+    fn both_ends_converge(seed: u64) {
+        BUG.set(Bug::None);
+        Conformance::of::<Tracker>(TrackerService::default).week(seed, 20).assert();
+    }
+}
+
+/// Issue 4, R6.5: killed a thousand times in a week, the host has what the service has.
+#[test]
+fn a_thousand_kills_in_a_week() {
+    BUG.set(Bug::None);
+    Conformance::of::<Tracker>(TrackerService::default).week(1000, 1000).assert();
+}

@@ -10,6 +10,7 @@ mod drain;
 mod errors;
 mod fixture;
 mod hooks;
+mod lessons;
 mod lifecycle;
 mod manifest;
 mod rates;

@@ -142,6 +142,19 @@ impl<S: ConformanceService> Gate<S> {
         see(&mut self.state().service)
     }
 
+    /// This strikes the call so many from now.
+    pub(super) fn plan(&self, after: usize, strike: Strike) {
+        let mut state = self.state();
+        state.plan = Some((state.calls.len() + after, strike));
+    }
+
+    /// Nothing strikes any more.
+    pub(super) fn calm(&self) {
+        let mut state = self.state();
+        state.plan = None;
+        state.striking = None;
+    }
+
     /// How many calls there were.
     pub(super) fn count(&self) -> usize {
         self.state().calls.len()

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::gate::{Gate, Strike};
-use super::{ConformanceService, Edit, Item};
+use super::{ConformanceService, Edit, Item, Push};
 use crate::declaration::Hooks;
 use crate::engine::{
     ChannelRow, ConnectionRow, Engine, LinkQuery, LinkRow, NoteRow, SyncState, TaskQuery, Write, WriteSet,
@@ -17,9 +17,10 @@ use crate::link_type::ComposeTarget;
 use crate::model::Delivery;
 use crate::registry::{RegisteredConnector, Registry};
 use crate::runtime::{
-    ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, LinkUpdate, NewUserNote, Runtime,
+    ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, HookError, LinkUpdate, NewUserNote, Runtime,
 };
 use crate::testing::{Fault, TestHost};
+use crate::webhook::WebhookRequest;
 use crate::work::Work;
 
 /// What every life of a connector begins with.
@@ -71,9 +72,16 @@ pub(super) enum Kind {
     Action,
     /// The service was changed more often than by the user's edits.
     Writes,
+    /// What the service pushed was not taken.
+    Push,
+    /// More endpoints are registered with the service than there are.
+    Registered,
 }
 
 pub(super) type Difference = (Kind, String);
+
+/// Where the service reaches the host.
+const PUBLIC_URL: &str = "https://host.conformance.test";
 
 /// How often a user tries something.
 const TRIES: usize = 6;
@@ -96,6 +104,8 @@ pub(super) struct Life<'a, S> {
     pub(super) most_calls: usize,
     pub(super) endless: bool,
     failures: Vec<Difference>,
+    /// What the service pushed, and the host could not take.
+    undelivered: Vec<Push>,
 }
 
 pub(super) fn minutes(minutes: i64) -> SignedDuration {
@@ -106,6 +116,7 @@ impl<'a, S: ConformanceService> Life<'a, S> {
     pub(super) async fn new(setup: &'a Setup<S>, wrong: Wrong) -> Self {
         let gate = Gate::new((setup.make)(), wrong.call);
         let mut host = TestHost::with_network(setup.registry.clone(), gate.clone());
+        host = host.configure(|config| config.public_url = Some(PUBLIC_URL.to_owned()));
         if setup.connector.declaration.provider.is_some() {
             host = host.credentials(gate.clone());
         }
@@ -123,6 +134,7 @@ impl<'a, S: ConformanceService> Life<'a, S> {
             most_calls: 0,
             endless: false,
             failures: Vec::new(),
+            undelivered: Vec::new(),
         };
         life.attach();
         life
@@ -180,11 +192,67 @@ impl<'a, S: ConformanceService> Life<'a, S> {
             let before = self.gate.count();
             let ran = self.host.step().await;
             self.most_calls = self.most_calls.max(self.gate.count() - before);
-            if !ran && !self.host.engine().is_stopped() {
+            if !ran && !self.host.engine().is_stopped() && !self.deliver().await {
                 return;
             }
         }
         self.endless = true;
+    }
+
+    /// Delivers what the service pushed: the last first, and each twice. False if there was nothing.
+    async fn deliver(&mut self) -> bool {
+        let mut pushes = self.gate.with(S::take_pushes);
+        pushes.append(&mut self.undelivered);
+        if pushes.is_empty() {
+            return false;
+        }
+        for push in pushes.into_iter().rev() {
+            for _ in 0..2 {
+                let Some(token) = push.url.strip_prefix(PUBLIC_URL).and_then(|path| path.strip_prefix("/hooks/"))
+                else {
+                    self.fail(Kind::Push, format!("the service pushed to `{}`, which is not of this host", push.url));
+                    break;
+                };
+                let mut request = WebhookRequest::new("POST", push.body.clone(), self.now());
+                for (name, value) in &push.headers {
+                    request = request.with_header(name, value.clone());
+                }
+                let taken = match self.runtime().find_hook(token).await {
+                    Ok(hook) => hook.receive(request).await.map(drop),
+                    Err(error) => Err(error),
+                };
+                match taken {
+                    Ok(()) | Err(HookError::Unknown | HookError::Disabled) => {}
+                    Err(HookError::Unverified(error)) => {
+                        self.fail(Kind::Push, format!("what the service pushed was refused: {error}"));
+                    }
+                    // The host was killed meanwhile: the service sends it again.
+                    Err(_) => {
+                        self.undelivered.push(push.clone());
+                        break;
+                    }
+                }
+            }
+        }
+        self.revive().await;
+        true
+    }
+
+    /// The host is killed at the commit, or at the call, so many from now.
+    pub(super) fn kill_soon(&self, after: usize, at_call: bool, before: bool) {
+        if at_call {
+            let strike = if before { Strike::KillBefore } else { Strike::KillAfter };
+            self.gate.plan(after, strike);
+        } else {
+            let fault = if before { Fault::CrashBefore } else { Fault::CrashAfter };
+            *self.commits.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.commits() + after, fault));
+        }
+    }
+
+    /// The host is killed no more.
+    pub(super) fn spare_all(&self) {
+        *self.commits.plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.gate.calm();
     }
 
     /// Lets time pass.
@@ -489,6 +557,12 @@ impl<'a, S: ConformanceService> Life<'a, S> {
         for dead in self.runtime().dead_tasks(query).await.unwrap_or_default() {
             let error = dead.errors.last().map(|error| error.message.clone()).unwrap_or_default();
             found.push((Kind::Dead, format!("{} was given up: {error}", dead.does)));
+        }
+        let registered = self.gate.with(|service| service.registrations());
+        let subscriptions =
+            self.connector().work().filter(|entry| matches!(entry.work, Some(Work::Webhook(_)))).count();
+        if registered.len() > subscriptions * enabled.len().max(1) {
+            found.push((Kind::Registered, format!("{} endpoints are registered with the service", registered.len())));
         }
         let items = self.items();
         let mut links = self.links().await;

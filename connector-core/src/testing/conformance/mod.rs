@@ -18,7 +18,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 pub use report::{Promise, Report, Verdict};
-pub use service::{ConformanceService, Edit, Item, Refusal};
+pub use service::{ConformanceService, Edit, Item, Push, Refusal};
 
 use crate::component::Declared;
 use crate::connector::Connector;
@@ -113,6 +113,24 @@ impl<S: ConformanceService> Conformance<S> {
             scenarios::same(setup, &mut report).await;
             scenarios::faults(setup, &mut report, &calls).await;
             scenarios::crashes(setup, &mut report, commits).await;
+            scenarios::burst(setup, &mut report).await;
+            scenarios::week(setup, &mut report, 1, 4 * setup.points).await;
+            report
+        })
+    }
+
+    /// Lives a week in which both ends edit at random and the host is killed at random, so often: the same for
+    /// the same seed.
+    ///
+    /// # Panics
+    ///
+    /// If the connector does.
+    #[allow(clippy::expect_used, reason = "a test fails by it")]
+    pub fn week(self, seed: u64, kills: usize) -> Report {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime for one thread");
+        runtime.block_on(async {
+            let mut report = Report::new(self.setup.connector.declaration.id);
+            scenarios::week(&self.setup, &mut report, seed, kills).await;
             report
         })
     }

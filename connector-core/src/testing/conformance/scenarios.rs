@@ -24,13 +24,18 @@ fn blame(kind: Kind) -> u8 {
         Kind::Time => 22,
         Kind::State => 1,
         Kind::Dead | Kind::Action => 10,
+        Kind::Push => 14,
+        Kind::Registered => 13,
     }
 }
 
 /// The promise that a difference breaks, after a call has failed.
 fn blame_fault(strike: Strike, kind: Kind) -> u8 {
     match (kind, strike) {
-        (Kind::Twice | Kind::NoteTwice | Kind::Writes | Kind::Time | Kind::State, _) => blame(kind),
+        (
+            Kind::Twice | Kind::NoteTwice | Kind::Writes | Kind::Time | Kind::State | Kind::Push | Kind::Registered,
+            _,
+        ) => blame(kind),
         (_, Strike::Rotate) => 15,
         (_, Strike::TooMany) => 11,
         (Kind::Missing | Kind::Foreign | Kind::NoteMissing, _) => 7,
@@ -90,6 +95,9 @@ pub(super) async fn plain<S: ConformanceService>(setup: &Setup<S>, report: &mut 
     }
     let found = life.differences().await;
     enter(report, &[1, 5, 16, 20], "after the first walk", found, blame);
+    if !life.gate.with(|service| service.registrations()).is_empty() {
+        report.check(13, None);
+    }
     if life.items().iter().any(|item| item.created_at.is_some()) {
         report.check(22, None);
     }
@@ -540,4 +548,78 @@ fn first_difference(
         };
         format!("`{name}` is {} when it is followed, and {} when it is fetched", text(followed), text(fetched))
     })
+}
+
+/// Many pushes at once are few calls, and none of them is lost.
+pub(super) async fn burst<S: ConformanceService>(setup: &Setup<S>, report: &mut Report) {
+    const PUSHES: usize = 50;
+    let mut life = Life::new(setup, Wrong::default()).await;
+    report.lived();
+    if !life.begin().await || life.gate.with(|service| service.registrations()).is_empty() {
+        return;
+    }
+    let before = life.gate.count();
+    for number in 0..PUSHES {
+        life.edit(SECOND, &Edit::Note(format!("Note {number} of a burst.")));
+    }
+    life.advance(minutes(5)).await;
+    let calls = life.gate.count() - before;
+    report.check(3, (calls > PUSHES / 2).then(|| format!("{PUSHES} pushes at once led to {calls} calls")));
+    let found = life.differences().await;
+    enter(report, &[3, 14], "after a burst of pushes", found, |kind| match kind {
+        Kind::Push | Kind::Registered => blame(kind),
+        _ => 3,
+    });
+}
+
+/// Numbers that are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    /// From zero to below this.
+    fn roll(&mut self, sides: usize) -> usize {
+        // SplitMix64, by Steele, Lea and Flood (2014).
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) % (sides.max(1) as u64)).unwrap_or(0)
+    }
+}
+
+/// A week in which both ends edit at random, and the host is killed at random.
+pub(super) async fn week<S: ConformanceService>(setup: &Setup<S>, report: &mut Report, seed: u64, kills: usize) {
+    const MINUTES: usize = 7 * 24 * 60;
+    const FEWEST: usize = 20;
+    const MOST_ITEMS: usize = 40;
+    let mut life = Life::new(setup, Wrong::default()).await;
+    report.lived();
+    if !life.begin().await {
+        return;
+    }
+    let mut dice = Dice(seed);
+    let steps = kills.max(FEWEST);
+    for number in 0..steps {
+        let items = life.items();
+        let Some(title) = items.get(dice.roll(items.len())).map(|item| item.title.clone()) else { return };
+        match dice.roll(6) {
+            0 if items.len() < MOST_ITEMS => {
+                let channel = life.channels.get(dice.roll(life.channels.len())).cloned();
+                channel.map(|channel| life.make(&channel, &format!("Item {number} of the week"), life.now()));
+            }
+            1 => drop(life.edit(&title, &Edit::Note(format!("Note {number} from elsewhere.")))),
+            2 => drop(life.edit(&title, &Edit::Title(format!("Item with name {number}")))),
+            3 => drop(life.reply(&title, &format!("Note {number} of the user.")).await),
+            4 => drop(life.set_status(&title).await),
+            _ => {}
+        }
+        if life.crashes < kills {
+            life.kill_soon(dice.roll(8), dice.roll(2) == 0, dice.roll(2) == 0);
+        }
+        life.advance(minutes(i64::try_from(1 + dice.roll(2 * MINUTES / steps)).unwrap_or(1))).await;
+    }
+    life.spare_all();
+    let when = format!("a week with {} kills (seed {seed})", life.crashes);
+    let found = life.rest().await;
+    enter(report, &[7, 8, 19, 20], &when, found, blame_crash);
 }

@@ -2,6 +2,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 
 use crate::network::{Request, Response};
+use crate::webhook::hmac_sha256;
 
 /// The external service of a connector, as its author knows it: in memory, always the same, without
 /// faults of its own. The kit puts the faults around it.
@@ -59,6 +60,12 @@ pub trait ConformanceService: Send + 'static {
 
     /// Someone else edits an item at the service. False if nobody can edit that there.
     fn edit(&mut self, id: &str, edit: &Edit, at: Timestamp) -> bool;
+
+    /// What it has pushed since it was last asked, to the endpoints that are registered with it. The kit delivers
+    /// each twice, and the last one first.
+    fn take_pushes(&mut self) -> Vec<Push> {
+        Vec::new()
+    }
 
     /// The endpoints that are registered with it, one entry for each: the URL.
     fn registrations(&self) -> Vec<String> {
@@ -130,6 +137,37 @@ pub enum Edit {
     Status(String),
     /// Comments on it, or replies.
     Note(String),
+}
+
+/// A request that the service pushes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Push {
+    /// The URL that was registered.
+    pub url: String,
+    /// Headers, with the signature.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Push {
+    /// A request to this endpoint.
+    pub fn new(url: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self { url: url.into(), headers: Vec::new(), body: body.into() }
+    }
+
+    /// With this header.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// With the HMAC-SHA256 of the body under this secret in a header, in hex after a prefix.
+    pub fn signed(self, header: &str, prefix: &str, secret: &str) -> Self {
+        let digest = hmac_sha256(secret, &self.body);
+        self.header(header, format!("{prefix}{digest}"))
+    }
 }
 
 /// Why the service is to refuse a request.
