@@ -1,5 +1,7 @@
 //! The declarative connector framework: what the author of a connector imports.
 
+#[cfg(feature = "calendar")]
+pub mod calendar;
 pub mod callback;
 pub mod clock;
 pub mod component;

@@ -1,0 +1,162 @@
+//! Events of calendars (L27): masters, the occurrences that differ from them, and those that are cancelled, in
+//! whatever order and however often a service gives them.
+//!
+//! A [`Series`] is kept in the state of a connection, one for each event, and is given every piece that arrives. What
+//! it says does not depend on the order:
+//!
+//! ```
+//! use connector_core::calendar::Series;
+//! use connector_core::model::Schedule;
+//! # fn main() -> connector_core::Result<()> {
+//! let time = |text: &str| text.parse::<jiff::Timestamp>();
+//! let (monday, tuesday) = (time("2026-01-05T09:00:00Z")?, time("2026-01-06T09:00:00Z")?);
+//! let mut series = Series::default();
+//! series.put(monday, Schedule::new("standup_2", tuesday).occurrence(tuesday).cancelled());
+//! assert!(series.schedules().is_empty());
+//! series.put(monday, Schedule::new("standup", monday).recurrence(["RRULE:FREQ=DAILY;COUNT=3".to_owned()], "UTC"));
+//! let starts: Vec<_> = series.occurrences(monday, time("2026-02-01T00:00:00Z")?)?.iter().map(|at| at.start).collect();
+//! assert_eq!(starts, [monday.into(), time("2026-01-07T09:00:00Z")?.into()]);
+//! # Ok(()) }
+//! ```
+
+mod recurrence;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::model::{Schedule, When};
+
+/// One event with all of its pieces, as far as they have arrived.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Series {
+    /// By the occurrence that each stands in for; the master by none.
+    pieces: BTreeMap<String, Piece>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Piece {
+    /// As of then.
+    version: Timestamp,
+    schedule: Schedule,
+}
+
+/// One time at which an event takes place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Occurrence {
+    /// Begins.
+    pub start: When,
+    /// Ends; for days, the first day after it.
+    pub end: Option<When>,
+    /// Which occurrence of its series it is: when it would begin by the master.
+    pub of: When,
+}
+
+/// The key of the master.
+const MASTER: &str = "";
+
+impl Series {
+    /// Takes a piece as it was at the service at that time. An older one than is there already changes nothing; of two
+    /// of the same time one is taken, whichever came first.
+    pub fn put(&mut self, version: Timestamp, schedule: Schedule) {
+        let key = schedule.occurrence.map_or_else(|| MASTER.to_owned(), key);
+        let piece = Piece { version, schedule };
+        match self.pieces.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(piece);
+            }
+            Entry::Occupied(mut entry) if piece.rank() > entry.get().rank() => {
+                entry.insert(piece);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+
+    /// What recurs, or the one that takes place once; none as long as only other pieces have arrived.
+    pub fn master(&self) -> Option<&Schedule> {
+        self.pieces.get(MASTER).map(|piece| &piece.schedule)
+    }
+
+    /// Nothing of it takes place: the service took it away, or there was nothing but cancellations.
+    pub fn is_cancelled(&self) -> bool {
+        match self.master() {
+            Some(master) => master.cancelled,
+            None => self.pieces.values().all(|piece| piece.schedule.cancelled),
+        }
+    }
+
+    /// What a link is given: the master, and what differs from it. A cancellation is among them only where there is a
+    /// master that it takes something from, and nothing is where the master is cancelled.
+    pub fn schedules(&self) -> Vec<Schedule> {
+        let master = self.master().is_some_and(|master| !master.recurrence.is_empty());
+        let is_shown = |schedule: &&Schedule| !schedule.cancelled || master;
+        if self.is_cancelled() {
+            return Vec::new();
+        }
+        self.pieces.values().map(|piece| &piece.schedule).filter(is_shown).cloned().collect()
+    }
+
+    /// When it takes place from one time until before another, in order. Days are taken in the zone of the event.
+    ///
+    /// Errors: the recurrence is none, by RFC 5545, or its zone is not known, or it has more than 10,000 occurrences
+    /// in that time.
+    pub fn occurrences(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Occurrence>> {
+        if self.is_cancelled() {
+            return Ok(Vec::new());
+        }
+        let zone = match self.master() {
+            Some(master) => recurrence::zone(master)?,
+            None => TimeZone::UTC,
+        };
+        let mut found = match self.master() {
+            Some(master) => recurrence::expand(master, &zone, from, until)?,
+            None => Vec::new(),
+        };
+        found.retain(|occurrence| !self.pieces.contains_key(&key(occurrence.of)));
+        for Piece { schedule, .. } in self.pieces.values().filter(|piece| !piece.schedule.cancelled) {
+            if let Some(of) = schedule.occurrence.filter(|_| is_within(schedule.start, &zone, from, until)) {
+                found.push(Occurrence { start: schedule.start, end: schedule.end, of });
+            }
+        }
+        found.sort_by_key(|occurrence| (instant(occurrence.start, &zone), key(occurrence.of)));
+        Ok(found)
+    }
+}
+
+impl Piece {
+    /// What decides between two: the time, and for the same time anything that is the same in any order.
+    fn rank(&self) -> (Timestamp, bool, String) {
+        (self.version, self.schedule.cancelled, serde_json::to_string(&self.schedule).unwrap_or_default())
+    }
+}
+
+fn key(when: When) -> String {
+    match when {
+        When::Day(day) => day.to_string(),
+        When::At(at) => at.to_string(),
+    }
+}
+
+fn is_within(start: When, zone: &TimeZone, from: Timestamp, until: Timestamp) -> bool {
+    let start = instant(start, zone);
+    from <= start && start < until
+}
+
+/// When a day begins in a zone, or the instant.
+fn instant(when: When, zone: &TimeZone) -> Timestamp {
+    let begins = |day: Date| zone.to_ambiguous_timestamp(day.at(0, 0, 0, 0)).compatible();
+    match when {
+        // Out of range only at both ends of the calendar.
+        When::Day(day) => begins(day).unwrap_or(if day.year() < 0 { Timestamp::MIN } else { Timestamp::MAX }),
+        When::At(at) => at,
+    }
+}
+
+#[cfg(test)]
+mod tests;
