@@ -51,6 +51,14 @@ pub(super) enum Command {
         /// Its id
         id: String,
     },
+    /// Make a connector crate that compiles, with a test, in a new folder
+    New {
+        /// What the service is called, such as `acme-mail`
+        name: String,
+        /// A checkout of the framework to depend on [default: the version of this program]
+        #[arg(long, value_name = "CHECKOUT")]
+        path: Option<std::path::PathBuf>,
+    },
     /// Print the manifest of all connectors, or check it against an older one
     Manifest {
         /// Print what would break connections that were made under this manifest; fail if anything would

@@ -8,6 +8,7 @@ mod args;
 mod client;
 mod hooks;
 mod keys;
+mod new;
 mod output;
 mod registry;
 mod serve;
@@ -107,6 +108,7 @@ async fn run(cli: Cli) -> Done {
         Command::List => return registry::list(&registry, output),
         Command::Show { id } => return registry::show(&registry, id, output),
         Command::Manifest { check } => return registry::manifest(&registry, check.as_deref()),
+        Command::New { name, path } => return new::create(name, path.as_deref(), output),
         _ => {}
     }
     let mut flags = Vec::new();
@@ -132,7 +134,9 @@ async fn run(cli: Cli) -> Done {
 
 async fn perform(client: &Client, registry: &Registry, command: Command, output: Output) -> Done {
     match command {
-        Command::Serve(_) | Command::List | Command::Show { .. } | Command::Manifest { .. } => Ok(()),
+        Command::Serve(_) | Command::List | Command::Show { .. } | Command::Manifest { .. } | Command::New { .. } => {
+            Ok(())
+        }
         Command::Connect(args) => accounts::connect(client, registry, args, output).await,
         Command::Connections { user } => accounts::connections(client, user.as_deref(), output).await,
         Command::Channels { connection } => accounts::channels(client, &connection, output).await,
