@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 // A connector crate that no source names is not linked, and then it is not in the registry.
 use connector_github as _;
+use connector_google as _;
 use connector_linear as _;
 use connector_slack as _;
 

@@ -1,0 +1,381 @@
+//! Gmail: <https://developers.google.com/workspace/gmail/api/reference/rest>.
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use connector_core::prelude::*;
+use futures_util::stream::{self, StreamExt};
+use mail_builder::MessageBuilder;
+use mail_parser::{Address, Message, MessageParser};
+use serde_json::json;
+
+use crate::{Conversation, ConversationMeta, Google, Page, Product, horizon};
+
+/// Conversations that a step takes; each is a request of its own.
+const PAGE: usize = 25;
+
+/// A walk over the conversations with a label, then over what has happened to them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub(crate) enum Walk {
+    /// Those that are there; what has happened until then is known at its end.
+    All { page: Option<String>, until: Option<String> },
+    /// What has happened since; Gmail may forget what did.
+    Since { history: String, page: Option<String> },
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ApiLabel {
+    id: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+impl ApiLabel {
+    /// What a user files mail under, and where it comes in and goes out.
+    pub(crate) fn channel(self) -> Option<Channel> {
+        let name = match self.id.as_str() {
+            "INBOX" => "Inbox",
+            "SENT" => "Sent",
+            _ if self.kind.as_deref() == Some("user") => &self.name,
+            _ => return None,
+        };
+        Some(Product::Mail.channel(&self.id, name).enabled_by_default(self.id == "INBOX"))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiThread {
+    id: String,
+    history_id: Option<String>,
+    #[serde(default)]
+    messages: Vec<ApiMessage>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiMessage {
+    id: String,
+    #[serde(default)]
+    thread_id: String,
+    #[serde(default)]
+    label_ids: Vec<String>,
+    #[serde(default)]
+    snippet: String,
+    internal_date: Option<String>,
+    payload: Option<ApiPart>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiPart {
+    #[serde(default)]
+    mime_type: String,
+    #[serde(default)]
+    filename: String,
+    #[serde(default)]
+    headers: Vec<ApiHeader>,
+    body: Option<ApiBody>,
+    #[serde(default)]
+    parts: Vec<ApiPart>,
+}
+
+#[derive(Deserialize)]
+struct ApiHeader {
+    name: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiBody {
+    attachment_id: Option<String>,
+    #[serde(default)]
+    size: u64,
+    data: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ApiHistory {
+    #[serde(default)]
+    messages: Vec<ApiMessage>,
+}
+
+impl ApiPart {
+    fn flatten(&self) -> Vec<&Self> {
+        std::iter::once(self).chain(self.parts.iter().flat_map(Self::flatten)).collect()
+    }
+
+    fn text(&self) -> Option<String> {
+        Some(String::from_utf8_lossy(&decoded(self.body.as_ref()?.data.as_deref()?)?).into_owned())
+    }
+}
+
+fn decoded(data: &str) -> Option<Vec<u8>> {
+    BASE64_URL_SAFE_NO_PAD.decode(data.trim_end_matches('=')).ok()
+}
+
+impl ApiMessage {
+    fn has(&self, label: &str) -> bool {
+        self.label_ids.iter().any(|found| found == label)
+    }
+
+    fn at(&self) -> Timestamp {
+        let at = self.internal_date.as_deref().and_then(|at| Timestamp::from_millisecond(at.parse().ok()?).ok());
+        at.unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// The headers as they stand in a mail (RFC 5322), which a parser reads.
+    fn headers(&self) -> String {
+        let headers = self.payload.iter().flat_map(|part| &part.headers);
+        headers
+            .map(|header| format!("{}: {}\r\n", header.name, header.value.replace(['\r', '\n'], " ")))
+            .collect::<String>()
+            + "\r\n"
+    }
+
+    fn content(&self) -> Content {
+        let parts = || self.payload.iter().flat_map(ApiPart::flatten).filter(|part| part.filename.is_empty());
+        let of = |kind: &str| parts().filter(|part| part.mime_type == kind).find_map(ApiPart::text);
+        of("text/html")
+            .map(Content::Html)
+            .or_else(|| of("text/plain").map(Content::Text))
+            .unwrap_or_else(|| Content::text(&self.snippet))
+    }
+
+    fn attachments(&self) -> Vec<Attachment> {
+        let parts = self.payload.iter().flat_map(ApiPart::flatten).filter(|part| !part.filename.is_empty());
+        let attachment = |part: &ApiPart| {
+            let body = part.body.as_ref()?;
+            let reference = format!("{}/attachments/{}", self.id, body.attachment_id.as_ref()?);
+            Some(Attachment::new(&part.filename, reference).media_type(&part.mime_type).size(body.size))
+        };
+        parts.filter_map(attachment).collect()
+    }
+
+    fn note(&self, link: &Source, mail: &Message<'_>) -> NewNote {
+        let recipients = people(mail).into_iter().filter(|contact| contact.role.as_deref() != Some("from"));
+        let recipients = recipients.map(|to| Recipient { actor: to.actor, role: to.role.unwrap_or_default() });
+        NewNote::new(link.clone(), self.id.as_str(), author(mail), self.at(), self.content())
+            .attachments(self.attachments())
+            .recipients(recipients)
+    }
+}
+
+/// Someone, known by their address.
+pub(crate) fn person(name: Option<&str>, email: &str) -> Actor {
+    let email = email.to_ascii_lowercase();
+    Actor::new(email.as_str()).name(name.filter(|name| !name.is_empty()).unwrap_or(&email)).email(&email)
+}
+
+fn addresses(list: Option<&Address<'_>>) -> Vec<Actor> {
+    let all = list.into_iter().flat_map(Address::iter);
+    all.filter_map(|address| Some(person(address.name(), address.address()?))).collect()
+}
+
+fn author(mail: &Message<'_>) -> Author {
+    addresses(mail.from()).pop().map_or_else(|| Author::system("a mail without a sender"), Author::Person)
+}
+
+/// Those that a mail is from and to, with their roles.
+fn people(mail: &Message<'_>) -> Vec<Contact> {
+    let lists = [("from", mail.from()), ("to", mail.to()), ("cc", mail.cc()), ("bcc", mail.bcc())];
+    let with_role = |(role, list)| addresses(list).into_iter().map(move |actor| Contact::new(actor).role(role));
+    lists.into_iter().flat_map(with_role).collect()
+}
+
+impl ApiThread {
+    fn source(&self, cx: &Context<Google>) -> Source {
+        source(cx, &self.id)
+    }
+
+    /// Not in the bin, not spam, and no draft.
+    fn shown(&self) -> impl Iterator<Item = &ApiMessage> {
+        self.messages.iter().filter(|mail| !["TRASH", "SPAM", "DRAFT"].iter().any(|label| mail.has(label)))
+    }
+
+    fn is_starred(&self) -> bool {
+        self.shown().any(|mail| mail.has("STARRED"))
+    }
+
+    /// The conversation with its mails; none if all of them are gone.
+    fn link(&self, cx: &Context<Google>, channel: &ChannelId) -> Option<NewLink> {
+        let source = self.source(cx);
+        let headers: Vec<_> = self.shown().map(ApiMessage::headers).collect();
+        let parser = MessageParser::new();
+        let mails: Vec<_> =
+            self.shown().zip(headers.iter().filter_map(|headers| parser.parse_headers(headers))).collect();
+        let ((first, root), (last, _)) = (mails.first()?, mails.last()?);
+        let mut contacts: Vec<Contact> = Vec::new();
+        for contact in mails.iter().flat_map(|(_, mail)| people(mail)) {
+            if !contacts.iter().any(|known| known.actor.id == contact.actor.id) {
+                contacts.push(contact);
+            }
+        }
+        let meta = ConversationMeta { thread: self.id.clone() };
+        let link = NewLink::new(Conversation.with(meta), source.clone(), channel, author(root), first.at())
+            .title(root.subject().filter(|subject| !subject.is_empty()).unwrap_or("(no subject)"))
+            .preview(&last.snippet)
+            .contacts(contacts)
+            .updated_at(last.at())
+            .provider_read(!self.shown().any(|mail| mail.has("UNREAD")))
+            // The same conversation in the mailboxes of others.
+            .also(root.message_id().map(|id| Source::new("mail", [id])));
+        Some(link.all_notes(mails.iter().map(|(message, mail)| message.note(&source, mail))))
+    }
+}
+
+/// Ids of conversations are unique within a mailbox.
+fn source(cx: &Context<Google>, id: &str) -> Source {
+    Source::new("gmail", [cx.account().id.as_deref().unwrap_or_default(), id])
+}
+
+async fn thread(cx: &Context<Google>, id: &str) -> Result<Option<ApiThread>> {
+    cx.provider().get(format!("/gmail/v1/users/me/threads/{id}")).query("format", "full").fetch().await.unless_gone()
+}
+
+pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
+    let walk = after.unwrap_or(Walk::All { page: None, until: None });
+    let Some(label) = Product::Mail.id(channel) else { return Ok(Step::Done(walk)) };
+    match walk {
+        Walk::All { page, until } => {
+            let request =
+                cx.provider().get("/gmail/v1/users/me/threads").query("labelIds", label).query("maxResults", PAGE);
+            let request = request.query("q", format!("after:{}", horizon(cx).as_second()));
+            let found: Page<ApiThread> =
+                page.iter().fold(request, |request, token| request.query("pageToken", token)).fetch().await?;
+            // The newest on the first page: what happens from then on is found by the next walk.
+            let newest = found
+                .items
+                .iter()
+                .filter_map(|thread| thread.history_id.clone())
+                .max_by_key(|id| (id.len(), id.clone()));
+            let until = until.or(newest);
+            save(cx, channel, found.items.into_iter().map(|thread| thread.id)).await?;
+            Ok(match (found.next_page_token, until) {
+                (Some(token), until) => Step::Next(Walk::All { page: Some(token), until }),
+                (None, Some(history)) => Step::Done(Walk::Since { history, page: None }),
+                // Nothing is there, so nothing has happened that could be asked for.
+                (None, None) => Step::Done(Walk::All { page: None, until: None }),
+            })
+        }
+        Walk::Since { history, page } => {
+            let request = cx.provider().get("/gmail/v1/users/me/history").query("startHistoryId", &history);
+            let request = page.iter().fold(request, |request, token| request.query("pageToken", token));
+            let found: Page<ApiHistory> = request.fetch().await.map_err(|error| match error.kind() {
+                // 404: https://developers.google.com/workspace/gmail/api/guides/sync
+                ErrorKind::Gone => Error::cursor_expired("Gmail forgot what had happened by then"),
+                _ => error,
+            })?;
+            let mut threads: Vec<_> =
+                found.items.into_iter().flat_map(|entry| entry.messages).map(|mail| mail.thread_id).collect();
+            threads.sort_unstable();
+            threads.dedup();
+            save(cx, channel, threads).await?;
+            Ok(match found.next_page_token {
+                Some(token) => Step::Next(Walk::Since { history, page: Some(token) }),
+                None => Step::Done(Walk::Since { history: found.history_id.unwrap_or(history), page: None }),
+            })
+        }
+    }
+}
+
+/// Saves conversations that are, or were, in a channel.
+async fn save(cx: &Context<Google>, channel: &ChannelId, ids: impl IntoIterator<Item = String>) -> Result<()> {
+    let label = Product::Mail.id(channel).unwrap_or_default();
+    for id in ids {
+        let found = thread(cx, &id).await?;
+        let link = found.as_ref().and_then(|found| found.link(cx, channel));
+        let (Some(found), Some(link)) = (found, link) else {
+            cx.integrations().archive_links(LinkFilter::sources([source(cx, &id)])).await?;
+            continue;
+        };
+        // What happens elsewhere in the mailbox changes what is there, and brings in nothing.
+        let is_in = found.messages.iter().any(|mail| mail.has(label));
+        cx.integrations().save_link(if is_in { link } else { link.update_only() }).await?;
+        if is_in {
+            cx.integrations().set_thread_to_do(found.source(cx), found.is_starred(), None).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a label on the conversations of a thread, or takes it from them.
+pub(crate) async fn label(cx: &Context<Google>, thread: &Thread, label: &str, on: bool) -> Result<()> {
+    for link in thread.links.iter().filter(|link| link.is::<Conversation>()) {
+        let id = link.meta::<Conversation>()?.thread;
+        let change = json!({ (if on { "addLabelIds" } else { "removeLabelIds" }): [label] });
+        cx.provider().post(format!("/gmail/v1/users/me/threads/{id}/modify")).json(&change).send().await?;
+    }
+    Ok(())
+}
+
+/// A mail to these people, from the owner.
+fn mail<'x>(cx: &Context<Google>, to: &[Recipient], subject: &str, text: &str) -> MessageBuilder<'x> {
+    let of = |role: &str| {
+        let those = to.iter().filter(|to| to.role == role);
+        those.map(|to| (to.actor.name.clone().unwrap_or_default(), to.actor.id.clone())).collect::<Vec<_>>()
+    };
+    let from = cx.account().id.clone().unwrap_or_default();
+    let mail = MessageBuilder::new().from(from).subject(subject.to_owned()).text_body(text.to_owned()).to(of("to"));
+    let mail = if of("cc").is_empty() { mail } else { mail.cc(of("cc")) };
+    // Gmail takes these for whom it is sent to, and out of what they get.
+    if of("bcc").is_empty() { mail } else { mail.bcc(of("bcc")) }
+}
+
+async fn send(cx: &Context<Google>, mail: MessageBuilder<'_>, thread: Option<&str>) -> Result<ApiMessage> {
+    let bytes = mail.write_to_vec().or_kind(ErrorKind::Bug)?;
+    let message = json!({ "raw": BASE64_URL_SAFE_NO_PAD.encode(bytes), "threadId": thread });
+    cx.provider().post("/gmail/v1/users/me/messages/send").json(&message).fetch().await
+}
+
+pub(crate) async fn compose(cx: &Context<Google>, draft: &LinkDraft) -> Result<NewLink> {
+    if draft.recipients.is_empty() {
+        return Err(Error::rejected("say who it is for"));
+    }
+    let mail = mail(cx, &draft.recipients, &draft.title, draft.content.as_deref().unwrap_or_default());
+    let sent = send(cx, mail, None).await?;
+    let thread = thread(cx, &sent.thread_id).await?.ok_or_else(|| Error::bug("Gmail does not know what it sent"))?;
+    let link = thread.link(cx, &Product::Mail.channel("SENT", "Sent").id);
+    link.ok_or_else(|| Error::bug("Gmail sent a mail without a text"))
+}
+
+pub(crate) async fn reply(cx: &Context<Google>, note: &Note, link: &Link) -> Result<WriteBack> {
+    let id = link.meta::<Conversation>()?.thread;
+    let found = thread(cx, &id).await?.ok_or_else(|| Error::gone("the conversation was deleted"))?;
+    let last = found.shown().last().ok_or_else(|| Error::gone("the conversation was deleted"))?;
+    let headers = last.headers();
+    let answered = MessageParser::new().parse_headers(&headers);
+    let own = cx.account().id.clone().unwrap_or_default();
+    let mut recipients = note.recipients.clone();
+    if let (true, Some(answered)) = (recipients.is_empty(), &answered) {
+        // To all that the last one was from and to; who it was hidden to stays hidden.
+        let others = people(answered).into_iter().filter(|to| to.actor.id != own && to.role.as_deref() != Some("bcc"));
+        let role = |role: Option<String>| role.filter(|role| role == "cc").unwrap_or_else(|| "to".to_owned());
+        recipients = others.map(|to| Recipient { actor: to.actor, role: role(to.role) }).collect();
+    }
+    let subject = link.title.clone().unwrap_or_default();
+    let subject = if subject.to_ascii_lowercase().starts_with("re:") { subject } else { format!("Re: {subject}") };
+    let mut mail = mail(cx, &recipients, &subject, &note.content);
+    if let Some(answered) = answered.as_ref().and_then(Message::message_id) {
+        mail = mail.in_reply_to(answered.to_owned()).references(answered.to_owned());
+    }
+    let sent = send(cx, mail, Some(&id)).await?;
+    Ok(WriteBack::delivered(sent.id).stored(Content::text(&note.content)))
+}
+
+#[derive(Deserialize)]
+struct ApiAttachment {
+    data: String,
+}
+
+pub(crate) async fn download(cx: &Context<Google>, attachment: &Attachment) -> Result<Download> {
+    let connector_core::model::AttachmentRef::Service(reference) = &attachment.at else { return Ok(Download::Gone) };
+    let path = format!("/gmail/v1/users/me/messages/{reference}");
+    let Some(found) = cx.provider().get(path).fetch::<ApiAttachment>().await.unless_gone()? else {
+        return Ok(Download::Gone);
+    };
+    let bytes = decoded(&found.data).ok_or_else(|| Error::bug("Gmail gave an attachment that is no base64"))?;
+    let media_type = attachment.media_type.clone().unwrap_or_else(|| "application/octet-stream".to_owned());
+    let body = stream::iter([Ok(bytes.into())]).boxed();
+    Ok(Download::Body { name: attachment.name.clone(), media_type, body })
+}
