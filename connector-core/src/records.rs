@@ -26,7 +26,7 @@ use crate::model::{
     Source, WriteBack,
 };
 use crate::registry::RegisteredConnector;
-use crate::runtime::payload::{HookTask, TaskPayload};
+use crate::runtime::payload::{HookTask, TaskPayload, unsent_key};
 use crate::value;
 
 /// Tasks that are looked at at once while a channel is disabled.
@@ -280,9 +280,20 @@ impl Resolver<'_> {
                     Ok(TaskPayload::Hook(HookTask::NoteCreated { note } | HookTask::NoteUpdated { note })) => {
                         self.unsent_note(note).await?;
                     }
-                    Ok(TaskPayload::Hook(HookTask::CreateLink { link, .. } | HookTask::LinkUpdated { link, .. })) => {
+                    Ok(TaskPayload::Hook(HookTask::LinkUpdated { link, changes })) => {
                         self.unsent_link(link).await?;
+                        if let Ok(changes) = value::to_bytes(&changes) {
+                            let connection = self.about.connection;
+                            let (key, value) = (unsent_key(link), changes.into());
+                            self.writes.push(Write::PutState { connection, key, value });
+                        }
                     }
+                    Ok(TaskPayload::Hook(
+                        HookTask::CreateLink { link, .. }
+                        | HookTask::ContactsChanged { link, .. }
+                        | HookTask::ScheduleContactUpdated { link, .. }
+                        | HookTask::ActionPressed { link, .. },
+                    )) => self.unsent_link(link).await?,
                     _ => {}
                 }
             }

@@ -122,6 +122,12 @@ pub struct Limits {
     pub keep_deliveries: Option<Duration>,
     /// How many of them are kept at most.
     pub max_deliveries: Option<NonZeroU32>,
+    /// Dispatches of one connection within the window, beyond which it is suspended.
+    pub budget_dispatches: Option<NonZeroU32>,
+    /// Outbound requests of one connection within the window, beyond which it is suspended.
+    pub budget_requests: Option<NonZeroU32>,
+    /// The window: an hour, if none.
+    pub budget_window: Option<Duration>,
 }
 
 /// Everything that is wrong with the configuration, a line for each mistake.
@@ -189,6 +195,9 @@ impl Config {
         config.per_connection = count(limits.per_connection, config.per_connection);
         config.max_time = limits.max_time.unwrap_or(config.max_time);
         config.max_requests = limits.max_requests.map_or(config.max_requests, NonZeroU32::get);
+        config.budget.window = limits.budget_window.unwrap_or(config.budget.window);
+        config.budget.dispatches = limits.budget_dispatches.map(NonZeroU32::get);
+        config.budget.requests = limits.budget_requests.map(NonZeroU32::get);
         config.max_attempts = limits.max_attempts.map_or(config.max_attempts, NonZeroU32::get);
         config.public_url = self.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
         config.keep_deliveries = limits.keep_deliveries.unwrap_or(config.keep_deliveries);
@@ -241,6 +250,9 @@ impl Kind {
 const SETTINGS: &[(&str, Kind)] = &[
     ("database", Kind::Database),
     ("durability", Kind::Durability),
+    ("limits.budget_dispatches", Kind::Count),
+    ("limits.budget_requests", Kind::Count),
+    ("limits.budget_window", Kind::Seconds),
     ("limits.concurrency", Kind::Count),
     ("limits.feed_entries", Kind::Count),
     ("limits.key_requests", Kind::Count),
@@ -500,6 +512,9 @@ impl Loading {
             }
             ("oauth.return_to", Value::Urls(urls)) => config.return_to = urls,
             ("network.allow_private", Value::Bool(allow)) => config.allow_private = allow,
+            ("limits.budget_dispatches", Value::Count(count)) => config.limits.budget_dispatches = Some(count),
+            ("limits.budget_requests", Value::Count(count)) => config.limits.budget_requests = Some(count),
+            ("limits.budget_window", Value::Seconds(time)) => config.limits.budget_window = Some(time),
             ("limits.concurrency", Value::Count(count)) => config.limits.concurrency = Some(count),
             ("limits.per_connection", Value::Count(count)) => config.limits.per_connection = Some(count),
             ("limits.max_time", Value::Seconds(time)) => config.limits.max_time = Some(time),

@@ -5,7 +5,11 @@
 
 mod authorize;
 mod connect;
+mod history;
 mod invoke;
+mod press;
+mod products;
+mod resume;
 mod views;
 mod work;
 mod write_back;
@@ -15,6 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::options::OptionErrors;
 
 pub use connect::{ChannelUpdate, ConnectRequest, ConnectionUpdate};
+pub use products::{ProductState, ProductView};
 pub use views::TaskView;
 pub use work::{Looking, Retrying, WorkState, WorkView};
 pub use write_back::{Compose, LinkUpdate, NewUserNote};

@@ -8,6 +8,7 @@ use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use futures_util::FutureExt;
@@ -24,7 +25,8 @@ use super::{ActiveConnection, DispatchOf, Shared};
 use crate::context::{Dispatch, Mode};
 use crate::dispatch::Input;
 use crate::engine::{
-    After, CommitError, Committed, Completion, ConnectionStatus, TaskChange, TaskPriority, TaskRow, Write, WriteSet,
+    After, CommitError, Committed, Completion, ConnectionStatus, TaskChange, TaskError, TaskPriority, TaskRow, Write,
+    WriteSet,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, DeliveryId};
@@ -36,6 +38,9 @@ const MAX_CONFLICTS: u32 = 5;
 
 /// How long the queue waits after the store has failed.
 const STORE_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+
+/// What is noted of a task before it runs with caution.
+const STOPPED: &str = "the host stopped without notice while this ran";
 
 /// What becomes of a task whose code succeeded.
 pub(super) enum End {
@@ -119,8 +124,16 @@ impl Shared {
                 return self.die(&row, &error).await;
             }
         };
+        match self.spend(row.connection, 1, 0).await {
+            Ok(true) => {}
+            Ok(false) => return Ran::Parked,
+            Err(error) => {
+                tracing::error!(task = %row.id, "the store failed: {error}");
+                return Ran::PutBack(self.store_pause());
+            }
+        }
         let row = if cautious {
-            match self.count_attempt(&row).await {
+            match self.suspect(&row).await {
                 Ok(row) => row,
                 Err(ran) => return ran,
             }
@@ -175,6 +188,10 @@ impl Shared {
                 Err(error) => Err((error, false)),
             };
             let (name, connector) = (&dispatch.name, connection.connector.declaration.id);
+            let requests = dispatch.requests.load(Ordering::Relaxed);
+            if let Err(error) = self.spend(row.connection, 0, requests).await {
+                tracing::error!(connector, connection = %row.connection, "what it used cannot be counted: {error}");
+            }
             match outcome {
                 Ok(_) => {
                     tracing::debug!(connector, connection = %row.connection, task = %row.id, dispatch = name, attempt = row.attempt + 1, elapsed = %self.ports.clock.now().duration_since(started), "done");
@@ -355,32 +372,38 @@ impl Shared {
         }
     }
 
-    /// A task that was ready when the host stopped without notice may be what stopped it: it is counted
-    /// before it runs, so that one that kills the host every time ends as a dead letter.
-    async fn count_attempt(&self, row: &Arc<TaskRow>) -> Result<Arc<TaskRow>, Ran> {
-        let attempt = row.attempt + 1;
-        if attempt > self.config.max_attempts {
-            let error = Error::bug(format!(
-                "the host stopped without notice {} times while this was about to run",
-                row.attempt
-            ));
+    /// A task that was ready when the host stopped without notice may be what stopped it: before it runs,
+    /// that is noted, and the note goes when the run has ended, well or not. One that was about to run at
+    /// several such stops in a row is put off longer each time, and in the end is a dead letter: by then,
+    /// nothing else can have been to blame.
+    async fn suspect(&self, row: &Arc<TaskRow>) -> Result<Arc<TaskRow>, Ran> {
+        let now = self.ports.clock.now();
+        let stops = row.errors.iter().rev().take_while(|error| error.message == STOPPED).count();
+        let stops = u32::try_from(stops).unwrap_or(u32::MAX);
+        if stops >= self.config.max_attempts {
+            let error = Error::bug(format!("the host stopped without notice {stops} times while this ran"));
             return Err(self.die(row, &error).await);
         }
-        let then = After::Retry { run_at: None, attempt, errors: row.errors.clone() };
+        if let Some(last) = row.errors.last().filter(|_| stops > 1) {
+            let until = last.at.checked_add(super::policy::backoff_step(stops)).unwrap_or(Timestamp::MAX);
+            if until > now {
+                return Err(Ran::PutBack(Some(until)));
+            }
+        }
+        let mut errors = row.errors.clone();
+        let attempt = row.attempt + 1;
+        errors.push(TaskError { at: now, attempt, kind: ErrorKind::Transient, message: STOPPED.to_owned() });
+        let then = After::Retry { run_at: None, attempt: row.attempt, errors };
         let completes = Some(Completion { task: row.id, revision: row.revision, then });
         let set = WriteSet { connection: Some(row.connection), completes, ..WriteSet::default() };
         match self.store(set).await {
             Ok(committed) => {
-                let counted = committed.tasks.into_iter().find_map(|change| match change {
-                    TaskChange::Waits(counted) if counted.id == row.id => Some(counted),
+                let noted = committed.tasks.into_iter().find_map(|change| match change {
+                    TaskChange::Waits(noted) if noted.id == row.id => Some(noted),
                     _ => None,
                 });
-                counted
-                    .map(|mut counted| {
-                        counted.attempt = row.attempt;
-                        Arc::new(counted)
-                    })
-                    .ok_or(Ran::Finished)
+                let noted = noted.map(|noted| Arc::new(TaskRow { errors: row.errors.clone(), ..noted }));
+                noted.ok_or(Ran::Finished)
             }
             Err(CommitError::TaskGone) => Err(Ran::Finished),
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Running connectors: the queue, the dispatch of each task, its commit, and what users do.
 
 mod actions;
+mod budget;
 mod connections;
 mod dispatching;
 pub(crate) mod hooks;
@@ -20,8 +21,9 @@ use tokio::sync::{Notify, watch};
 
 pub use actions::{
     ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, ConnectorError, LinkUpdate, Looking,
-    NewUserNote, Retrying, TaskView, WorkState, WorkView,
+    NewUserNote, ProductState, ProductView, Retrying, TaskView, WorkState, WorkView,
 };
+pub use budget::Budget;
 pub(crate) use connections::ActiveConnection;
 pub use hooks::{DeliveryView, Hook, HookAnswer, HookError};
 pub use subscriptions::{SubscriptionState, SubscriptionView};
@@ -50,6 +52,8 @@ pub struct Config {
     pub max_time: Duration,
     /// Outbound requests of one dispatch (R6.7).
     pub max_requests: u32,
+    /// What one connection may use (R6.7).
+    pub budget: Budget,
     /// How often a task is tried before it becomes a dead letter, for errors that pass by themselves.
     pub max_attempts: u32,
     /// How often a task is tried whose error says that the connector is wrong.
@@ -77,6 +81,7 @@ impl Default for Config {
             per_connection: 16,
             max_time: Duration::from_secs(60),
             max_requests: 1_000,
+            budget: Budget::default(),
             max_attempts: 12,
             max_bug_attempts: 3,
             channels_deadline: Duration::from_secs(20),
@@ -106,6 +111,7 @@ pub(crate) struct Shared {
     feed_end: watch::Sender<u64>,
     connections: Mutex<HashMap<ConnectionId, Arc<ActiveConnection>>>,
     pub(crate) rates: RateLimiter,
+    budgets: budget::Budgets,
 }
 
 /// Runs the connectors of a registry on the ports of a host. Cheap to clone.
@@ -131,6 +137,7 @@ impl Runtime {
                 feed_end: watch::Sender::new(0),
                 connections: Mutex::new(HashMap::new()),
                 rates: RateLimiter::default(),
+                budgets: budget::Budgets::default(),
             }),
         }
     }

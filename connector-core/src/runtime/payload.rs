@@ -12,7 +12,9 @@ use crate::dispatch::QUICK_HOOKS;
 use crate::engine::{TaskPriority, TaskRow};
 use crate::error::{Error, Result};
 use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, ScheduleKey, TaskId, ThreadId};
-use crate::model::{Attendance, Authorization, Channel, Contact, ContactChanges, Emoji, LinkChanges, LinkDraft};
+use crate::model::{
+    Action, Attendance, Authorization, Channel, Contact, ContactChanges, Emoji, LinkChanges, LinkDraft,
+};
 use crate::value;
 
 type Name = Cow<'static, str>;
@@ -81,6 +83,7 @@ pub(crate) enum HookTask {
     ContactsChanged { link: LinkId, changes: ContactChanges },
     ScheduleContactUpdated { link: LinkId, schedule: ScheduleKey, contact: Contact, attendance: Option<Attendance> },
     NoteReactionChanged { note: NoteId, emoji: Emoji, added: bool },
+    ActionPressed { link: LinkId, token: String, action: Action },
 }
 
 impl TaskPayload {
@@ -153,6 +156,7 @@ impl HookTask {
             Self::ContactsChanged { .. } => "on_contacts_changed",
             Self::ScheduleContactUpdated { .. } => "on_schedule_contact_updated",
             Self::NoteReactionChanged { .. } => "on_note_reaction_changed",
+            Self::ActionPressed { .. } => "action",
         }
     }
 }
@@ -193,6 +197,11 @@ pub(crate) fn walked_key(name: &str) -> String {
 pub(crate) fn declared_drain_key(namespace: &str, name: &str, channel: Option<&ChannelId>) -> String {
     let scope = channel.map(|channel| format!(":{channel}")).unwrap_or_default();
     own_key(namespace, &format!("{name}{scope}"))
+}
+
+/// Where a change of a link that was not delivered is kept in the connection's state, for its user to retry.
+pub(crate) fn unsent_key(link: LinkId) -> String {
+    format!("h/unsent/{link}")
 }
 
 /// The task of a drain.

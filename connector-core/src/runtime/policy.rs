@@ -3,16 +3,18 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Shared;
-use super::payload::{HookTask, TaskPayload, channel_key_prefix, cursor_key, walked_key};
+use super::payload::{HookTask, TaskPayload, channel_key_prefix, cursor_key, unsent_key, walked_key};
 use crate::context::Dispatch;
 use crate::engine::{
     After, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SyncState, TaskError, TaskRow, Write,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::TaskId;
+use crate::id::{ConnectionId, LinkId, NoteId, TaskId};
 use crate::model::Delivery;
 use crate::records::OWN_WALK;
+use crate::registry::RegisteredConnector;
 use crate::value;
+use crate::work::Work;
 
 /// The first retry comes after about this long.
 const BACKOFF_BASE: SignedDuration = SignedDuration::from_secs(2);
@@ -23,11 +25,16 @@ const BACKOFF_CAP: SignedDuration = SignedDuration::from_hours(1);
 /// Errors that are kept of one task.
 const MAX_ERRORS: usize = 20;
 
+/// About how long after this many attempts the next one comes.
+pub(super) fn backoff_step(attempts: u32) -> SignedDuration {
+    BACKOFF_BASE.saturating_mul(1_i32 << attempts.saturating_sub(1).min(12)).min(BACKOFF_CAP)
+}
+
 impl Shared {
     /// When to try again after this many attempts: exponential, between a half and the whole of the
     /// step at random, so that many that failed together do not come back together.
     pub(super) fn backoff(&self, attempts: u32) -> Option<Timestamp> {
-        let step = BACKOFF_BASE.saturating_mul(1_i32 << attempts.saturating_sub(1).min(12)).min(BACKOFF_CAP);
+        let step = backoff_step(attempts);
         let [random, ..] = self.ports.vault.random();
         let jitter = step.as_millis() / 2 * i128::from(random) / 255;
         let wait = SignedDuration::from_millis(i64::try_from(step.as_millis() / 2 + jitter).unwrap_or(i64::MAX));
@@ -63,12 +70,15 @@ impl Shared {
         declared.then(|| self.ports.clock.now().checked_add(BACKOFF_CAP).ok()).flatten()
     }
 
-    fn retry(&self, row: &TaskRow, error: &Error, limit: u32) -> After {
+    fn retry(&self, row: &TaskRow, error: &Error, limit: u32, interval: Option<SignedDuration>) -> After {
         let attempt = row.attempt + 1;
         if attempt >= limit {
             return self.dead(row, error);
         }
-        After::Retry { run_at: self.backoff(attempt), attempt, errors: self.errors(row, error) }
+        // What runs by the clock is not tried later than it would run anyway.
+        let next = interval.and_then(|interval| self.ports.clock.now().checked_add(interval).ok());
+        let run_at = self.backoff(attempt).into_iter().chain(next).min();
+        After::Retry { run_at, attempt, errors: self.errors(row, error) }
     }
 
     /// What becomes of a task that failed, and what else that changes.
@@ -81,10 +91,11 @@ impl Shared {
     ) -> Result<(After, Vec<Write>)> {
         let mut writes = Vec::new();
         let lost = self.may_have_arrived(payload, dispatch, error);
+        let interval = interval_of(&dispatch.connection.connector, row, payload);
         let then = match error.kind() {
             _ if lost => After::Delete,
-            ErrorKind::Transient => self.retry(row, error, self.config.max_attempts),
-            ErrorKind::Bug => self.retry(row, error, self.config.max_bug_attempts),
+            ErrorKind::Transient => self.retry(row, error, self.config.max_attempts, interval),
+            ErrorKind::Bug => self.retry(row, error, self.config.max_bug_attempts, interval),
             ErrorKind::RateLimited { until } => {
                 // To leave a quota to others is no failure.
                 let errors = if error.is_paced() { row.errors.clone() } else { self.errors(row, error) };
@@ -99,7 +110,8 @@ impl Shared {
             }
             ErrorKind::ScopeMissing { .. } => self.dead(row, error),
             ErrorKind::Gone => self.goes_on(row).map_or(After::Delete, |at| After::Again { run_at: Some(at) }),
-            ErrorKind::Rejected if is_write_back(payload) => After::Delete,
+            // Its user sees it, and decides.
+            ErrorKind::Rejected if shown_on(payload).is_some() => After::Delete,
             ErrorKind::Rejected => self.dead(row, error),
             ErrorKind::CursorExpired => match payload {
                 TaskPayload::Sync { name, channel } => {
@@ -127,7 +139,7 @@ impl Shared {
                     }
                     After::Again { run_at: None }
                 }
-                _ => self.retry(row, error, self.config.max_bug_attempts),
+                _ => self.retry(row, error, self.config.max_bug_attempts, interval),
             },
         };
         let ended = matches!(then, After::Delete | After::Dead { .. });
@@ -210,26 +222,10 @@ impl Shared {
         } else {
             Delivery::Pending
         };
+        if let Some(shown) = shown_on(payload) {
+            return self.show_delivery(payload, connection, shown, delivery).await;
+        }
         match payload {
-            TaskPayload::Hook(HookTask::NoteCreated { note } | HookTask::NoteUpdated { note }) => {
-                let Some(mut row) = self.ports.engine.note(*note).await? else { return Ok(Vec::new()) };
-                let expect = Some(row.version);
-                row.note.delivery = Some(delivery);
-                let feed = Write::Feed(FeedEntry::new(FeedKind::Note, connection, note));
-                Ok(vec![Write::PutNote { row: Box::new(row), expect }, feed])
-            }
-            TaskPayload::Hook(HookTask::CreateLink { link, .. } | HookTask::LinkUpdated { link, .. }) => {
-                let Some(mut row) = self.ports.engine.link(*link).await? else { return Ok(Vec::new()) };
-                let composes = matches!(payload, TaskPayload::Hook(HookTask::CreateLink { .. }));
-                if composes && row.link.delivery == Some(Delivery::Delivered) {
-                    // A sync brought it while it was sent: it did arrive.
-                    return Ok(Vec::new());
-                }
-                let expect = Some(row.version);
-                row.link.delivery = Some(delivery);
-                let feed = Write::Feed(FeedEntry::new(FeedKind::Link, connection, link));
-                Ok(vec![Write::PutLink { row: Box::new(row), expect }, feed])
-            }
             TaskPayload::Sync { channel: Some(channel), .. }
             | TaskPayload::Hook(HookTask::ChannelEnabled { channel, .. }) => {
                 let name = if let TaskPayload::Sync { name, .. } = payload { name.as_ref() } else { OWN_WALK };
@@ -257,6 +253,51 @@ impl Shared {
         }
     }
 
+    /// Shows whether what a user did has reached the service, and keeps what they may want to send again.
+    async fn show_delivery(
+        &self,
+        payload: &TaskPayload,
+        connection: ConnectionId,
+        shown: Shown,
+        delivery: Delivery,
+    ) -> Result<Vec<Write>> {
+        let engine = &self.ports.engine;
+        let failed = matches!(delivery, Delivery::Failed { .. });
+        let link = match shown {
+            Shown::Note(note) => {
+                let Some(mut row) = engine.note(note).await? else { return Ok(Vec::new()) };
+                let expect = Some(row.version);
+                row.note.delivery = Some(delivery);
+                let feed = Write::Feed(FeedEntry::new(FeedKind::Note, connection, note));
+                return Ok(vec![Write::PutNote { row: Box::new(row), expect }, feed]);
+            }
+            Shown::Link(link) => link,
+            Shown::LinkOf(note) => match engine.note(note).await?.filter(|_| failed) {
+                Some(row) => row.note.link,
+                None => return Ok(Vec::new()),
+            },
+        };
+        let Some(mut row) = engine.link(link).await? else { return Ok(Vec::new()) };
+        let mut writes = Vec::new();
+        match payload {
+            // A sync brought it while it was sent: it did arrive.
+            TaskPayload::Hook(HookTask::CreateLink { .. }) if row.link.delivery == Some(Delivery::Delivered) => {
+                return Ok(Vec::new());
+            }
+            TaskPayload::Hook(HookTask::LinkUpdated { changes, .. }) if failed => {
+                let value = value::to_bytes(changes)
+                    .map_err(|error| Error::bug("a change cannot be stored").with_source(error))?;
+                writes.push(Write::PutState { connection, key: unsent_key(link), value: value.into() });
+            }
+            _ => {}
+        }
+        let expect = Some(row.version);
+        row.link.delivery = Some(delivery);
+        writes.push(Write::PutLink { row: Box::new(row), expect });
+        writes.push(Write::Feed(FeedEntry::new(FeedKind::Link, connection, link)));
+        Ok(writes)
+    }
+
     /// Tells the feed that what a task writes back has another state.
     pub(super) fn written_back_feed(&self, payload: &TaskPayload, row: &TaskRow) -> Option<Write> {
         let entry = match payload {
@@ -272,19 +313,37 @@ impl Shared {
     }
 }
 
-fn is_write_back(payload: &TaskPayload) -> bool {
-    matches!(
-        payload,
-        TaskPayload::Hook(
-            HookTask::LinkUpdated { .. }
-                | HookTask::CreateLink { .. }
-                | HookTask::NoteCreated { .. }
-                | HookTask::NoteUpdated { .. }
-                | HookTask::ThreadRead { .. }
-                | HookTask::ThreadToDo { .. }
-                | HookTask::ContactsChanged { .. }
-                | HookTask::ScheduleContactUpdated { .. }
-                | HookTask::NoteReactionChanged { .. }
-        )
-    )
+/// Where a user sees what became of something that they did.
+enum Shown {
+    Note(NoteId),
+    Link(LinkId),
+    /// On the link of this note, and only that it failed: the note itself is at the service.
+    LinkOf(NoteId),
+}
+
+/// Where its user sees that a task was not done; none for those that only an operator sees.
+fn shown_on(payload: &TaskPayload) -> Option<Shown> {
+    let TaskPayload::Hook(hook) = payload else { return None };
+    match hook {
+        HookTask::NoteCreated { note } | HookTask::NoteUpdated { note } => Some(Shown::Note(*note)),
+        HookTask::NoteReactionChanged { note, .. } => Some(Shown::LinkOf(*note)),
+        HookTask::CreateLink { link, .. }
+        | HookTask::LinkUpdated { link, .. }
+        | HookTask::ContactsChanged { link, .. }
+        | HookTask::ScheduleContactUpdated { link, .. }
+        | HookTask::ActionPressed { link, .. } => Some(Shown::Link(*link)),
+        _ => None,
+    }
+}
+
+/// How often a task runs by the clock, if it does.
+fn interval_of(connector: &RegisteredConnector, row: &TaskRow, payload: &TaskPayload) -> Option<SignedDuration> {
+    if let Some(every) = row.every_ms {
+        return Some(SignedDuration::from_millis(every));
+    }
+    let TaskPayload::Sync { name, .. } = payload else { return None };
+    match connector.callback("", name)?.entry.work? {
+        Work::Sync { every } => SignedDuration::try_from(every).ok(),
+        _ => None,
+    }
 }

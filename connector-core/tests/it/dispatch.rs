@@ -281,9 +281,8 @@ async fn a_commit_that_is_refused_for_a_record_is_resolved_anew() {
     assert_eq!(bench.links().await.len(), 2);
 }
 
-/// R6.5: a task that kills the host each time it runs ends as a dead letter, with real workers.
-#[tokio::test]
-async fn a_task_that_kills_the_host_does_not_do_so_for_ever() {
+/// A host that dies whenever a task has run, and comes up again this many hours later, until it stays alive.
+async fn killed_by_a_task(pause: i64) -> Bench {
     let bench = Bench::new().await;
     act("kills", |_| async {
         log("kills");
@@ -308,13 +307,33 @@ async fn a_task_that_kills_the_host_does_not_do_so_for_ever() {
         if alive {
             break;
         }
+        bench.host.clock().advance(SignedDuration::from_hours(pause));
         bench = bench.crash().await;
     }
+    bench
+}
+
+/// R6.5: a task that kills the host each time it runs ends as a dead letter, with real workers.
+#[tokio::test]
+async fn a_task_that_kills_the_host_does_not_do_so_for_ever() {
+    let bench = killed_by_a_task(1).await;
     assert_eq!(logged().len(), 12);
     let dead = bench.dead().await;
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert!(dead[0].errors[0].message.contains("stopped without notice"), "{dead:?}");
     assert_eq!(bench.channel("one").await.sync.state, SyncState::Off);
+}
+
+/// R6.6: a host that is killed again and again makes no dead letters of what it was about to run: that waits.
+#[tokio::test]
+async fn a_host_that_is_killed_often_loses_no_task() {
+    let bench = killed_by_a_task(0).await;
+    assert_eq!(logged().len(), 2, "then it is put off");
+    assert!(bench.dead().await.is_empty());
+    bench.host.engine().fail_commits(|_| None);
+    bench.advance("1m").await;
+    assert_eq!(logged(), ["kills"]);
+    assert!(bench.tasks_of("act").await.is_empty());
 }
 
 /// R3.1: what `activate` writes is stored with the connection, also records and locks, or not at all.

@@ -1,7 +1,7 @@
-use connector_core::engine::{ConnectionStatus, Counts, SyncState};
+use connector_core::engine::{ConnectionRow, ConnectionStatus, Counts, SyncState, Write, WriteSet};
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
-use connector_core::runtime::{ActionError, ChannelUpdate, ConnectRequest, ConnectionUpdate};
+use connector_core::runtime::{ActionError, ChannelUpdate, ConnectRequest, ConnectionUpdate, ProductState};
 use connector_core::testing::{FakeService, TestHost};
 use serde_json::json;
 
@@ -323,4 +323,52 @@ async fn a_bad_new_credential_changes_nothing() {
     assert!(error.to_string().contains("wrong account"));
     let row = bench.runtime().connection(bench.connection).await.unwrap();
     assert_eq!((row.status, row.status_reason.as_deref()), (ConnectionStatus::NeedsReauth, Some("ended")));
+}
+
+/// A combined connector.
+#[connector(
+    id = "suite",
+    provider = GitHub,
+    scopes(
+        required("base"),
+        optional(id = "mail", label = "Mail", scopes("mail.read", "mail.send"), default = true),
+        optional(id = "calendar", label = "Calendar", scopes = ["calendar"], default = true),
+        optional(id = "tasks", label = "Tasks", scopes = ["tasks"], default = true),
+    ),
+    products(
+        mail(label = "Mail", scope_group = "mail"),
+        calendar(label = "Calendar", scope_group = "calendar"),
+        tasks(label = "Tasks", scope_group = "tasks"),
+    ),
+)]
+#[derive(Default)]
+struct Suite;
+
+#[connector]
+impl Connector for Suite {
+    async fn get_channels(&self, _: &Context<Self>, _: &Account) -> Result<Vec<Channel>> {
+        let inbox = Channel::new("mail:inbox", "Inbox").enabled_by_default(true);
+        Ok(vec![inbox, Channel::new("calendar:home", "Home"), Channel::new("tasksheet", "None of any product")])
+    }
+}
+
+/// R1.10: each product is granted, without its scopes, without channels, or off.
+#[tokio::test]
+async fn products_have_states() {
+    let host = TestHost::with_network(Registry::of::<Suite>().unwrap(), quiet());
+    let mut request = ConnectRequest::new("suite", "ada");
+    request.token = Some(Secret::new("token"));
+    let id = host.runtime().connect(request).await.unwrap().id;
+    let states = async || -> Vec<_> {
+        host.runtime().products(id).await.unwrap().into_iter().map(|product| (product.key, product.state)).collect()
+    };
+    assert_eq!(
+        states().await,
+        [("mail", ProductState::Granted), ("calendar", ProductState::Off), ("tasks", ProductState::NoChannels)]
+    );
+    let mut row = ConnectionRow::clone(&*host.runtime().connection(id).await.unwrap());
+    row.account.scopes.retain(|scope| scope != "mail.send");
+    let put = Write::PutConnection { expect: Some(row.version), row: Box::new(row) };
+    host.runtime().ports().engine.commit(WriteSet::of([put])).await.unwrap();
+    assert_eq!(states().await[0], ("mail", ProductState::ScopeMissing));
 }

@@ -1,14 +1,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use connector_core::engine::SyncState;
+use connector_core::engine::{ConnectionStatus, SyncState};
+use connector_core::model::Patch;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
-use connector_core::runtime::{ChannelUpdate, ConnectRequest, WorkState, WorkView};
+use connector_core::runtime::{ChannelUpdate, ConnectRequest, ConnectionUpdate, WorkState, WorkView};
 use connector_core::testing::TestHost;
 use serde_json::json;
 
-use crate::fixture::{Bench, Changed, Lab, Plain, at, grace, handler, log, logged, on, quiet, source, ticket};
+use crate::fixture::{Bench, Changed, Lab, Plain, at, grace, handler, lab_for, log, logged, on, quiet, source, ticket};
 
 type Turn = (ChannelId, Option<u64>);
 
@@ -606,4 +607,118 @@ async fn runs_of_recurring_work_differ_by_their_idempotency_key() {
     assert_eq!(keys.len(), 4);
     assert_eq!((&keys[0], &keys[2]), (&keys[1], &keys[3]));
     assert_ne!(keys[0], keys[2]);
+}
+
+/// R6.3, R6.6: what runs by the clock is not tried later than it would run anyway.
+#[tokio::test]
+async fn a_failing_sync_does_not_wait_longer_than_its_interval() {
+    let bench = Bench::new().await;
+    on(|handlers| {
+        handlers.items = Some(handler(|cx: Context<Lab>, _| async move {
+            log(cx.now().duration_since(at(0)).as_secs().to_string());
+            Err(Error::transient("502"))
+        }));
+    });
+    bench.enable("one").await;
+    bench.advance("1h").await;
+    let times: Vec<i64> = logged().iter().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(times.len(), 12, "{times:?}");
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= 900), "{times:?}");
+}
+
+/// R8.7: a longer history is fetched at once, as a recovery; a shorter one changes nothing that is there.
+#[tokio::test]
+async fn a_longer_history_is_walked_again() {
+    let bench = Bench::new().await;
+    let change = async |days: Patch<u32>| {
+        let update = ConnectionUpdate { history_days: days, ..ConnectionUpdate::default() };
+        bench.runtime().update_connection(bench.connection, update).await.unwrap();
+        bench.host.settle().await;
+    };
+    change(Patch::Set(10)).await;
+    walk(2);
+    bench.enable("one").await;
+    assert_eq!(logged(), ["one 0 Backfill", "one 1 Backfill"]);
+    change(Patch::Set(5)).await;
+    change(Patch::Keep).await;
+    assert_eq!(logged(), [""; 0]);
+    change(Patch::Set(30)).await;
+    assert_eq!(logged(), ["one 0 Recovery", "one 1 Recovery"]);
+    change(Patch::Clear).await;
+    assert_eq!(logged(), ["one 0 Recovery", "one 1 Recovery"]);
+    assert_eq!(bench.channel("one").await.sync.state, SyncState::Synced);
+    assert_eq!(bench.tasks_of("sync items").await.len(), 1);
+}
+
+/// R6.7: a connection that uses more than the operator allows is suspended, visibly, and loses nothing.
+#[tokio::test]
+async fn a_connection_over_its_budget_is_suspended() {
+    let registry = Registry::of::<Lab>().unwrap();
+    let host =
+        TestHost::with_network(registry.clone(), quiet()).configure(|config| config.budget.dispatches = Some(20));
+    let bench = Bench::on(host, quiet()).await;
+    on(|handlers| {
+        handlers.items = Some(handler(|_, (_, page): Turn| async move {
+            log("step");
+            Ok(if page.unwrap_or(0) < 100 { Step::Next(page.unwrap_or(0) + 1) } else { Step::Done(100) })
+        }));
+    });
+    let other = bench.runtime().connect(lab_for("bob")).await.unwrap().id;
+    bench.enable("one").await;
+    let status = async |bench: &Bench, id| {
+        let row = bench.runtime().connection(id).await.unwrap();
+        (row.status, row.status_reason.clone())
+    };
+    let (state, reason) = status(&bench, bench.connection).await;
+    assert_eq!(state, ConnectionStatus::Suspended);
+    assert!(reason.unwrap().contains("more than 20 dispatches"));
+    assert_eq!(status(&bench, other).await.0, ConnectionStatus::Active);
+    assert_eq!(work_of(&bench, "items").await[0].state, WorkState::Parked);
+    let ran = logged().len();
+    assert!((15..=20).contains(&ran), "{ran}");
+    bench.advance("2h").await;
+    assert_eq!(logged().len(), 0, "time alone does not resume it");
+    assert!(bench.runtime().resume(other).await.is_err());
+    bench.runtime().resume(bench.connection).await.unwrap();
+    bench.host.settle().await;
+    let ran = logged().len();
+    assert!((15..=20).contains(&ran), "its limits count anew: {ran}");
+    assert_eq!(status(&bench, bench.connection).await.0, ConnectionStatus::Suspended);
+    // Suspended it stays over a restart, and another version of its connector resumes it.
+    let bench = bench.crash().await;
+    bench.host.settle().await;
+    assert_eq!(logged().len(), 0);
+    let mut row =
+        connector_core::engine::ConnectionRow::clone(&*bench.runtime().connection(bench.connection).await.unwrap());
+    row.connector_version = "0".to_owned();
+    let expect = Some(row.version);
+    let put = connector_core::engine::Write::PutConnection { row: Box::new(row), expect };
+    bench.runtime().ports().engine.commit(connector_core::engine::WriteSet::of([put])).await.unwrap();
+    bench.runtime().upgrade_connections().await.unwrap();
+    assert_eq!(status(&bench, bench.connection).await, (ConnectionStatus::Active, None));
+}
+
+/// R6.7: within a sliding window, by its cost too.
+#[tokio::test]
+async fn a_budget_slides_and_counts_requests() {
+    let registry = Registry::of::<Lab>().unwrap();
+    let host = TestHost::with_network(registry, quiet()).configure(|config| config.budget.requests = Some(4));
+    let bench = Bench::on(host, quiet()).await;
+    let status = async || bench.runtime().connection(bench.connection).await.unwrap().status;
+    let ask = async |times: usize| {
+        bench
+            .run(move |cx| async move {
+                for _ in 0..times {
+                    cx.provider().get("x").send().await?;
+                }
+                Ok(())
+            })
+            .await;
+    };
+    ask(3).await;
+    bench.advance("61m").await;
+    ask(3).await;
+    assert_eq!(status().await, ConnectionStatus::Active, "the first ones are over an hour ago");
+    ask(2).await;
+    assert_eq!(status().await, ConnectionStatus::Suspended);
 }

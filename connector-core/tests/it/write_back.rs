@@ -11,8 +11,8 @@ use connector_core::testing::{FakeService, Fault, TestHost};
 use serde_json::json;
 
 use crate::fixture::{
-    Bench, Lab, Memo, Plain, Ticket, TicketMeta, ada, at, grace, handler, lab_for, log, logged, note, on, quiet,
-    source, ticket,
+    Bench, Lab, Memo, Plain, Pressed, Ticket, TicketMeta, ada, at, grace, handler, lab_for, log, logged, note, on,
+    quiet, source, ticket,
 };
 
 /// Enabled, with a ticket, and its thread.
@@ -898,4 +898,170 @@ async fn a_composed_item_that_a_sync_brings_while_it_is_sent_is_not_sent_again()
     assert_eq!(logged(), ["sent"]);
     assert_eq!(bench.links().await[0].link.delivery, Some(Delivery::Delivered));
     assert!(bench.tasks_of("on_create").await.is_empty() && bench.dead().await.is_empty());
+}
+
+/// The delivery of the only link.
+async fn delivery(bench: &Bench) -> Option<Delivery> {
+    let links = bench.links().await;
+    assert_eq!(links.len(), 1);
+    links[0].link.delivery.clone()
+}
+
+fn failed(reason: &str) -> Option<Delivery> {
+    Some(Delivery::Failed { reason: reason.to_owned() })
+}
+
+/// R9.4: a change of a link that failed is sent again as it was, however it failed.
+#[tokio::test]
+async fn a_failed_change_of_a_link_can_be_retried() {
+    for (error, disables) in [(Some(ErrorKind::Rejected), false), (Some(ErrorKind::Transient), false), (None, true)] {
+        let (bench, _) = bench().await;
+        let kind = error.clone().unwrap_or(ErrorKind::Transient);
+        on(|handlers| {
+            handlers.link_updated = Some(handler(move |_, _| {
+                let kind = kind.clone();
+                async move { Err(Error::new(kind, "not now")) }
+            }));
+        });
+        let link = bench.links().await.remove(0).id();
+        let update = LinkUpdate { title: Some("Renamed".into()), ..LinkUpdate::default() };
+        bench.runtime().update_link(link, &"ada".into(), update).await.unwrap();
+        assert!(bench.runtime().retry_link(link, &"ada".into()).await.is_err(), "it is on its way");
+        if disables {
+            bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap();
+        } else {
+            bench.advance("10h").await;
+            assert_eq!(delivery(&bench).await, failed("not now"));
+        }
+        on(|handlers| {
+            handlers.link_updated = Some(handler(|_, (_, changes): (Link, LinkChanges)| async move {
+                log(format!("{:?}", changes.title));
+                Ok(())
+            }));
+        });
+        logged();
+        let bench = bench.crash().await;
+        bench.runtime().retry_link(link, &"ada".into()).await.unwrap();
+        assert_eq!(delivery(&bench).await, Some(Delivery::Pending));
+        bench.host.settle().await;
+        assert_eq!(logged(), [r#"Some("Renamed")"#]);
+        assert_eq!(delivery(&bench).await, Some(Delivery::Delivered));
+        assert!(bench.runtime().retry_link(link, &"ada".into()).await.is_err(), "it has arrived");
+        assert!(bench.runtime().discard_link(link, &"ada".into()).await.is_err(), "it is at the service");
+    }
+}
+
+/// R9.1, R9.4: what a user composed and the service refused is sent again whole, or discarded with all of it.
+#[tokio::test]
+async fn a_failed_draft_can_be_retried_or_discarded() {
+    let bench = Bench::enabled().await;
+    on(|handlers| handlers.create_link = Some(handler(|_, _| async { Err(Error::rejected("the title is taken")) })));
+    let draft = compose(&bench, "Composed").await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(delivery(&bench).await, failed("the title is taken"));
+    on(|handlers| {
+        handlers.create_link = Some(handler(|_, draft: LinkDraft| async move {
+            let to: Vec<_> = draft.recipients.iter().map(|to| format!("{} {}", to.role, to.actor.id)).collect();
+            log(format!("{} {:?} {:?} {to:?}", draft.title, draft.content, draft.channel.map(|id| id.to_string())));
+            Ok(Some(composed(7)))
+        }));
+    });
+    assert!(bench.runtime().retry_link(draft.id, &"bob".into()).await.is_err());
+    bench.runtime().retry_link(draft.id, &"ada".into()).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(logged(), [r#"Composed Some("The **body**") Some("one") ["to gh-grace"]"#]);
+    assert_eq!(delivery(&bench).await, Some(Delivery::Delivered));
+    // Discarded, it is gone, whether it has failed or waits; and no dead letter of it makes it after all.
+    on(|handlers| {
+        handlers.create_link = Some(handler(|_, _| async {
+            log("created");
+            Err(Error::transient("502"))
+        }));
+    });
+    let second = compose(&bench, "Second").await.unwrap();
+    let third = compose(&bench, "Third").await.unwrap();
+    assert!(bench.runtime().discard_link(third.id, &"bob".into()).await.is_err());
+    bench.runtime().discard_link(third.id, &"ada".into()).await.unwrap();
+    bench.advance("12h").await;
+    assert_eq!(logged().len(), 12);
+    bench.runtime().discard_link(second.id, &"ada".into()).await.unwrap();
+    assert_eq!(bench.links().await.len(), 1);
+    bench.runtime().retry_task(bench.dead().await.remove(0).id).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(logged(), [""; 0]);
+    assert!(bench.tasks_of("on_create_link").await.is_empty() && bench.dead().await.is_empty());
+}
+
+/// R9.4, R6.6: whatever a user did to an item and the service refused shows on it.
+#[tokio::test]
+async fn what_was_refused_shows_on_its_link() {
+    let (bench, thread) = bench().await;
+    on(|handlers| {
+        handlers.contacts_changed = Some(handler(|_, _| async { Err(Error::rejected("not a member")) }));
+        handlers.reaction = Some(handler(|_, _| async { Err(Error::rejected("no reactions here")) }));
+        handlers.read = Some(handler(|_, _| async { Err(Error::rejected("no")) }));
+    });
+    let mut changes = ContactChanges::default();
+    changes.added.push(Contact::new(Actor::new("gh-linus")));
+    bench.runtime().change_contacts(thread, &"ada".into(), changes.clone()).await.unwrap();
+    assert_eq!(delivery(&bench).await, Some(Delivery::Pending));
+    bench.host.settle().await;
+    assert_eq!(delivery(&bench).await, failed("not a member"));
+    on(|handlers| handlers.contacts_changed = None);
+    bench.runtime().change_contacts(thread, &"ada".into(), changes.clone()).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(delivery(&bench).await, Some(Delivery::Delivered));
+    bench.save_notes([note(1, "theirs", "Hello")]).await;
+    let theirs = all_notes(&bench).await.remove(0).id;
+    bench.runtime().react(theirs, &"ada".into(), Emoji::unicode("👍"), true).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(delivery(&bench).await, failed("no reactions here"));
+    // What shows nowhere is for the operator to see.
+    bench.runtime().set_read(thread, &"ada".into(), false).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(bench.dead().await.len(), 1);
+    // What waits in a channel that is disabled is not lost without a word.
+    on(|handlers| handlers.contacts_changed = Some(handler(|_, _| async { Err(Error::transient("502")) })));
+    bench.runtime().change_contacts(thread, &"ada".into(), changes).await.unwrap();
+    bench.host.settle().await;
+    bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap();
+    assert_eq!(delivery(&bench).await, failed("the channel was disabled before it was sent"));
+}
+
+/// R4.6: a button runs its callback as the user who pressed it, and what came of it shows on the link.
+#[tokio::test]
+async fn a_button_runs_its_callback() {
+    let (bench, _) = bench().await;
+    let token = bench.run(|cx| async move { cx.callback(Pressed { id: 4 }).await }).await;
+    let gone = bench.run(|cx| async move { cx.callback(Pressed { id: 5 }).await }).await;
+    let buttons = [
+        ActionButton::open("Open", "https://example.com"),
+        ActionButton::run("Approve", &token),
+        ActionButton::run("Gone", &gone),
+    ];
+    bench.save([ticket(1).actions(buttons.clone())]).await;
+    bench
+        .run(move |cx| {
+            let gone = gone.clone();
+            async move { cx.delete_callback(&gone).await }
+        })
+        .await;
+    let link = bench.links().await.remove(0).id();
+    bench.runtime().press(link, 1, &"ada".into()).await.unwrap();
+    assert_eq!(delivery(&bench).await, Some(Delivery::Pending));
+    let bench = bench.crash().await;
+    bench.host.settle().await;
+    assert_eq!(bench.value("pressed").await, json!([4, "Approve"]));
+    assert_eq!(delivery(&bench).await, Some(Delivery::Delivered));
+    bench.save_notes([note(1, "n", "text").actions(buttons)]).await;
+    let on_note = all_notes(&bench).await.remove(0).id;
+    bench.runtime().press_on_note(on_note, 1, &"ada".into()).await.unwrap();
+    bench.host.settle().await;
+    // A callback that was deleted is an error that its user sees.
+    bench.runtime().press(link, 2, &"ada".into()).await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(delivery(&bench).await, failed("the callback was deleted"));
+    for (index, user) in [(0, "ada"), (3, "ada"), (1, "bob")] {
+        assert!(bench.runtime().press(link, index, &user.into()).await.is_err(), "{index} {user}");
+    }
 }

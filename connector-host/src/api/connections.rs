@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use axum::response::NoContent;
 use connector_core::engine::{ConnectionRow, ConnectionStatus, LastSync, SyncState};
 use connector_core::id::{ConnectionId, ConnectorId, UserId, WorkspaceId};
-use connector_core::model::{Account, Actor};
-use connector_core::runtime::{ConnectRequest, ConnectionUpdate, Retrying};
+use connector_core::model::{Account, Actor, Patch};
+use connector_core::runtime::{ConnectRequest, ConnectionUpdate, ProductView, Retrying, WorkView};
 use connector_core::secret::Secret;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::caller::{Caller, Operator};
 use super::channels::ChannelView;
-use super::extract::{Accepted, Body, ById, Created, Page, Path, Query, limit};
+use super::extract::{Accepted, Body, ById, Created, Page, Path, Query, limit, present};
 use super::openapi::op;
 use super::problem::{Answer, Problem};
 use crate::host::Host;
@@ -47,6 +47,14 @@ pub(super) fn routes() -> ApiRouter<Host> {
         .api_route(
             "/connections/{id}/sync",
             post_with(sync, op("syncConnection", "Look for changes now", &[409, 500, 502])),
+        )
+        .api_route(
+            "/connections/{id}/work",
+            get_with(work, op("getWork", "The declared work of a connection, in each of its scopes", &[])),
+        )
+        .api_route(
+            "/connections/{id}/resume",
+            post_with(resume, op("resumeConnection", "Let a suspended connection go on", &[409])),
         )
         .api_route("/connections/{id}/state", get_with(state, op("getState", "What the connector has stored", &[])))
 }
@@ -135,6 +143,8 @@ struct ConnectionState {
     last_sync: Option<LastSync>,
     /// The enabled ones.
     channels: Vec<ChannelView>,
+    /// Those of a combined connector.
+    products: Vec<ProductView>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -243,6 +253,7 @@ async fn show(
         retrying: looking.retrying,
         last_sync: runtime.last_sync(id).await?,
         channels: enabled.into_iter().map(ChannelView::from).collect(),
+        products: if linked { runtime.products(id).await? } else { Vec::new() },
     }))
 }
 
@@ -252,6 +263,9 @@ struct ConnectionPatch {
     name: Option<String>,
     options: Option<Map<String, Value>>,
     auto_enable_new_channels: Option<bool>,
+    /// Nothing older than this many days is kept; null is no limit. What a longer one lets through is fetched.
+    #[serde(default, deserialize_with = "present")]
+    history_days: Option<Option<u32>>,
 }
 
 async fn update(
@@ -268,6 +282,7 @@ async fn update(
         name: patch.name,
         options: patch.options,
         auto_enable_new_channels: patch.auto_enable_new_channels,
+        history_days: patch.history_days.map_or(Patch::Keep, Patch::from),
     };
     let row = host.runtime().update_connection(id, update).await?;
     Ok(Json(ConnectionView::new(&host, &row)))
@@ -317,11 +332,30 @@ async fn sync(
     if row.status != ConnectionStatus::Active {
         let why = row.status_reason.as_deref().unwrap_or("for no known reason");
         let status = row.status.as_str();
-        let detail = format!("{id} is {status} ({why}): authorize it again first");
+        let first = if row.status == ConnectionStatus::Suspended { "resume it" } else { "authorize it again" };
+        let detail = format!("{id} is {status} ({why}): {first} first");
         return Err(Problem::new(StatusCode::CONFLICT, "not-active", detail));
     }
     host.runtime().sync_now(id).await?;
     Ok(Accepted)
+}
+
+async fn work(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<ConnectionId>>,
+) -> Answer<Json<Page<WorkView>>> {
+    caller.connection(&host, id).await?;
+    Ok(Json(Page::whole(host.runtime().work(id).await?)))
+}
+
+async fn resume(
+    State(host): State<Host>,
+    _: Operator,
+    Path(ById { id }): Path<ById<ConnectionId>>,
+) -> Answer<Json<ConnectionView>> {
+    host.runtime().resume(id).await?;
+    Ok(Json(ConnectionView::new(&host, &*host.runtime().connection(id).await?)))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::problem::Problem;
 
@@ -134,4 +134,9 @@ pub(crate) fn limit(wanted: Option<usize>) -> Result<usize, Problem> {
         Some(wanted @ 1..=MAX_LIMIT) => Ok(wanted),
         Some(_) => Err(Problem::field("limit", format!("a page has 1 to {MAX_LIMIT}"))),
     }
+}
+
+/// A value that is there, though it may be null.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }

@@ -1,26 +1,34 @@
 use aide::axum::ApiRouter;
-use aide::axum::routing::get_with;
+use aide::axum::routing::{get_with, post_with};
 use axum::Json;
 use axum::extract::State;
+use axum::response::NoContent;
 use connector_core::engine::LinkRow;
 use connector_core::id::{ConnectionId, LinkId, StatusId, UserId};
 use connector_core::model::{Actor, Link, Patch};
 use connector_core::runtime::LinkUpdate;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
-use super::extract::{Body, ById, Path};
+use super::extract::{Body, ById, Path, Query, present};
 use super::openapi::op;
 use super::problem::{Answer, Problem};
 use crate::host::Host;
 
 pub(super) fn routes() -> ApiRouter<Host> {
-    ApiRouter::new().api_route(
-        "/links/{id}",
-        get_with(show, op("getLink", "A link", &[]))
-            .patch_with(update, op("updateLink", "Change the status, title or assignee of a link", &[409])),
-    )
+    ApiRouter::new()
+        .api_route(
+            "/links/{id}",
+            get_with(show, op("getLink", "A link", &[]))
+                .patch_with(update, op("updateLink", "Change the status, title or assignee of a link", &[409]))
+                .delete_with(discard, op("discardLink", "Discard a link that was not delivered", &[409])),
+        )
+        .api_route("/links/{id}/retry", post_with(retry, op("retryLink", "Send a link or its change again", &[409])))
+        .api_route(
+            "/links/{id}/actions/{index}",
+            post_with(press, op("pressAction", "Press a button of a link", &[409])),
+        )
 }
 
 /// A link as one connection sees it.
@@ -61,11 +69,6 @@ struct LinkPatch {
     assignee: Option<Option<Actor>>,
 }
 
-/// A value that is there, though it may be null.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 async fn update(
     State(host): State<Host>,
     caller: Caller,
@@ -80,7 +83,62 @@ async fn update(
         assignee: patch.assignee.map_or(Patch::Keep, Patch::from),
     };
     let link = host.runtime().update_link(id, &patch.user, update).await?;
-    let row = host.engine().link(link.id).await?;
+    shown(&host, link.id).await
+}
+
+/// A link as it is now.
+async fn shown(host: &Host, id: LinkId) -> Answer<Json<LinkView>> {
+    let row = host.engine().link(id).await?;
     let row = row.ok_or_else(|| Problem::not_found(format!("there is no link {id}")))?;
     Ok(Json(LinkView::new(row, Vec::new())))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Acting {
+    /// Who acts.
+    user: UserId,
+}
+
+async fn retry(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<LinkId>>,
+    Body(by): Body<Acting>,
+) -> Answer<Json<LinkView>> {
+    caller.acts_as(&by.user)?;
+    caller.link(&host, id).await?;
+    let link = host.runtime().retry_link(id, &by.user).await?;
+    shown(&host, link.id).await
+}
+
+async fn discard(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ById { id }): Path<ById<LinkId>>,
+    Query(by): Query<Acting>,
+) -> Answer<NoContent> {
+    caller.acts_as(&by.user)?;
+    caller.link(&host, id).await?;
+    host.runtime().discard_link(id, &by.user).await?;
+    Ok(NoContent)
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct ActionPath {
+    id: LinkId,
+    /// The place of the button among the actions of the link.
+    index: usize,
+}
+
+async fn press(
+    State(host): State<Host>,
+    caller: Caller,
+    Path(ActionPath { id, index }): Path<ActionPath>,
+    Body(by): Body<Acting>,
+) -> Answer<Json<LinkView>> {
+    caller.acts_as(&by.user)?;
+    caller.link(&host, id).await?;
+    let link = host.runtime().press(id, index, &by.user).await?;
+    shown(&host, link.id).await
 }

@@ -244,6 +244,31 @@ pub(super) async fn disconnect(client: &Client, connection: &str) -> Done {
     Ok(())
 }
 
+pub(super) async fn resume(client: &Client, connection: &str, output: Output) -> Done {
+    let resumed = client.post(&["connections", connection, "resume"], Value::Null).await?;
+    output.print(&resumed, |resumed| format!("{} is {}", field(resumed, "/id"), field(resumed, "/status")))
+}
+
+pub(super) async fn work(client: &Client, connection: &str, output: Output) -> Done {
+    let work = client.list_whole(&["connections", connection, "work"], &[]).await?;
+    output.print(&json!(work), |_| {
+        if work.is_empty() {
+            return "It declares no work for what is enabled".to_owned();
+        }
+        let rows = work.iter().map(|work| {
+            let state = match field(work, "/error/message") {
+                error if error.is_empty() => field(work, "/state"),
+                error => format!("{}: {error}", field(work, "/state")),
+            };
+            let columns = ["/kind", "/name", "/channel", "/last_run", "/next_run", "/saved"];
+            let mut row: Vec<_> = columns.iter().map(|column| field(work, column)).collect();
+            row.push(state);
+            row
+        });
+        table(&["KIND", "NAME", "CHANNEL", "LAST RUN", "NEXT RUN", "SAVED", "STATE"], &rows.collect::<Vec<_>>())
+    })
+}
+
 /// State is JSON for people too.
 pub(super) async fn state(client: &Client, connection: &str, prefix: Option<&str>) -> Done {
     let query: Vec<_> = prefix.map(|prefix| ("prefix", prefix)).into_iter().collect();

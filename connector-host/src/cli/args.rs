@@ -102,6 +102,16 @@ pub(super) enum Command {
         /// Its id
         connection: String,
     },
+    /// Let a suspended connection go on
+    Resume {
+        /// Its id
+        connection: String,
+    },
+    /// Show the declared work of a connection: what runs, when, and what came of it
+    Work {
+        /// Its id
+        connection: String,
+    },
     /// Look for changes now
     Sync {
         /// Id of a connection

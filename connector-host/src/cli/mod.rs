@@ -145,6 +145,8 @@ async fn perform(client: &Client, registry: &Registry, command: Command, output:
         }
         Command::Disable { connection, channels } => accounts::disable(client, &connection, &channels, output).await,
         Command::Disconnect { connection } => accounts::disconnect(client, &connection).await,
+        Command::Resume { connection } => accounts::resume(client, &connection, output).await,
+        Command::Work { connection } => accounts::work(client, &connection, output).await,
         Command::State { connection, prefix } => accounts::state(client, &connection, prefix.as_deref()).await,
         Command::Sync { connection, wait } => sync::sync(client, &connection, wait, output).await,
         Command::Threads(filter) => threads::list(client, &filter, output).await,

@@ -56,7 +56,7 @@ fn request(operation: &Operation, things: &Things, user: &str) -> (String, Value
         "updateLink" => json!({"user": user, "status": "closed"}),
         "setRead" => json!({"user": user}),
         "setToDo" => json!({"user": user, "todo": true}),
-        "changeContacts" | "retryNote" | "setAttendance" => json!({"user": user}),
+        "changeContacts" | "retryNote" | "retryLink" | "pressAction" | "setAttendance" => json!({"user": user}),
         _ => Value::Null,
     };
     (path, body)

@@ -351,3 +351,35 @@ async fn a_database_needs_the_key_that_it_was_sealed_under() {
     assert!(error.contains("`githab`") && error.contains("github"), "{error}");
     std::fs::remove_dir_all(&directory).expect("the directory goes");
 }
+
+/// Issue 4, R6.7, R8.7, R9.4: what runs for a connection is shown; what is not suspended, refused or
+/// pressed is not resumed, sent again or run.
+#[tokio::test]
+async fn work_is_shown_and_what_failed_is_in_the_hands_of_its_user() {
+    let bench = Bench::new("work").await;
+    let id = bench.synced("ada").await;
+    let work = bench.get(&format!("/connections/{id}/work")).await;
+    let tickets = &work["items"][0];
+    assert_eq!(
+        (&tickets["name"], &tickets["kind"], &tickets["channel"]),
+        (&json!("tickets"), &json!("sync"), &json!("a/b c"))
+    );
+    assert_eq!(
+        (&tickets["state"], &tickets["interval"], &tickets["error"]),
+        (&json!("idle"), &json!(3600), &Value::Null)
+    );
+    assert!(tickets["saved"].as_u64() > Some(0) && tickets["last_run"].is_string() && tickets["next_run"].is_string());
+    let problem = bench.refused("POST", &format!("/connections/{id}/resume"), Value::Null, 409).await;
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("it is active")), "{problem}");
+    let patched = bench.ok("PATCH", &format!("/connections/{id}"), json!({"history_days": 9})).await;
+    assert_eq!(patched["history_days"], 9);
+    let patched = bench.ok("PATCH", &format!("/connections/{id}"), json!({"history_days": null})).await;
+    assert_eq!(patched["history_days"], Value::Null);
+    assert_eq!(bench.get(&format!("/connections/{id}")).await["products"], json!([]));
+    let threads = bench.get("/threads?user=ada").await;
+    let link = threads["items"][0]["links"][0]["id"].as_str().expect("a link").to_owned();
+    bench.refused("POST", &format!("/links/{link}/retry"), json!({"user": "ada"}), 409).await;
+    bench.refused("DELETE", &format!("/links/{link}?user=ada"), Value::Null, 409).await;
+    bench.refused("POST", &format!("/links/{link}/actions/0"), json!({"user": "ada"}), 404).await;
+    bench.end().await;
+}

@@ -245,7 +245,7 @@ impl Runtime {
         Ok(writes)
     }
 
-    fn unpark(&self, id: ConnectionId) {
+    pub(super) fn unpark(&self, id: ConnectionId) {
         let mut scheduler = self.shared.scheduler();
         scheduler.set_parked(id, false);
         drop(scheduler);

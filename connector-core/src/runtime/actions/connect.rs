@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::ActionError;
 use super::authorize::{Admitted, chosen_groups};
+use super::history::{reaches_further, walk_again};
 use crate::context::{Dispatch, Mode};
 use crate::credential::{self, Credential};
 use crate::declaration::{Declaration, Hooks};
@@ -15,7 +16,7 @@ use crate::engine::{
 };
 use crate::error::{Error, ErrorKind};
 use crate::id::{ChannelId, ConnectionId, ConnectorId, TaskId, UserId, WorkspaceId};
-use crate::model::{Account, Authorization, Channel, LinkFilter};
+use crate::model::{Account, Authorization, Channel, LinkFilter, Patch};
 use crate::records::{RecordIntent, Resolution, enable_writes, new_channel, resolve, with_parents, work_task};
 use crate::registry::RegisteredConnector;
 use crate::runtime::connections::{ActiveConnection, Unavailable};
@@ -76,6 +77,8 @@ pub struct ConnectionUpdate {
     pub options: Option<Map<String, Value>>,
     /// Whether new channels are enabled by themselves.
     pub auto_enable_new_channels: Option<bool>,
+    /// Another limit of the history, or none any more. What a longer one lets through is fetched (R8.7).
+    pub history_days: Patch<u32>,
 }
 
 /// How a channel is enabled.
@@ -318,6 +321,11 @@ impl Runtime {
         }
         row.auto_enable_new_channels = update.auto_enable_new_channels.or(row.auto_enable_new_channels);
         let (mut writes, mut admitted) = (Vec::new(), None);
+        update.history_days.apply(&mut row.history_days);
+        if reaches_further(row.history_days, before.history_days) {
+            let channels = shared.ports.engine.channels(id).await?;
+            writes.extend(walk_again(&*shared.ports.engine, &connector, id, &channels));
+        }
         if let Some(sent) = update.options {
             let key_option = connector.declaration.key_option;
             let stored = match &before.credential {
@@ -587,7 +595,12 @@ impl Runtime {
                 after = Some(last.id);
                 let activated = |row: &&Arc<ConnectionRow>| row.status != ConnectionStatus::AwaitingAuthorization;
                 for before in rows.iter().filter(|row| row.connector_version != version).filter(activated) {
-                    let row = ConnectionRow { connector_version: version.to_owned(), ..ConnectionRow::clone(before) };
+                    let mut row =
+                        ConnectionRow { connector_version: version.to_owned(), ..ConnectionRow::clone(before) };
+                    if row.status == ConnectionStatus::Suspended {
+                        // What went over the limits may be mended (R6.7).
+                        (row.status, row.status_reason) = (ConnectionStatus::Active, None);
+                    }
                     let hook = HookTask::Upgrade { from: before.connector_version.clone() };
                     let task = TaskPayload::Hook(hook)
                         .task(TaskId::from_number(shared.ports.engine.take_ids(1)), before.id)?;

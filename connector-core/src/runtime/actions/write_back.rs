@@ -7,7 +7,7 @@ use crate::context::has_status;
 use crate::declaration::Hooks;
 use crate::dispatch::{HookCall, HookReply};
 use crate::engine::{
-    ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, LinkQuery, LinkRow, NoteRow, TaskRow,
+    ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, LinkQuery, LinkRow, NoteRow, TaskQuery, TaskRow,
     UserThreadRow, Write, WriteSet,
 };
 use crate::id::{ChannelId, ConnectionId, LinkId, LinkTypeId, NoteId, ScheduleKey, StatusId, TaskId, ThreadId, UserId};
@@ -20,7 +20,8 @@ use crate::records::untouched;
 use crate::registry::RegisteredConnector;
 use crate::runtime::Runtime;
 use crate::runtime::dispatching::acting;
-use crate::runtime::payload::{HookTask, TaskPayload};
+use crate::runtime::payload::{HookTask, TaskPayload, unsent_key};
+use crate::value;
 
 /// Links of a thread that are looked at.
 const MAX_LINKS: usize = 1000;
@@ -71,12 +72,12 @@ pub struct Compose {
 }
 
 /// A link with what is needed to act on it for a user.
-struct Acting {
-    row: LinkRow,
+pub(super) struct Acting {
+    pub(super) row: LinkRow,
     connection: Arc<ConnectionRow>,
     connector: Arc<RegisteredConnector>,
     /// The connection is the user's own, works, and its channel may be written to: what they do is carried to the service.
-    own: bool,
+    pub(super) own: bool,
 }
 
 impl Acting {
@@ -89,12 +90,22 @@ impl Acting {
     }
 
     /// The user as the service knows them.
-    fn actor(&self, user: &UserId) -> Actor {
+    pub(super) fn actor(&self, user: &UserId) -> Actor {
         match &self.connection.identity {
             Some(identity) if self.connection.owner == *user => identity.clone(),
             _ => acting(user),
         }
     }
+}
+
+/// The source of what was composed here and has none at the service yet.
+fn draft_source(id: LinkId) -> Source {
+    Source::new("draft", [id.to_string()])
+}
+
+/// One that a user composed, and that is not at the service yet, still says so while it is changed.
+fn composing(link: &Link) -> bool {
+    matches!(link.delivery, Some(Delivery::Pending | Delivery::Sending | Delivery::Unknown))
 }
 
 impl Runtime {
@@ -132,7 +143,7 @@ impl Runtime {
     }
 
     /// A link as the acting user's own connection sees it, if they have one that does.
-    async fn own_link(&self, id: LinkId, user: &UserId) -> Result<Acting, ActionError> {
+    pub(super) async fn own_link(&self, id: LinkId, user: &UserId) -> Result<Acting, ActionError> {
         let row = self.shared.ports.engine.link(id).await?;
         let row = row.ok_or_else(|| ActionError::NotFound(format!("there is no link {id}")))?;
         let (thread, source) = (row.link.thread, row.link.source.clone());
@@ -144,7 +155,7 @@ impl Runtime {
         Ok(others.into_iter().find(|other| other.own && other.row.link.source == source).unwrap_or(named))
     }
 
-    async fn own_note(&self, id: NoteId, user: &UserId) -> Result<(NoteRow, Acting), ActionError> {
+    pub(super) async fn own_note(&self, id: NoteId, user: &UserId) -> Result<(NoteRow, Acting), ActionError> {
         let engine = &self.shared.ports.engine;
         let missing = || ActionError::NotFound(format!("there is no note {id}"));
         let note = engine.note(id).await?.ok_or_else(missing)?;
@@ -162,14 +173,14 @@ impl Runtime {
         Ok((note, link))
     }
 
-    fn hook_task(&self, link: &Acting, hook: HookTask) -> Result<Write, ActionError> {
+    pub(super) fn hook_task(&self, link: &Acting, hook: HookTask) -> Result<Write, ActionError> {
         let id = TaskId::from_number(self.shared.ports.engine.take_ids(1));
         let task = TaskPayload::Hook(hook).task(id, link.row.connection)?;
         let channel = Some(link.row.link.channel.clone()).filter(|channel| !channel.as_str().is_empty());
         Ok(Write::PutTask { task: TaskRow { channel, ..task }, keyed: KeyedTask::Replace })
     }
 
-    async fn put(&self, connection: ConnectionId, writes: Vec<Write>) -> Result<(), ActionError> {
+    pub(super) async fn put(&self, connection: ConnectionId, writes: Vec<Write>) -> Result<(), ActionError> {
         self.shared.store(WriteSet { connection: Some(connection), ..WriteSet::of(writes) }).await?;
         Ok(())
     }
@@ -350,9 +361,7 @@ impl Runtime {
                 acting.connector.declaration.name
             )));
         }
-        // One that a user composed and that is not at the service yet still says so.
-        let composing = matches!(before.link.delivery, Some(Delivery::Pending | Delivery::Sending | Delivery::Unknown));
-        if !composing {
+        if !composing(&before.link) {
             row.link.delivery = acting.own.then_some(Delivery::Pending);
         }
         let link = row.link.clone();
@@ -365,6 +374,96 @@ impl Runtime {
         }
         self.put(before.connection, writes).await?;
         Ok(link)
+    }
+
+    /// A user wants a change of a link, or a link that they composed, to be sent again (R9.4).
+    pub async fn retry_link(&self, id: LinkId, user: &UserId) -> Result<Link, ActionError> {
+        let acting = self.own_link(id, user).await?;
+        let before = acting.row.clone();
+        let (id, connection) = (before.id(), before.connection);
+        if !matches!(before.link.delivery, Some(Delivery::Failed { .. } | Delivery::Unknown)) {
+            return Err(ActionError::Conflict(format!("{id} was not refused: there is nothing to send again")));
+        }
+        let engine = &self.shared.ports.engine;
+        let mut writes = Vec::new();
+        let (hook, task) = if before.link.source == draft_source(id) {
+            let draft = self.draft_of(&before, user).await?;
+            (Hooks::CREATE_LINK, HookTask::CreateLink { link: id, draft })
+        } else {
+            let key = unsent_key(id);
+            let stored = engine.state(connection, vec![key.clone()]).await?.pop().flatten();
+            let changes = stored.and_then(|stored| value::from_bytes(&stored.value).ok()).ok_or_else(|| {
+                ActionError::Conflict(format!("what was not sent of {id} is not known any more: change it again"))
+            })?;
+            writes.push(Write::DeleteState { connection, key });
+            (Hooks::LINK_UPDATED, HookTask::LinkUpdated { link: id, changes })
+        };
+        if !acting.dispatches(hook) {
+            return Err(ActionError::Conflict(format!("{user} has no connection that can send {id}")));
+        }
+        let mut row = before.clone();
+        row.link.delivery = Some(Delivery::Pending);
+        let link = row.link.clone();
+        writes.extend([
+            Write::PutLink { row: Box::new(row), expect: Some(before.version) },
+            Write::Feed(FeedEntry::new(FeedKind::Link, connection, id)),
+            self.hook_task(&acting, task)?,
+        ]);
+        self.put(connection, writes).await?;
+        Ok(link)
+    }
+
+    /// What a user composed, from what is stored of it.
+    async fn draft_of(&self, row: &LinkRow, user: &UserId) -> Result<LinkDraft, ActionError> {
+        let link = &row.link;
+        let notes = self.shared.ports.engine.notes_of_link(link.id).await?;
+        let body = notes.into_iter().find(|note| note.note.key.is_none() && note.note.written_by.is_some());
+        let recipient = |contact: &Contact| Recipient {
+            actor: contact.actor.clone(),
+            role: contact.role.clone().unwrap_or_default(),
+        };
+        Ok(LinkDraft {
+            channel: Some(link.channel.clone()).filter(|channel| !channel.as_str().is_empty()),
+            content: body.map(|body| body.note.content),
+            raw_status: link.status.clone(),
+            recipients: link.contacts.iter().map(recipient).collect(),
+            ..LinkDraft::new(link.link_type.clone(), link.title.clone().unwrap_or_default(), user.clone(), link.thread)
+        })
+    }
+
+    /// A user discards a link that they composed and that was not delivered (R9.4).
+    pub async fn discard_link(&self, id: LinkId, user: &UserId) -> Result<(), ActionError> {
+        let acting = self.own_link(id, user).await?;
+        let (link, connection) = (&acting.row.link, acting.row.connection);
+        let draft = link.source == draft_source(link.id) && !matches!(link.delivery, Some(Delivery::Sending));
+        if !draft || acting.connection.owner != *user {
+            return Err(ActionError::Conflict(format!(
+                "{id} is at the service, or is not {user}'s: it cannot be discarded here"
+            )));
+        }
+        let mut writes =
+            vec![Write::DeleteLink { id: link.id }, Write::Feed(FeedEntry::new(FeedKind::Link, connection, link.id))];
+        writes.extend(self.composing_task(connection, link.id).await?.map(|id| Write::DeleteTask { id }));
+        self.put(connection, writes).await
+    }
+
+    /// The task that sends what a user composed.
+    async fn composing_task(&self, connection: ConnectionId, link: LinkId) -> Result<Option<TaskId>, ActionError> {
+        let mut query = TaskQuery { connection: Some(connection), ..TaskQuery::all(MAX_LINKS) };
+        loop {
+            let tasks = self.shared.ports.engine.tasks(query.clone()).await?;
+            let composes = |task: &&TaskRow| {
+                let payload = value::from_bytes(&task.payload);
+                matches!(payload, Ok(TaskPayload::Hook(HookTask::CreateLink { link: of, .. })) if of == link)
+            };
+            if let Some(task) = tasks.iter().find(composes) {
+                return Ok(Some(task.id));
+            }
+            if tasks.len() < MAX_LINKS {
+                return Ok(None);
+            }
+            query.after = tasks.last().map(|task| task.id);
+        }
     }
 
     /// Changes a user's marks of a thread, and lets a connector of theirs know.
@@ -474,12 +573,16 @@ impl Runtime {
         let gone: Vec<_> = gone.map(|contact| contact.actor.id.clone()).collect();
         contacts.retain(|contact| !gone.contains(&contact.actor.id));
         contacts.extend(changes.changed.iter().chain(&changes.added).cloned());
+        let sends = link.dispatches(Hooks::CONTACTS_CHANGED);
+        if sends && !composing(&before.link) {
+            row.link.delivery = Some(Delivery::Pending);
+        }
         let changed = row.link.clone();
         let mut writes = vec![
             Write::PutLink { row: Box::new(row), expect: Some(before.version) },
             Write::Feed(FeedEntry::new(FeedKind::Link, before.connection, changed.id)),
         ];
-        if link.dispatches(Hooks::CONTACTS_CHANGED) {
+        if sends {
             writes.push(self.hook_task(link, HookTask::ContactsChanged { link: changed.id, changes })?);
         }
         self.put(before.connection, writes).await?;
@@ -507,12 +610,16 @@ impl Runtime {
             .ok_or_else(|| ActionError::NotFound(format!("{contact} is not invited to `{schedule}` of {id}")))?;
         attendee.status = attendance;
         let contact = Contact::new(attendee.actor.clone());
+        let sends = acting.dispatches(Hooks::SCHEDULE_CONTACT_UPDATED);
+        if sends && !composing(&before.link) {
+            row.link.delivery = Some(Delivery::Pending);
+        }
         let link = row.link.clone();
         let mut writes = vec![
             Write::PutLink { row: Box::new(row), expect: Some(before.version) },
             Write::Feed(FeedEntry::new(FeedKind::Link, before.connection, link.id)),
         ];
-        if acting.dispatches(Hooks::SCHEDULE_CONTACT_UPDATED) {
+        if sends {
             let hook =
                 HookTask::ScheduleContactUpdated { link: link.id, schedule: schedule.clone(), contact, attendance };
             writes.push(self.hook_task(&acting, hook)?);
@@ -596,7 +703,7 @@ impl Runtime {
         let link = Link {
             id,
             thread,
-            source: Source::new("draft", [id.to_string()]),
+            source: draft_source(id),
             link_type: compose.link_type.clone(),
             channel: compose.channel.clone().unwrap_or_else(|| ChannelId::from_static("")),
             title: Some(compose.title.clone()),

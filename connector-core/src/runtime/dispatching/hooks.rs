@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use crate::context::Dispatch;
-use crate::dispatch::{HookCall, HookReply, ToolHook};
+use crate::dispatch::{HookCall, HookReply, Input, ToolHook};
 use crate::engine::{After, CommitError, Completion, LinkQuery, TaskRow, Write, WriteSet};
 use crate::error::{Error, Result};
 use crate::id::{LinkId, NoteId, ThreadId, UserId};
@@ -70,6 +70,7 @@ impl Shared {
     pub(super) async fn hook(self: &Arc<Self>, dispatch: &Arc<Dispatch>, hook: HookTask) -> Result<()> {
         let connection = &dispatch.connection;
         let actor = || connection.row.identity.clone().unwrap_or_else(|| acting(&connection.row.owner));
+        let mut written_back = None;
         let call = match hook {
             HookTask::Activate { authorization } => HookCall::Activate { authorization, actor: actor() },
             HookTask::Upgrade { from } => HookCall::Upgrade { from },
@@ -92,11 +93,14 @@ impl Shared {
             HookTask::ChannelDisabled { channel } => HookCall::ChannelDisabled { channel },
             HookTask::LinkUpdated { link, changes } => {
                 let Some(found) = self.own_link(dispatch, link).await? else { return Ok(()) };
-                self.call_hook(dispatch, HookCall::LinkUpdated { link: found, changes }).await?;
-                dispatch.unit().records.push(RecordIntent::WrittenBack { link });
-                return Ok(());
+                written_back = Some(link);
+                HookCall::LinkUpdated { link: found, changes }
             }
             HookTask::CreateLink { link, draft } => {
+                if self.own_link(dispatch, link).await?.is_none() {
+                    // Its user has discarded it.
+                    return Ok(());
+                }
                 let reply = self.call_hook(dispatch, HookCall::CreateLink { draft }).await?;
                 let created =
                     if let HookReply::Created(created) = reply { created.map(|created| *created) } else { None };
@@ -127,22 +131,34 @@ impl Shared {
             }
             HookTask::ContactsChanged { link, changes } => {
                 let Some(link) = self.own_link(dispatch, link).await? else { return Ok(()) };
+                written_back = Some(link.id);
                 HookCall::ContactsChanged { thread: Thread::new(link.thread, vec![link]), changes }
             }
             HookTask::ScheduleContactUpdated { link, schedule, contact, attendance } => {
                 let Some(link) = self.own_link(dispatch, link).await? else { return Ok(()) };
+                written_back = Some(link.id);
                 let Some(schedule) = link.schedules.iter().find(|known| known.key == schedule).cloned() else {
                     return Ok(());
                 };
                 let thread = Thread::new(link.thread, vec![link]);
                 HookCall::ScheduleContactUpdated { thread, schedule, contact, attendance, actor: actor() }
             }
+            HookTask::ActionPressed { link, token, action } => {
+                let bound = dispatch.bound(&token).await?;
+                let input = value::to_bytes(&action)
+                    .map_err(|error| Error::bug("the action cannot be stored").with_source(error))?;
+                dispatch.call(&bound.namespace, &bound.name, &bound.args, Input::Encoded(input.into())).await?;
+                dispatch.unit().records.push(RecordIntent::WrittenBack { link });
+                return Ok(());
+            }
             HookTask::NoteReactionChanged { note, emoji, added } => {
                 let Some((note, thread)) = self.own_note(dispatch, note).await? else { return Ok(()) };
                 HookCall::NoteReactionChanged { note, thread, actor: actor(), emoji, added }
             }
         };
-        self.call_hook(dispatch, call).await.map(drop)
+        self.call_hook(dispatch, call).await?;
+        dispatch.unit().records.extend(written_back.map(|link| RecordIntent::WrittenBack { link }));
+        Ok(())
     }
 
     async fn own_link(&self, dispatch: &Dispatch, link: LinkId) -> Result<Option<Link>> {
