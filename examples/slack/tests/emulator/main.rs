@@ -323,7 +323,10 @@ async fn tokens_can_be_wrong() {
     let status = async || synced.runtime().connection(synced.connection).await.expect("it is there").status;
     assert_eq!(status().await, ConnectionStatus::NeedsReauth);
 
-    let again = synced.runtime().reauthorize(synced.connection, Secret::new("xoxb-emulator-bob"));
+    let scopes = ["channels:read", "channels:history", "groups:read", "im:read", "mpim:read", "users:read"];
+    let token = json!({ "service": "slack", "token": "xoxp-second", "login": "alice", "scopes": scopes });
+    emulator.control("/tokens", token).await;
+    let again = synced.runtime().reauthorize(synced.connection, Secret::new("xoxp-second"));
     synced.host.run(again).await.expect("the token is good");
     synced.host.settle().await;
     assert_eq!(status().await, ConnectionStatus::Active);
