@@ -236,7 +236,8 @@ impl Host {
         &self.shared.runtime
     }
 
-    /// Seals everything under a new key, and the data keys under what is now the operator's first key.
+    /// Seals credentials and secure options under a new key, and the data keys, old ones too, under what is now the
+    /// operator's first key.
     pub async fn rotate_vault(&self) -> Result<Rotated, HostError> {
         let _one_at_a_time = self.shared.rotating.lock().await;
         crate::rotation::rotate(self.config(), self.runtime(), self.engine(), &self.shared.vault).await

@@ -1,5 +1,10 @@
-//! Seals everything anew while the host runs (design 7). It can be stopped at any moment: what was sealed under an
-//! older key still opens, and the next rotation goes on.
+//! Seals credentials and secure options anew while the host runs (design 7). It can be stopped at any moment: what
+//! was sealed under an older key still opens, and the next rotation goes on.
+//!
+//! Old data keys are kept, sealed under the operator's first key. Callback tokens and the URLs of webhooks are sealed
+//! under them, and those are with services and in what connectors have stored, where nobody can replace them. So
+//! what lies beside those is not sealed anew either: secrets of webhooks, tasks that wait, stored answers to
+//! repeated requests.
 
 use connector_core::engine::{CommitError, Engine, EngineError, SecretRow, Write, WriteSet};
 use connector_core::ports::Vault;
@@ -22,9 +27,9 @@ const PAGE: usize = 200;
 pub struct Rotated {
     /// The id of the operator's key that data keys are sealed under now. Its other keys can be removed.
     pub operator_key: String,
-    /// The id of the data key that seals now.
+    /// The id of the data key that seals now. Those before it are kept: callback tokens and webhooks need them.
     pub data_key: String,
-    /// What was sealed anew.
+    /// The credentials, authorizations under way and connections with secure options that were sealed anew.
     pub resealed: usize,
 }
 

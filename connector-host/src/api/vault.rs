@@ -11,8 +11,10 @@ use crate::Rotated;
 use crate::host::Host;
 
 pub(super) fn routes() -> ApiRouter<Host> {
-    ApiRouter::new()
-        .api_route("/vault/rotate", post_with(rotate, op("rotateVault", "Seal everything under a new key", &[500])))
+    ApiRouter::new().api_route(
+        "/vault/rotate",
+        post_with(rotate, op("rotateVault", "Seal credentials and secure options under a new key", &[500])),
+    )
 }
 
 async fn rotate(State(host): State<Host>, _: Operator) -> Answer<Json<Rotated>> {

@@ -360,7 +360,7 @@ mod tests {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum VaultCommand {
-    /// Seal everything under a new key, while the host runs. To replace the operator's key too, put the new one
-    /// first in the key file before; the old one can go after
+    /// Seal credentials and secure options under a new key, while the host runs. To replace the operator's key too,
+    /// put the new one first in the key file before; the old one can go after
     Rotate,
 }

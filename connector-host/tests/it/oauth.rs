@@ -1,6 +1,7 @@
 //! Authorization of connections against a server of the test's own (R1.2 to R1.4, R3.1, R3.7, R8.1).
 
 mod authority;
+mod emulator;
 mod flow;
 mod refresh;
 mod shared;
