@@ -44,11 +44,6 @@ pub use error::{Error, ErrorKind, GoneExt, Result, ResultExt};
 pub use schemars;
 pub use serde;
 
-/// The connector of the README compiles.
-#[cfg(all(doctest, feature = "macros"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;
-
 /// The code of the page on testing compiles, and runs.
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../docs/testing.md")]

@@ -212,14 +212,19 @@ impl Host {
         let host = self.clone();
         let stop = async move {
             stop.await;
-            host.shared.stopping.send_replace(true);
+            host.stop();
         };
         axum::serve(listener, self.router()).with_graceful_shutdown(stop).await.map_err(HostError::Serve)
     }
 
+    /// Ends what waits for changes, streams above all: a server that is to stop would wait for them.
+    pub fn stop(&self) {
+        self.shared.stopping.send_replace(true);
+    }
+
     /// Lets the running tasks end and closes the database.
     pub async fn shutdown(&self) -> Result<(), HostError> {
-        self.shared.stopping.send_replace(true);
+        self.stop();
         if let Some(workers) = self.shared.workers.lock().await.take() {
             workers.stop(self.runtime()).await;
         }

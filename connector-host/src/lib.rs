@@ -21,3 +21,8 @@ pub mod vault;
 pub use config::Config;
 pub use host::{Host, HostError};
 pub use rotation::Rotated;
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
