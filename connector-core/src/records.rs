@@ -64,8 +64,8 @@ pub(crate) enum RecordIntent {
     WrittenBack {
         link: LinkId,
     },
-    /// What waits to be sent from a channel that is disabled will not be.
-    Unsent {
+    /// A channel is off: what waits to be sent from it will not be.
+    ChannelDisabled {
         channel: ChannelId,
     },
     /// What became of an item that a user composed: its identity at the service, or that it has none.
@@ -172,7 +172,10 @@ pub(crate) async fn resolve(
             RecordIntent::Channels(channels) => resolver.channels(channels).await?,
             RecordIntent::Delivered { note, sent, result } => resolver.delivered(*note, sent, result).await?,
             RecordIntent::WrittenBack { link } => resolver.written_back(*link).await?,
-            RecordIntent::Unsent { channel } => resolver.unsent(channel).await?,
+            RecordIntent::ChannelDisabled { channel } => {
+                resolver.channel_disabled(channel).await?;
+                resolver.unsent(channel).await?;
+            }
             RecordIntent::Composed { link, created } => resolver.composed(*link, created.as_deref()).await?,
         }
     }

@@ -155,6 +155,19 @@ impl Resolver<'_> {
         }
         Ok(())
     }
+
+    /// Takes the row as it is now, whatever syncs made of it while the channel was being disabled (R3.6).
+    pub(super) async fn channel_disabled(&mut self, channel: &ChannelId) -> EngineResult<()> {
+        let connection = self.about.connection;
+        let Some(mut row) = self.about.engine.channel(connection, channel.clone()).await? else { return Ok(()) };
+        let expect = Some(row.version);
+        row.enabled = false;
+        row.walking.clear();
+        row.sync = ChannelSync { state: SyncState::Off, ..ChannelSync::default() };
+        self.writes.push(Write::PutChannel { row: Box::new(row), expect });
+        self.writes.push(Write::Feed(FeedEntry::new(FeedKind::Channel, connection, channel)));
+        Ok(())
+    }
 }
 
 /// Ends a walk of a channel. True if it was the last one, so that the channel is synced.

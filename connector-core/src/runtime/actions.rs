@@ -63,6 +63,7 @@ impl std::error::Error for ConnectorError {}
 impl From<Error> for ActionError {
     fn from(error: Error) -> Self {
         match error.kind() {
+            _ if error.is_conflict() => Self::Conflict(format!("{error}: try again")),
             ErrorKind::Rejected => Self::Invalid(error.to_string()),
             _ => Self::Connector(ConnectorError(error)),
         }

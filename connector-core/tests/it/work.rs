@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use connector_core::engine::{ConnectionStatus, SyncState};
+use connector_core::engine::{CommitError, ConnectionStatus, SyncState, Write};
 use connector_core::model::Patch;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
-use connector_core::runtime::{ChannelUpdate, ConnectRequest, ConnectionUpdate, WorkState, WorkView};
+use connector_core::runtime::{ActionError, ChannelUpdate, ConnectRequest, ConnectionUpdate, WorkState, WorkView};
 use connector_core::testing::TestHost;
 use serde_json::json;
 
@@ -331,6 +331,21 @@ async fn cleaning_up_a_channel_is_tried_again() {
     bench.advance("1m").await;
     assert_eq!(bench.value("cleaned").await, json!(true));
     assert!(bench.tasks_of("on_channel_disabled").await.is_empty());
+}
+
+/// Design 6.2: who loses against others again and again hears that it was a conflict, and may try again.
+#[tokio::test]
+async fn a_user_who_always_loses_is_told_of_a_conflict() {
+    let bench = Bench::enabled().await;
+    bench.host.engine().fail_commits(|set| {
+        let of_channel = set.writes.iter().any(|write| matches!(write, Write::PutChannel { .. }));
+        of_channel.then(|| CommitError::RecordConflict.into())
+    });
+    let refused = bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap_err();
+    assert!(matches!(refused, ActionError::Conflict(_)), "{refused:?}");
+    bench.host.engine().stop_failing();
+    assert!(bench.channel("one").await.enabled);
+    assert!(!bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap().enabled);
 }
 
 /// R11.5: what a channel's task had under way when the channel was disabled is not stored.

@@ -11,8 +11,8 @@ use crate::credential::{self, Credential};
 use crate::declaration::{Declaration, Hooks};
 use crate::dispatch::{HookCall, HookReply};
 use crate::engine::{
-    ChannelRow, ChannelSync, CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, SyncState,
-    TaskPriority, TaskRow, Write, WriteSet,
+    ChannelRow, CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, TaskPriority, TaskRow,
+    Write, WriteSet,
 };
 use crate::error::{Error, ErrorKind};
 use crate::id::{ChannelId, ConnectionId, ConnectorId, TaskId, UserId, WorkspaceId};
@@ -504,19 +504,12 @@ impl Runtime {
         hook: Option<Channel>,
     ) -> Result<(), Error> {
         let (shared, id) = (&self.shared, dispatch.connection_id());
-        let Some(mut row) = shared.ports.engine.channel(id, channel.clone()).await? else { return Ok(()) };
-        let expect = Some(row.version);
-        row.enabled = false;
-        row.walking.clear();
-        row.sync = ChannelSync { state: SyncState::Off, ..ChannelSync::default() };
         let hooks = shared.own_hooks_of(id, channel).await?;
         {
             let mut unit = dispatch.unit();
             for key in hooks {
                 unit.push(Write::DeleteState { connection: id, key });
             }
-            unit.push(Write::PutChannel { row: Box::new(row), expect });
-            unit.push(Write::Feed(FeedEntry::new(FeedKind::Channel, id, channel)));
             unit.push(Write::DeleteTasks { connection: id, channel: Some(channel.clone()), except: None, dead: false });
             unit.push(Write::DeleteStatePrefix {
                 connection: id,
@@ -532,7 +525,7 @@ impl Runtime {
                     unit.push(Write::DeleteStatePrefix { connection: id, prefix });
                 }
             }
-            unit.records.push(RecordIntent::Unsent { channel: channel.clone() });
+            unit.records.push(RecordIntent::ChannelDisabled { channel: channel.clone() });
             unit.records.push(RecordIntent::ArchiveLinks(LinkFilter::channel(channel)));
             if let Some(channel) = hook {
                 let hook = TaskPayload::Hook(HookTask::ChannelDisabled { channel });
