@@ -418,7 +418,7 @@ fn scrub_fields(value: &mut Value) -> bool {
             }
             value => scrub_fields(value) || scrubbed,
         }),
-        Value::Array(values) => values.iter_mut().fold(false, |scrubbed, value| scrub_fields(value) || scrubbed),
+        Value::Array(values) => values.iter_mut().map(scrub_fields).fold(false, |scrubbed, one| scrubbed | one),
         _ => false,
     }
 }

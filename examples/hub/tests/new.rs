@@ -1,5 +1,7 @@
 //! `connectors new`: what it makes is a crate whose tests pass.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -48,7 +48,7 @@ async fn save_threads(cx: &Context<Slack>, channel: &ChannelId, roots: &[String]
         let mut messages = api::thread(cx, channel, root).await?;
         // A reaction to a reply names that one.
         if let Some(other) = messages.first().map(ApiMessage::root).filter(|other| other != root) {
-            messages = api::thread(cx, channel, &other.to_owned()).await?;
+            messages = api::thread(cx, channel, other).await?;
         }
         threads.push((root, messages));
     }

@@ -113,8 +113,12 @@ impl Runtime {
         let known_account = row.account.id.clone();
         let named = row.name != connector.declaration.name;
         let mut row = row;
-        row.status = ConnectionStatus::Active;
-        row.status_reason = None;
+        // Over its limits it stays suspended, whatever its credential: an operator decides (R6.7).
+        let suspended = row.status == ConnectionStatus::Suspended;
+        if !suspended {
+            row.status = ConnectionStatus::Active;
+            row.status_reason = None;
+        }
         let (credential, stored) = match with {
             Admitted::Offered(credential) => (Some(credential), false),
             Admitted::Stored(credential) => (Some(credential), true),
@@ -178,7 +182,9 @@ impl Runtime {
             set.writes.push(Write::PutSecret { row: secret, expect: before });
         }
         shared.store(set).await?;
-        self.unpark(id);
+        if !suspended {
+            self.unpark(id);
+        }
         if !stored {
             self.share(&row).await?;
         }

@@ -51,7 +51,7 @@ fn product_views(declaration: &Declaration, row: &ConnectionRow, channels: &[Cha
             channel.channel.id.as_str().strip_prefix(product.key).is_some_and(|rest| rest.starts_with(':'))
         };
         let mut own = channels.iter().filter(own).peekable();
-        let state = if !group.is_some_and(|group| group.scopes.iter().all(|scope| granted(&scope))) {
+        let state = if !group.is_some_and(|group| group.scopes.iter().all(granted)) {
             ProductState::ScopeMissing
         } else if own.peek().is_none() {
             ProductState::NoChannels
