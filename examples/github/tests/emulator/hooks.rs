@@ -46,8 +46,8 @@ impl Live {
         config.api_key = Some(Secret::new(KEY));
         config.allow_private = true;
         config.public_url = Some(base.clone());
-        let mut provider = ProviderConfig::default();
-        provider.api_url = Some(emulator.api_url().parse().expect("a URL"));
+        let provider =
+            ProviderConfig { api_url: Some(emulator.api_url().parse().expect("a URL")), ..Default::default() };
         config.providers.insert("github".to_owned(), provider);
         let registry = Registry::of::<GitHub>().expect("the connector is sound");
         let host = Host::open(config, registry).await.expect("a host");
