@@ -20,7 +20,7 @@ use crate::work::Work;
 const BACKOFF_BASE: SignedDuration = SignedDuration::from_secs(2);
 
 /// And no retry later than this after the last.
-const BACKOFF_CAP: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const BACKOFF_CAP: SignedDuration = SignedDuration::from_hours(1);
 
 /// Errors that are kept of one task.
 const MAX_ERRORS: usize = 20;
