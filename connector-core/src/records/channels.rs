@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Resolver;
 use crate::declaration::Hooks;
@@ -14,6 +14,9 @@ use crate::registry::RegisteredConnector;
 use crate::runtime::payload::{HookTask, TaskPayload, work_task_key};
 use crate::runtime::subscriptions::subscription_task;
 use crate::work::Work;
+
+/// How often the host looks for channels that are new or gone.
+const CHANNELS_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
 
 /// The walk of a connector that syncs by tasks of its own, and ends it with `channel_sync_completed`.
 pub(crate) const OWN_WALK: &str = "*";
@@ -85,6 +88,26 @@ pub(crate) fn work_task(
         key: Some(work_task_key(kind, name, channel)),
         priority,
         every_ms: every.map(|every| i64::try_from(every.as_millis()).unwrap_or(i64::MAX)),
+        ..task
+    };
+    Some(Write::PutTask { task, keyed: KeyedTask::Replace })
+}
+
+/// The task that looks for channels which are new or gone; none for a connector whose channels stay as they are.
+pub(crate) fn channels_task(
+    connector: &RegisteredConnector,
+    id: TaskId,
+    connection: ConnectionId,
+    now: Timestamp,
+) -> Option<Write> {
+    if !connector.hooks.has(Hooks::GET_CHANNELS) || connector.declaration.channels.fixed {
+        return None;
+    }
+    let task = TaskPayload::RefreshChannels.task(id, connection).ok()?;
+    let task = TaskRow {
+        key: Some("w//channels".to_owned()),
+        every_ms: i64::try_from(CHANNELS_INTERVAL.as_millis()).ok(),
+        run_at: now.checked_add(CHANNELS_INTERVAL).ok(),
         ..task
     };
     Some(Write::PutTask { task, keyed: KeyedTask::Replace })

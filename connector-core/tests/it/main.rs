@@ -22,5 +22,7 @@ mod state;
 mod tasks;
 mod threads;
 mod tools;
+mod upgrades;
 mod work;
+mod workers;
 mod write_back;

@@ -73,7 +73,10 @@ impl Shared {
         let mut written_back = None;
         let call = match hook {
             HookTask::Activate { authorization } => HookCall::Activate { authorization, actor: actor() },
-            HookTask::Upgrade { from } => HookCall::Upgrade { from },
+            HookTask::Upgrade { from } => {
+                self.call_hook(dispatch, HookCall::Upgrade { from }).await?;
+                return self.redeclare(dispatch).await;
+            }
             HookTask::OptionsChanged { old, new } => HookCall::OptionsChanged {
                 old: self.open_values(&old, &connection.connector)?,
                 new: self.open_values(&new, &connection.connector)?,
