@@ -47,7 +47,8 @@ pub enum ConnectionStatus {
     NeedsReauth,
     /// Over one of the operator's limits; its tasks are parked (R6.7).
     Suspended,
-    /// Its connector is not linked into this host; its tasks are parked.
+    /// Disconnected, and kept until the service has been told to stop pushing; or its connector is not linked into
+    /// this host, and its tasks are parked.
     Disabled,
 }
 

@@ -5,11 +5,13 @@
 
 mod authorize;
 mod connect;
+mod disconnect;
 mod history;
 mod invoke;
 mod press;
 mod products;
 mod resume;
+mod upgrade;
 mod views;
 mod work;
 mod write_back;

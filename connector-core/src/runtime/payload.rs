@@ -49,6 +49,8 @@ pub(crate) enum TaskPayload {
     Subscription { name: Name, channel: Option<ChannelId> },
     /// Looks for channels that are new or gone.
     RefreshChannels,
+    /// Has the service stop pushing to a connection that is disconnected, which then ends.
+    Disconnect,
 }
 
 /// The drain that a task runs.
@@ -94,9 +96,11 @@ impl TaskPayload {
         let priority = match self {
             Self::Hook(_) => TaskPriority::User,
             Self::Drain(_) | Self::Delivery { .. } | Self::Subscription { .. } => TaskPriority::Webhook,
-            Self::Callback { .. } | Self::Sync { .. } | Self::Every { .. } | Self::RefreshChannels => {
-                TaskPriority::Incremental
-            }
+            Self::Callback { .. }
+            | Self::Sync { .. }
+            | Self::Every { .. }
+            | Self::RefreshChannels
+            | Self::Disconnect => TaskPriority::Incremental,
         };
         Ok(TaskRow {
             id,
@@ -135,6 +139,7 @@ impl TaskPayload {
             Self::Subscription { name, .. } => format!("subscription {name}"),
             Self::Delivery { name, .. } => format!("webhook {name}"),
             Self::RefreshChannels => "get_channels".to_owned(),
+            Self::Disconnect => "disconnect".to_owned(),
         }
     }
 }

@@ -20,7 +20,10 @@ use crate::work::Work;
 const BACKOFF_BASE: SignedDuration = SignedDuration::from_secs(2);
 
 /// And no retry later than this after the last.
-pub(super) const BACKOFF_CAP: SignedDuration = SignedDuration::from_hours(1);
+const BACKOFF_CAP: SignedDuration = SignedDuration::from_hours(1);
+
+/// How often the service is told to stop pushing to a connection that is disconnected: for about three days.
+const DISCONNECT_ATTEMPTS: u32 = 80;
 
 /// Errors that are kept of one task.
 const MAX_ERRORS: usize = 20;
@@ -94,6 +97,9 @@ impl Shared {
         let interval = interval_of(&dispatch.connection.connector, row, payload);
         let then = match error.kind() {
             _ if lost => After::Delete,
+            ErrorKind::Transient if matches!(payload, TaskPayload::Disconnect) => {
+                self.retry(row, error, DISCONNECT_ATTEMPTS, interval)
+            }
             ErrorKind::Transient => self.retry(row, error, self.config.max_attempts, interval),
             ErrorKind::Bug => self.retry(row, error, self.config.max_bug_attempts, interval),
             ErrorKind::RateLimited { until } => {

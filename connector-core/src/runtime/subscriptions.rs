@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,9 +28,6 @@ use crate::work::{Endpoint, Registration, SubscriptionCall, SubscriptionFns, Sub
 
 /// How often the host looks whether the service still has a registration.
 const CHECK_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
-
-/// How often a registration is deleted anew while its connection is being disconnected.
-const DISCONNECT_ATTEMPTS: u32 = 3;
 
 /// What the keys of stored subscriptions begin with, in the connection's state.
 const SUBSCRIPTION_KEYS: &str = "s/";
@@ -89,6 +87,16 @@ struct StoredSubscription {
     /// Registrations that another one has taken the place of, and that are to be deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     superseded: Vec<Registration>,
+}
+
+/// A subscription of a connection that goes away which could not be deleted at the service now.
+pub(crate) struct Left {
+    pub(crate) name: String,
+    pub(crate) reason: String,
+    /// Where it is stored, and as what.
+    pub(crate) key: String,
+    pub(crate) row: Bytes,
+    error: Error,
 }
 
 /// One scope of one webhook, in one run of its task.
@@ -183,37 +191,56 @@ impl Shared {
         }
     }
 
-    /// Deletes all registrations of a connection that goes away. What the service does not let go is logged.
+    /// Deletes all registrations of a connection that goes away; those that the service could not be told of now.
+    /// What it does not let go is logged.
     pub(super) async fn unsubscribe_all(
         self: &Arc<Self>,
         connection: &Arc<ActiveConnection>,
         begin: impl Fn(&str) -> Arc<Dispatch>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Left>> {
         let id = connection.row.id;
-        for row in self.stored_subscriptions(id).await? {
+        let mut left = Vec::new();
+        for mut row in self.stored_subscriptions(id).await? {
             let found = connection.connector.callback("", &row.name);
             let Some(fns) = found.and_then(|found| found.entry.subscription) else { continue };
-            for attempt in 1.. {
-                let dispatch = begin(&row.name);
-                let (name, channel) = (row.name.as_str(), row.channel.as_ref());
-                let scope =
-                    Reconciling { shared: self, dispatch: &dispatch, name, channel, args: scope_args(channel)? };
-                let mut left = row.clone();
-                match self.guarded(&dispatch, scope.delete_all(fns, &mut left)).await {
-                    Ok(()) => break,
-                    Err(error) if attempt < DISCONNECT_ATTEMPTS && *error.kind() == ErrorKind::Transient => {
-                        if let Some(at) = self.backoff(attempt) {
-                            self.ports.clock.sleep_until(at).await;
-                        }
-                    }
-                    Err(error) => {
-                        tracing::error!(connection = %id, webhook = name, "the registration stays at the service: {error}");
-                        break;
-                    }
-                }
+            let (name, channel) = (row.name.clone(), row.channel.clone());
+            let dispatch = begin(&name);
+            let args = scope_args(channel.as_ref())?;
+            let scope = Reconciling { shared: self, dispatch: &dispatch, name: &name, channel: channel.as_ref(), args };
+            let Err(error) = self.guarded(&dispatch, scope.delete_all(fns, &mut row)).await else { continue };
+            if !matches!(error.kind(), ErrorKind::Transient | ErrorKind::RateLimited { .. }) {
+                tracing::error!(connection = %id, webhook = name, "the registration stays at the service: {error}");
+                continue;
             }
+            let reason = error.to_string();
+            (row.state, row.reason) = (SubscriptionState::Removing, Some(reason.clone()));
+            left.push(Left { key: row_key(&name, channel.as_ref()), row: encode(&row)?, name, reason, error });
         }
-        Ok(())
+        Ok(left)
+    }
+
+    /// Has the service stop pushing to a connection that is disconnected. When it has heard it of all, the connection ends.
+    pub(super) async fn end_disconnected(self: &Arc<Self>, dispatch: &Arc<Dispatch>) -> Result<()> {
+        let known = self.stored_subscriptions(dispatch.connection_id()).await?;
+        let mut left = self.unsubscribe_all(&dispatch.connection, |_| Arc::clone(dispatch)).await?;
+        let Some(last) = left.pop() else {
+            let end = self.end_of(&dispatch.connection.row).await?;
+            end.into_iter().for_each(|write| dispatch.unit().push(write));
+            return Ok(());
+        };
+        {
+            let mut unit = dispatch.unit();
+            for row in known {
+                unit.put(row_key(&row.name, row.channel.as_ref()), None);
+            }
+            for left in left {
+                unit.put(left.key, Some(left.row));
+            }
+            unit.put(last.key, Some(last.row));
+        }
+        // What is done is not done again.
+        self.commit(dispatch, None).await?;
+        Err(last.error)
     }
 }
 

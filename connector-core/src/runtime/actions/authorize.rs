@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ActionError;
+use super::connect::Probed;
 use crate::credential::{self, Credential};
 use crate::declaration::{Declaration, ScopeGroup};
 use crate::engine::{
@@ -64,7 +65,7 @@ impl Runtime {
     /// Gives a connection its credential, or another one. It is tried first. A connection that awaited it
     /// is activated; one that needed it again goes on, and makes up for what it missed (R3.7).
     pub async fn authorize(&self, id: ConnectionId, credential: Credential) -> Result<Arc<ConnectionRow>, ActionError> {
-        let row = self.connection(id).await?;
+        let row = self.connection_in_use(id).await?;
         let connector = self.connector(&row.connector)?;
         if connector.declaration.provider.is_none() {
             let name = connector.declaration.name;
@@ -110,7 +111,7 @@ impl Runtime {
         let (shared, id) = (&self.shared, row.id);
         let connector = self.connector(&row.connector)?;
         let first = row.status == ConnectionStatus::AwaitingAuthorization;
-        let known_account = row.account.id.clone();
+        let (known_account, known_tenant) = (row.account.id.clone(), row.account.tenant.clone());
         let named = row.name != connector.declaration.name;
         let mut row = row;
         // Over its limits it stays suspended, whatever its credential: an operator decides (R6.7).
@@ -136,12 +137,14 @@ impl Runtime {
                 row.account.scopes.clone_from(granted);
             }
             row.account.extra = credential.extra.clone();
-            row.account.tenant = credential.tenant.clone().or(row.account.tenant);
+            // What comes with a token says whose it is; a bare one is asked for its own.
+            row.account.tenant.clone_from(&credential.tenant);
             row.account.id = credential.account_id.clone().or(row.account.id);
             row.account.name = credential.account_name.clone().or(row.account.name);
         }
         let token = credential.as_ref().map(|credential| credential.access_token.clone());
-        let (name, identity, channels) = self.probe(&row, token.as_ref()).await?;
+        let Probed { name, identity, tenant, channels } = self.probe(&row, token.as_ref()).await?;
+        row.account.tenant = tenant.or(known_tenant);
         if let Some(name) = name {
             row.account.name = Some(name);
         }

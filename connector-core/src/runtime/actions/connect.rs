@@ -11,13 +11,15 @@ use crate::credential::{self, Credential};
 use crate::declaration::{Declaration, Hooks};
 use crate::dispatch::{HookCall, HookReply};
 use crate::engine::{
-    ChannelRow, CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, TaskPriority, TaskRow,
-    Write, WriteSet,
+    ChannelRow, CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, TaskPriority, Write,
+    WriteSet,
 };
 use crate::error::{Error, ErrorKind};
 use crate::id::{ChannelId, ConnectionId, ConnectorId, TaskId, UserId, WorkspaceId};
-use crate::model::{Account, Authorization, Channel, LinkFilter, Patch};
-use crate::records::{RecordIntent, Resolution, enable_writes, new_channel, resolve, with_parents, work_task};
+use crate::model::{Account, Actor, Authorization, Channel, LinkFilter, Patch};
+use crate::records::{
+    RecordIntent, Resolution, channels_task, enable_writes, new_channel, resolve, with_parents, work_task,
+};
 use crate::registry::RegisteredConnector;
 use crate::runtime::connections::{ActiveConnection, Unavailable};
 use crate::runtime::dispatching::acting;
@@ -27,8 +29,8 @@ use crate::runtime::{DispatchOf, Runtime};
 use crate::secret::Secret;
 use crate::work::Work;
 
-/// How often the host looks for channels that are new or gone.
-const CHANNELS_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
+/// Connections of a user to one connector that are looked at.
+const MAX_OTHERS: usize = 100;
 
 /// A connection to make.
 #[derive(Debug, Clone)]
@@ -66,6 +68,14 @@ impl ConnectRequest {
             history_days: None,
         }
     }
+}
+
+/// What the service says of an account.
+pub(super) struct Probed {
+    pub(super) name: Option<String>,
+    pub(super) identity: Option<Actor>,
+    pub(super) tenant: Option<String>,
+    pub(super) channels: Vec<Channel>,
 }
 
 /// A change of a connection; what is none stays.
@@ -155,8 +165,9 @@ impl Runtime {
             return Ok(None);
         }
         let (user, connector) = (Some(request.user.clone()), Some(request.connector.clone()));
-        let others = self.shared.ports.engine.connections(user, connector, None, 1).await?;
-        match others.into_iter().next() {
+        let others = self.shared.ports.engine.connections(user, connector, None, MAX_OTHERS).await?;
+        // One that is disconnected already is in nobody's way.
+        match others.into_iter().find(|other| other.status != ConnectionStatus::Disabled) {
             Some(other) if other.status != ConnectionStatus::AwaitingAuthorization => {
                 let (user, id, name) = (&request.user, other.id, declaration.name);
                 Err(ActionError::Conflict(format!(
@@ -188,11 +199,7 @@ impl Runtime {
     }
 
     /// Asks the service who the account is, and which channels it has.
-    pub(super) async fn probe(
-        &self,
-        row: &ConnectionRow,
-        offered: Option<&Secret>,
-    ) -> Result<(Option<String>, Option<crate::model::Actor>, Vec<Channel>), ActionError> {
+    pub(super) async fn probe(&self, row: &ConnectionRow, offered: Option<&Secret>) -> Result<Probed, ActionError> {
         let refused = |error: Error| match error.kind() {
             ErrorKind::NeedsReauth => ActionError::Invalid(format!("the credential was not accepted: {error}")),
             _ => ActionError::from(error),
@@ -203,11 +210,17 @@ impl Runtime {
             .await
             .map_err(refused)?;
         let name = if let HookReply::AccountName(name) = name { name } else { None };
-        let identity = self.hook_once(row, offered, HookCall::GetAccountIdentity { account }).await.map_err(refused)?;
+        let call = HookCall::GetAccountIdentity { account: account.clone() };
+        let identity = self.hook_once(row, offered, call).await.map_err(refused)?;
         let identity = if let HookReply::Identity(identity) = identity { identity } else { None };
+        let tenant = match &row.account.tenant {
+            Some(tenant) => HookReply::Tenant(Some(tenant.clone())),
+            None => self.hook_once(row, offered, HookCall::GetAccountTenant { account }).await.map_err(refused)?,
+        };
+        let tenant = if let HookReply::Tenant(tenant) = tenant { tenant } else { None };
         let dispatch = self.provisional(row, offered, "get_channels", true)?.begin(&self.shared);
         let channels = self.shared.guarded(&dispatch, self.shared.list_channels(&dispatch)).await.map_err(refused)?;
-        Ok((name, identity, channels))
+        Ok(Probed { name, identity, tenant, channels })
     }
 
     async fn hook_once(
@@ -277,6 +290,7 @@ impl Runtime {
             identity: row.identity.as_ref(),
             auto_enable: false,
             mode: Mode::Live,
+            now: shared.ports.clock.now(),
         };
         let (expects, recorded) = resolve(&about, &records).await?;
         for (parent, channel) in with_parents(channels) {
@@ -291,16 +305,8 @@ impl Runtime {
         for entry in connector.work().filter(|entry| !entry.per_channel) {
             writes.extend(work_task(&**engine, id, entry.name, entry.work, None, TaskPriority::Backfill));
         }
-        if connector.hooks.has(Hooks::GET_CHANNELS) && !connector.declaration.channels.fixed {
-            let task = TaskPayload::RefreshChannels.task(TaskId::from_number(engine.take_ids(1)), id)?;
-            let task = TaskRow {
-                key: Some("w//channels".to_owned()),
-                every_ms: i64::try_from(CHANNELS_INTERVAL.as_millis()).ok(),
-                run_at: shared.ports.clock.now().checked_add(CHANNELS_INTERVAL).ok(),
-                ..task
-            };
-            writes.push(Write::PutTask { task, keyed: KeyedTask::Replace });
-        }
+        let now = shared.ports.clock.now();
+        writes.extend(channels_task(&connector, TaskId::from_number(engine.take_ids(1)), id, now));
         Ok(WriteSet { connection: Some(id), expects, ..WriteSet::of(writes) })
     }
 
@@ -313,7 +319,7 @@ impl Runtime {
         update: ConnectionUpdate,
     ) -> Result<Arc<ConnectionRow>, ActionError> {
         let shared = &self.shared;
-        let before = self.connection(id).await?;
+        let before = self.connection_in_use(id).await?;
         let connector = self.connector(&before.connector)?;
         let mut row = ConnectionRow::clone(&before);
         if let Some(name) = update.name {
@@ -380,33 +386,6 @@ impl Runtime {
                 }
             }
         }
-    }
-
-    /// Ends a connection: `deactivate` runs, then nothing of it is left (R3.1).
-    pub async fn disconnect(&self, id: ConnectionId) -> Result<(), ActionError> {
-        let shared = &self.shared;
-        let row = self.connection(id).await?;
-        match shared.active(id).await {
-            // One that was never authorized was never activated.
-            Ok(_) if row.status == ConnectionStatus::AwaitingAuthorization => {}
-            Ok(connection) => {
-                if connection.row.status == ConnectionStatus::Active {
-                    let begin = |name: &str| dispatch_of(Arc::clone(&connection), name, true).begin(shared);
-                    shared.unsubscribe_all(&connection, begin).await?;
-                }
-                let dispatch = dispatch_of(connection, "deactivate", true).begin(shared);
-                if let Err(error) = shared.guarded(&dispatch, shared.call_hook(&dispatch, HookCall::Deactivate)).await {
-                    tracing::warn!(connection = %id, "deactivate failed, and the connection goes away all the same: {error}");
-                }
-            }
-            Err(Unavailable::Gone | Unavailable::NotLinked) => {}
-            Err(Unavailable::Failed(error)) => return Err(error.into()),
-        }
-        let mut writes = shared.ports.credentials.release(&row).await?;
-        writes.push(Write::DeleteConnection { id });
-        writes.push(Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)));
-        shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
-        Ok(())
     }
 
     /// The channels of a connection, as the service has them now (R3.3).
@@ -550,6 +529,15 @@ impl Runtime {
         row.ok_or_else(|| ActionError::NotFound(format!("there is no connection {id}")))
     }
 
+    /// A connection that its user has not disconnected.
+    pub async fn connection_in_use(&self, id: ConnectionId) -> Result<Arc<ConnectionRow>, ActionError> {
+        let row = self.connection(id).await?;
+        match row.status {
+            ConnectionStatus::Disabled => Err(ActionError::Conflict(format!("{id} is disconnected: connect anew"))),
+            _ => Ok(row),
+        }
+    }
+
     pub(crate) async fn channel(&self, id: ConnectionId, channel: &ChannelId) -> Result<ChannelRow, ActionError> {
         let row = self.shared.ports.engine.channel(id, channel.clone()).await?;
         row.ok_or_else(|| {
@@ -570,57 +558,9 @@ impl Runtime {
             ActionError::NotFound(format!("there is no connector `{id}`: {known}"))
         })
     }
-
-    /// Connections whose connector has another version now get its `upgrade`, once each (R3.1).
-    pub async fn upgrade_connections(&self) -> Result<usize, ActionError> {
-        let (shared, mut after, mut upgraded) = (&self.shared, None, 0);
-        for connector in shared.registry.iter() {
-            let (id, version) = (ConnectorId::from_static(connector.declaration.id), connector.declaration.version);
-            let setting = format!("version/{id}");
-            let mut missed = false;
-            // The version that all connections have: then there is nothing to look for.
-            if shared.ports.engine.setting(setting.clone()).await?.is_some_and(|known| known == version.as_bytes()) {
-                continue;
-            }
-            loop {
-                let rows = shared.ports.engine.connections(None, Some(id.clone()), after, 500).await?;
-                let Some(last) = rows.last() else { break };
-                after = Some(last.id);
-                let activated = |row: &&Arc<ConnectionRow>| row.status != ConnectionStatus::AwaitingAuthorization;
-                for before in rows.iter().filter(|row| row.connector_version != version).filter(activated) {
-                    let mut row =
-                        ConnectionRow { connector_version: version.to_owned(), ..ConnectionRow::clone(before) };
-                    if row.status == ConnectionStatus::Suspended {
-                        // What went over the limits may be mended (R6.7).
-                        (row.status, row.status_reason) = (ConnectionStatus::Active, None);
-                    }
-                    let hook = HookTask::Upgrade { from: before.connector_version.clone() };
-                    let task = TaskPayload::Hook(hook)
-                        .task(TaskId::from_number(shared.ports.engine.take_ids(1)), before.id)?;
-                    let writes = [
-                        Write::PutConnection { row: Box::new(row), expect: Some(before.version) },
-                        Write::PutTask { task, keyed: KeyedTask::Replace },
-                    ];
-                    match shared.store(WriteSet { connection: Some(before.id), ..WriteSet::of(writes) }).await {
-                        Ok(_) => upgraded += 1,
-                        // It was changed meanwhile, perhaps by another host's upgrade: the next start looks again.
-                        Err(CommitError::RecordConflict) => missed = true,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            }
-            after = None;
-            if missed {
-                continue;
-            }
-            let value = Some(bytes::Bytes::from_static(version.as_bytes()));
-            shared.store(WriteSet::of([Write::PutSetting { name: setting, value }])).await?;
-        }
-        Ok(upgraded)
-    }
 }
 
-fn dispatch_of(connection: Arc<ActiveConnection>, name: &str, may_call_out: bool) -> DispatchOf {
+pub(super) fn dispatch_of(connection: Arc<ActiveConnection>, name: &str, may_call_out: bool) -> DispatchOf {
     DispatchOf {
         connection,
         mode: Mode::Live,
