@@ -73,6 +73,16 @@ pub trait Connector: Declared {
         async { Ok(None) }
     }
 
+    /// The service's id of the customer that the account belongs to, where the provider has not told it with the
+    /// token: what the service pushes for a whole app is routed by it.
+    fn get_account_tenant(
+        &self,
+        cx: &Context<Self>,
+        account: &Account,
+    ) -> impl Future<Output = Result<Option<String>>> + Send {
+        async { Ok(None) }
+    }
+
     /// The channels that the user can enable, nested where the service nests them.
     fn get_channels(&self, cx: &Context<Self>, account: &Account) -> impl Future<Output = Result<Vec<Channel>>> + Send {
         async { Ok(Vec::new()) }

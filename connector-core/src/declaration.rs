@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use crate::error::{Error, Result};
 use crate::link_type::{LinkTypeDeclaration, Reactions};
 use crate::options::OptionsDeclaration;
+use crate::secret::Secret;
 use crate::tool::ToolDeclaration;
 
 /// Everything that `#[connector(…)]` on a struct says (R1.1).
@@ -182,6 +184,21 @@ impl Provider {
         matches!(self, Self::Slack)
     }
 
+    /// What `Authorization` is for a request that bears this token: as RFC 6750 says, but for Trello, which takes a
+    /// token with the key of the app that it was given to alone
+    /// (<https://developer.atlassian.com/cloud/trello/guides/rest-api/authorization/>).
+    pub(crate) fn authorization(&self, client_id: Option<&str>, token: &Secret) -> Result<String> {
+        match (self, client_id) {
+            (Self::Trello, Some(key)) => {
+                Ok(format!("OAuth oauth_consumer_key=\"{key}\", oauth_token=\"{}\"", token.expose()))
+            }
+            (Self::Trello, None) => {
+                Err(Error::rejected("the host is not registered at trello: set `providers.trello.client_id`"))
+            }
+            _ => Ok(format!("Bearer {}", token.expose())),
+        }
+    }
+
     /// Where the service's API begins, without a trailing slash, unless configuration says otherwise.
     pub const fn api_url(&self) -> &'static str {
         match self {
@@ -284,6 +301,7 @@ hooks! {
     OPTIONS_CHANGED = "on_options_changed",
     GET_ACCOUNT_NAME = "get_account_name",
     GET_ACCOUNT_IDENTITY = "get_account_identity",
+    GET_ACCOUNT_TENANT = "get_account_tenant",
     GET_CHANNELS = "get_channels",
     CHANNEL_ENABLED = "on_channel_enabled",
     CHANNEL_DISABLED = "on_channel_disabled",

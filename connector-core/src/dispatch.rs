@@ -280,6 +280,9 @@ pub(crate) enum HookCall {
     GetAccountIdentity {
         account: Account,
     },
+    GetAccountTenant {
+        account: Account,
+    },
     GetChannels {
         account: Account,
     },
@@ -353,6 +356,7 @@ impl HookCall {
             Self::OptionsChanged { .. } => ("on_options_changed", Hooks::OPTIONS_CHANGED),
             Self::GetAccountName { .. } => ("get_account_name", Hooks::GET_ACCOUNT_NAME),
             Self::GetAccountIdentity { .. } => ("get_account_identity", Hooks::GET_ACCOUNT_IDENTITY),
+            Self::GetAccountTenant { .. } => ("get_account_tenant", Hooks::GET_ACCOUNT_TENANT),
             Self::GetChannels { .. } => ("get_channels", Hooks::GET_CHANNELS),
             Self::ChannelEnabled { .. } => ("on_channel_enabled", Hooks::CHANNEL_ENABLED),
             Self::ChannelDisabled { .. } => ("on_channel_disabled", Hooks::CHANNEL_DISABLED),
@@ -380,6 +384,7 @@ pub(crate) enum HookReply {
     Done,
     AccountName(Option<String>),
     Identity(Option<Actor>),
+    Tenant(Option<String>),
     Channels(Vec<Channel>),
     Created(Option<Box<NewLink>>),
     WriteBack(WriteBack),
@@ -406,6 +411,9 @@ fn run_hook<'a, C: Connector>(dispatch: &'a Arc<Dispatch>, call: HookCall) -> Bo
             }
             HookCall::GetAccountIdentity { account } => {
                 return connector.get_account_identity(cx, &account).await.map(HookReply::Identity);
+            }
+            HookCall::GetAccountTenant { account } => {
+                return connector.get_account_tenant(cx, &account).await.map(HookReply::Tenant);
             }
             HookCall::GetChannels { account } => {
                 return connector.get_channels(cx, &account).await.map(HookReply::Channels);

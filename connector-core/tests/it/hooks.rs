@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use connector_core::engine::{DeliveryQuery, WriteSet};
+use connector_core::credential::Credential;
+use connector_core::engine::DeliveryQuery;
 use connector_core::id::ConnectionId;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
@@ -17,6 +18,8 @@ use serde_json::json;
 use sha2::Sha256;
 
 use crate::fixture::{log, logged};
+
+mod disconnect;
 
 const URL: &str = "https://host.example/hooks/";
 
@@ -236,7 +239,12 @@ subscription!(Brought of Bringer);
 struct App;
 
 #[connector]
-impl Connector for App {}
+impl Connector for App {
+    async fn get_account_tenant(&self, cx: &Context<Self>, account: &Account) -> Result<Option<String>> {
+        log(format!("asked, {:?} is known", account.tenant));
+        Ok(Some(if cx.owner().as_str() == "bob" { "T2" } else { "T1" }.to_owned()))
+    }
+}
 
 fn team_of(request: &WebhookRequest) -> Option<String> {
     request.header("x-team").map(str::to_owned)
@@ -722,14 +730,10 @@ fn slack(host: &TestHost, secret: &str, team: &str, body: &serde_json::Value) ->
 #[tokio::test]
 async fn a_push_for_the_whole_app_goes_to_its_tenant() {
     let host = host_of(Registry::of::<App>());
-    for (user, team) in [("ada", "T1"), ("bob", "T2"), ("eve", "T1")] {
-        let id = connect(&host, "app", user).await;
-        let row = host.runtime().connection(id).await.unwrap();
-        let mut changed = (*row).clone();
-        changed.account.tenant = Some(team.to_owned());
-        let put = connector_core::engine::Write::PutConnection { row: Box::new(changed), expect: Some(row.version) };
-        host.runtime().ports().engine.commit(WriteSet::of([put])).await.unwrap();
+    for user in ["ada", "bob", "eve"] {
+        connect(&host, "app", user).await;
     }
+    assert_eq!(logged(), ["asked, None is known"; 3]);
     let push = async |request| host.runtime().find_app_hook("app").unwrap().receive(request).await;
     let event = json!({"event_id": "E1"});
     for _ in 0..2 {
@@ -752,6 +756,21 @@ async fn a_push_for_the_whole_app_goes_to_its_tenant() {
     old.received_at = host.clock().now();
     assert!(matches!(push(old).await, Err(HookError::Unverified(VerifyError::Stale))));
     assert!(matches!(host.runtime().find_app_hook("slack"), Err(HookError::Unknown)));
+}
+
+/// Design 6.2: whose an account is comes with the token; one that came bare is asked for it, again when it is renewed.
+#[tokio::test]
+async fn a_bare_token_gets_its_tenant_from_the_connector() {
+    let host = host_of(Registry::of::<App>());
+    let id = connect(&host, "app", "ada").await;
+    let tenant = async || host.runtime().connection(id).await.unwrap().account.tenant.clone();
+    assert_eq!(tenant().await.as_deref(), Some("T1"));
+    host.runtime().reauthorize(id, Secret::new("another")).await.unwrap();
+    assert_eq!((logged().len(), tenant().await.as_deref()), (2, Some("T1")));
+    let mut credential = Credential::new(Secret::new("with its team"));
+    credential.tenant = Some("T9".to_owned());
+    host.runtime().authorize(id, credential).await.unwrap();
+    assert_eq!((logged().len(), tenant().await.as_deref()), (0, Some("T9")));
 }
 
 /// L14: without the app's secret nothing is let through.

@@ -10,13 +10,14 @@ use crate::item::{Impl, Member};
 use crate::paths::Paths;
 
 /// The hooks, and their constants in `Hooks`.
-pub(crate) const HOOKS: [(&str, &str); 19] = [
+pub(crate) const HOOKS: [(&str, &str); 20] = [
     ("activate", "ACTIVATE"),
     ("upgrade", "UPGRADE"),
     ("deactivate", "DEACTIVATE"),
     ("on_options_changed", "OPTIONS_CHANGED"),
     ("get_account_name", "GET_ACCOUNT_NAME"),
     ("get_account_identity", "GET_ACCOUNT_IDENTITY"),
+    ("get_account_tenant", "GET_ACCOUNT_TENANT"),
     ("get_channels", "GET_CHANNELS"),
     ("on_channel_enabled", "CHANNEL_ENABLED"),
     ("on_channel_disabled", "CHANNEL_DISABLED"),

@@ -150,6 +150,7 @@ pub(crate) struct ApiIdentity {
     pub(crate) team: String,
     pub(crate) user: String,
     pub(crate) user_id: String,
+    pub(crate) team_id: String,
 }
 
 #[derive(Deserialize)]

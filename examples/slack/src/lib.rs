@@ -115,6 +115,11 @@ impl Connector for Slack {
         api::user(cx, &identity.user_id).await
     }
 
+    async fn get_account_tenant(&self, cx: &Context<Self>, _: &Account) -> Result<Option<String>> {
+        let identity: ApiIdentity = api::call(cx.provider().get("/auth.test")).await?;
+        Ok(Some(identity.team_id))
+    }
+
     async fn get_channels(&self, cx: &Context<Self>, account: &Account) -> Result<Vec<Channel>> {
         let kinds = [
             ("public_channel", "channels:read"),
