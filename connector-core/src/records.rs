@@ -11,15 +11,20 @@ mod notes;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 
-pub(crate) use channels::{OWN_WALK, auto_enables, enable_writes, end_walk, new_channel, with_parents, work_task};
+pub(crate) use channels::{
+    OWN_WALK, auto_enables, channels_task, enable_writes, end_walk, new_channel, with_parents, work_task,
+};
 pub(crate) use links::draft_key;
 
 use crate::context::Mode;
 use crate::engine::{
-    Engine, EngineResult, Expect, FeedEntry, FeedKind, LinkRow, NoteRow, TaskQuery, UserThreadRow, Write,
+    DeadTask, Engine, EngineResult, Expect, FeedEntry, FeedKind, LinkRow, NoteRow, TaskError, TaskPriority, TaskQuery,
+    TaskRow, UserThreadRow, Write,
 };
+use crate::error::ErrorKind;
 use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, NoteKey, ThreadId, UserId};
 use crate::model::{
     Actor, Author, Channel, CustomEmoji, Delivery, LinkFilter, LinkInput, NewNote, NoteFilter, NoteRef, Reaction,
@@ -84,6 +89,7 @@ pub(crate) struct Resolution<'a> {
     pub(crate) identity: Option<&'a Actor>,
     pub(crate) auto_enable: bool,
     pub(crate) mode: Mode,
+    pub(crate) now: Timestamp,
 }
 
 /// A row as it was read and as it is to be.
@@ -270,39 +276,56 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// What users wrote in a channel and what still waits to be sent says that it will not be (R9.4). What
-    /// is being sent at this moment may arrive, and its answer finds nobody.
+    /// What users did in a channel and what still waits to be sent says that it will not be (R9.4): on the note or
+    /// link, or as a dead letter where there is no such place. What is being sent at this moment may arrive, and its
+    /// answer finds nobody.
     async fn unsent(&mut self, channel: &ChannelId) -> EngineResult<()> {
-        let mut query = TaskQuery { connection: Some(self.about.connection), limit: TASK_PAGE, ..TaskQuery::default() };
+        let connection = self.about.connection;
+        let mut query = TaskQuery { connection: Some(connection), limit: TASK_PAGE, ..TaskQuery::default() };
+        let mut waiting = Vec::new();
         loop {
             let tasks = self.about.engine.tasks(query.clone()).await?;
             query.after = tasks.last().map(|task| task.id);
             let all = tasks.len() < TASK_PAGE;
-            for task in tasks.into_iter().filter(|task| task.channel.as_ref() == Some(channel)) {
-                match value::from_bytes(&task.payload) {
-                    Ok(TaskPayload::Hook(HookTask::NoteCreated { note } | HookTask::NoteUpdated { note })) => {
-                        self.unsent_note(note).await?;
-                    }
-                    Ok(TaskPayload::Hook(HookTask::LinkUpdated { link, changes })) => {
-                        self.unsent_link(link).await?;
-                        if let Ok(changes) = value::to_bytes(&changes) {
-                            let connection = self.about.connection;
-                            let (key, value) = (unsent_key(link), changes.into());
-                            self.writes.push(Write::PutState { connection, key, value });
-                        }
-                    }
-                    Ok(TaskPayload::Hook(
-                        HookTask::CreateLink { link, .. }
-                        | HookTask::ContactsChanged { link, .. }
-                        | HookTask::ScheduleContactUpdated { link, .. }
-                        | HookTask::ActionPressed { link, .. },
-                    )) => self.unsent_link(link).await?,
-                    _ => {}
-                }
+            let of_users =
+                |task: &TaskRow| task.priority == TaskPriority::User && task.channel.as_ref() == Some(channel);
+            for task in tasks.into_iter().filter(of_users) {
+                waiting.push(task.id);
+                let Ok(TaskPayload::Hook(hook)) = value::from_bytes(&task.payload) else { continue };
+                self.unsent_hook(task, hook).await?;
             }
             if all {
-                return Ok(());
+                break;
             }
+        }
+        // What comes while this is resolved is not removed unseen.
+        self.expects.push(Expect::UserTasks { connection, channel: channel.clone(), tasks: waiting });
+        Ok(())
+    }
+
+    async fn unsent_hook(&mut self, task: TaskRow, hook: HookTask) -> EngineResult<()> {
+        match hook {
+            HookTask::NoteCreated { note } | HookTask::NoteUpdated { note } => self.unsent_note(note).await,
+            HookTask::LinkUpdated { link, changes } => {
+                self.unsent_link(link).await?;
+                if let Ok(changes) = value::to_bytes(&changes) {
+                    let (key, value) = (unsent_key(link), changes.into());
+                    self.writes.push(Write::PutState { connection: self.about.connection, key, value });
+                }
+                Ok(())
+            }
+            HookTask::CreateLink { link, .. }
+            | HookTask::ContactsChanged { link, .. }
+            | HookTask::ScheduleContactUpdated { link, .. }
+            | HookTask::ActionPressed { link, .. } => self.unsent_link(link).await,
+            HookTask::ThreadRead { .. } | HookTask::ThreadToDo { .. } | HookTask::NoteReactionChanged { .. } => {
+                let (at, attempt) = (self.about.now, task.attempt);
+                let mut errors = task.errors.clone();
+                errors.push(TaskError { at, attempt, kind: ErrorKind::Rejected, message: UNSENT.to_owned() });
+                self.writes.push(Write::PutDead(DeadTask { task: TaskRow { errors, ..task }, died_at: at }));
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 

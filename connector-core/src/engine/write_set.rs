@@ -101,6 +101,16 @@ pub enum Expect {
         /// The thread.
         thread: Option<ThreadId>,
     },
+    /// In a channel, these tasks wait for or run what users did, in the order of their ids, and no others. Else the
+    /// set is refused with [`RecordConflict`](super::CommitError::RecordConflict).
+    UserTasks {
+        /// Whose.
+        connection: ConnectionId,
+        /// The channel.
+        channel: ChannelId,
+        /// The tasks of [`TaskPriority::User`](super::TaskPriority::User).
+        tasks: Vec<TaskId>,
+    },
 }
 
 /// What a put does where a task of the connection already has the key.

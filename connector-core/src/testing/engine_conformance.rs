@@ -185,6 +185,7 @@ macro_rules! __engine_checks {
                 a_task_key_belongs_to_its_connection
                 a_task_is_deleted_by_id_and_by_key
                 the_tasks_of_a_connection_are_deleted
+                the_tasks_of_users_in_a_channel_are_expected
                 the_tasks_of_a_channel_are_deleted
                 tasks_are_hastened_by_the_prefix_of_their_key
                 immediate_tasks_are_paged_by_id

@@ -111,8 +111,13 @@ impl MemoryEngine {
         if self.is_stopped() {
             return Err(EngineError::Closed.into());
         }
-        // Asked without the tables locked, so that it can look at the store.
-        let fault = lock(&self.shared.faults).as_mut().and_then(|faults| faults(&set));
+        // Asked with nothing locked, so that it can look at the store, and write to it, which it is not asked about.
+        let asked = lock(&self.shared.faults).take();
+        let fault = asked.and_then(|mut asked| {
+            let fault = asked(&set);
+            lock(&self.shared.faults).get_or_insert(asked);
+            fault
+        });
         match fault {
             None => lock(&self.shared.tables).commit(set),
             Some(Fault::Fail(error)) => Err(error),

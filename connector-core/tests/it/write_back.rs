@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use connector_core::engine::{ChannelRow, CommitError, Expect};
+use connector_core::engine::{ChannelRow, CommitError, Expect, Write};
 use connector_core::id::{LinkId, ThreadId};
 use connector_core::model::Delivery;
 use connector_core::network::TransportError;
@@ -8,6 +8,7 @@ use connector_core::prelude::*;
 use connector_core::registry::Registry;
 use connector_core::runtime::{ActionError, ChannelUpdate, Compose, ConnectRequest, LinkUpdate, NewUserNote};
 use connector_core::testing::{FakeService, Fault, TestHost};
+use futures_util::FutureExt;
 use serde_json::json;
 
 use crate::fixture::{
@@ -755,6 +756,73 @@ async fn what_waits_in_a_disabled_channel_is_shown_as_not_sent() {
     bench.runtime().retry_note(note.id, &"ada".into()).await.unwrap();
     bench.host.settle().await;
     assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Delivered));
+}
+
+/// R9.4, R3.6: what has no place to say so is a dead letter, which can be sent yet.
+#[tokio::test]
+async fn marks_and_reactions_that_wait_in_a_disabled_channel_are_dead_letters() {
+    let (bench, thread) = bench().await;
+    bench.save_notes([note(1, "theirs", "Hello")]).await;
+    let theirs = all_notes(&bench).await.remove(0).id;
+    on(|handlers| {
+        handlers.read = Some(handler(|_, _| async { Err(Error::transient("502")) }));
+        handlers.to_do = Some(handler(|_, _| async { Err(Error::transient("502")) }));
+        handlers.reaction = Some(handler(|_, _| async { Err(Error::transient("502")) }));
+    });
+    bench.runtime().set_read(thread, &"ada".into(), false).await.unwrap();
+    bench.runtime().set_to_do(thread, &"ada".into(), true, None).await.unwrap();
+    let emoji = Emoji::unicode("👍");
+    bench.runtime().react(theirs, &"ada".into(), emoji, true).await.unwrap();
+    bench.host.settle().await;
+    bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap();
+    assert!(bench.tasks_of("on_").await.is_empty());
+    let letters = bench.dead().await;
+    let mut what: Vec<_> = letters.iter().map(|letter| letter.does.as_str()).collect();
+    what.sort_unstable();
+    assert_eq!(what, ["on_note_reaction_changed", "on_thread_read", "on_thread_to_do"]);
+    for letter in letters {
+        let last = letter.errors.last().unwrap();
+        assert_eq!(last.message, "the channel was disabled before it was sent");
+        bench.runtime().retry_task(letter.id).await.unwrap();
+    }
+    on(|handlers| {
+        let says = |what: &'static str| async move {
+            log(what);
+            Ok(())
+        };
+        handlers.read = Some(handler(move |_, _| says("read")));
+        handlers.to_do = Some(handler(move |_, _| says("to-do")));
+        handlers.reaction = Some(handler(move |_, _| says("reaction")));
+    });
+    logged();
+    bench.host.settle().await;
+    let mut sent = logged();
+    sent.sort();
+    assert_eq!(sent, ["reaction", "read", "to-do"]);
+    assert!(bench.dead().await.is_empty());
+}
+
+/// R9.4, R3.6: a note that is written in the very moment its channel is disabled is not forgotten.
+#[tokio::test]
+async fn what_is_written_while_its_channel_is_disabled_is_shown_as_not_sent() {
+    let (bench, thread) = bench().await;
+    let runtime = bench.runtime().clone();
+    let written = Arc::new(Mutex::new(None));
+    let late = Arc::clone(&written);
+    bench.host.engine().fail_commits(move |set| {
+        let disables = set.writes.iter().any(|write| matches!(write, Write::PutChannel { row, .. } if !row.enabled));
+        if disables && late.lock().unwrap().is_none() {
+            let note = NewUserNote { user: "ada".into(), content: "Late".into(), link: None, recipients: Vec::new() };
+            *late.lock().unwrap() = Some(runtime.create_note(thread, note).now_or_never().unwrap().unwrap().id);
+        }
+        None
+    });
+    bench.runtime().disable_channel(bench.connection, &"one".into()).await.unwrap();
+    bench.host.engine().stop_failing();
+    let late = written.lock().unwrap().unwrap();
+    let unsent = Some(Delivery::Failed { reason: "the channel was disabled before it was sent".into() });
+    assert_eq!(bench.note(late).await.note.delivery, unsent);
+    assert!(bench.tasks_of("on_").await.is_empty());
 }
 
 /// R9.4, R3.6: what is being sent while its channel is disabled may arrive, and nobody hears of it.

@@ -6,7 +6,7 @@ use crate::engine::{
     After, CommitError, Committed, DeadTask, Expect, KeyedTask, TaskChange, TaskPriority, TaskQuery, TaskRow, Write,
     WriteSet,
 };
-use crate::id::{ConnectionId, TaskId};
+use crate::id::{ChannelId, ConnectionId, TaskId};
 
 fn put(task: &TaskRow, keyed: KeyedTask) -> Write {
     Write::PutTask { task: task.clone(), keyed }
@@ -327,6 +327,32 @@ pub(super) async fn a_task_is_deleted_by_id_and_by_key(store: TestStore) {
     };
     assert!(matches!(store.refused(relies(by_id.id)).await, CommitError::TaskGone), "nor relied on");
     store.commit(relies(there)).await;
+}
+
+/// What users did in a channel and what waits is relied on: no more of it, and no less.
+pub(super) async fn the_tasks_of_users_in_a_channel_are_expected(store: TestStore) {
+    let (connection, other) = (store.connection().await, store.connection().await);
+    let row = |connection, id, channel: &'static str, priority| TaskRow {
+        channel: Some(ChannelId::new(channel)),
+        priority,
+        ..task_row(connection, id)
+    };
+    let user = TaskPriority::User;
+    let first = store.put_task(row(connection, store.id(), "one", user)).await.id;
+    store.put_task(row(connection, store.id(), "two", user)).await;
+    store.put_task(row(connection, store.id(), "one", TaskPriority::Backfill)).await;
+    store.put_task(row(other, store.id(), "one", user)).await;
+    let second = store.put_task(row(connection, store.id(), "one", user)).await.id;
+    let relies = |tasks: &[TaskId]| WriteSet {
+        connection: Some(connection),
+        expects: vec![Expect::UserTasks { connection, channel: ChannelId::new("one"), tasks: tasks.to_vec() }],
+        writes: vec![Write::DeleteState { connection, key: "any".to_owned() }],
+        ..WriteSet::default()
+    };
+    for wrong in [&[] as &[TaskId], &[first], &[second, first], &[first, second, TaskId::from_number(store.id())]] {
+        assert!(matches!(store.refused(relies(wrong)).await, CommitError::RecordConflict), "{wrong:?}");
+    }
+    store.commit(relies(&[first, second])).await;
 }
 
 /// The tasks of a connection go, but for the one that says so; dead letters only if asked for.

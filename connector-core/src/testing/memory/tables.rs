@@ -8,7 +8,7 @@ use super::table::Table;
 use crate::engine::{
     After, CallbackRow, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, DeliveryQuery,
     DeliveryRow, Expect, FeedEntry, KeyedTask, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskChange,
-    TaskQuery, TaskRow, UserThreadRow, Write, WriteSet,
+    TaskPriority, TaskQuery, TaskRow, UserThreadRow, Write, WriteSet,
 };
 use crate::id::{ChannelId, ConnectionId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::Source;
@@ -151,6 +151,18 @@ impl Tables {
                 Some(_) => Ok(()),
                 None => Err(CommitError::TaskGone),
             },
+            Expect::UserTasks { connection, channel, tasks } => {
+                let users = |row: &&TaskRow| {
+                    row.connection == connection
+                        && row.priority == TaskPriority::User
+                        && row.channel.as_ref() == Some(&channel)
+                };
+                if self.tasks.values().filter(users).map(|row| row.id).eq(tasks) {
+                    Ok(())
+                } else {
+                    Err(CommitError::RecordConflict)
+                }
+            }
             Expect::SourceThread { source, thread } => {
                 if self.thread_of_source(&source) == thread {
                     Ok(())

@@ -2,7 +2,8 @@
 
 use connector_core::engine::{
     After, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, DeliveryRow, Expect, FeedEntry,
-    KeyedTask, LinkRow, NoteRow, SecretRow, TaskChange, TaskError, TaskRow, UserThreadRow, Write, WriteSet,
+    KeyedTask, LinkRow, NoteRow, SecretRow, TaskChange, TaskError, TaskPriority, TaskRow, UserThreadRow, Write,
+    WriteSet,
 };
 use connector_core::id::{ChannelId, ConnectionId, TaskId, ThreadId};
 use jiff::Timestamp;
@@ -173,6 +174,16 @@ impl Apply<'_, '_> {
                     return Err(CommitError::TaskGone.into());
                 }
                 true
+            }
+            Expect::UserTasks { connection, channel, tasks } => {
+                let sql = "SELECT id FROM task WHERE connection_id = ?1 AND channel = ?2 AND priority = ?3 ORDER BY id";
+                let mut found = Vec::new();
+                let params = params![connection.number(), channel.as_str(), TaskPriority::User.number()];
+                self.db.each(sql, params, |row| {
+                    found.push(TaskId::from_number(row.get(0)?));
+                    Ok(true)
+                })?;
+                found == *tasks
             }
             Expect::SourceThread { source, thread } => queries::thread_of_source(self.db, source)? == *thread,
         };
