@@ -44,6 +44,16 @@ fn describe() {
     metrics::describe_counter!("connectors_http_requests_total", "Requests to the API");
     metrics::describe_histogram!("connectors_http_request_seconds", "How long requests to the API take");
     metrics::describe_counter!("connectors_rate_limited_total", "Requests to the API that were one too many");
+    metrics::describe_counter!("connectors_webhooks_total", "Requests that services pushed, by what became of them");
+    metrics::describe_histogram!(
+        "connectors_webhook_lag_seconds",
+        "From a webhook's acceptance to when it was handled"
+    );
+    metrics::describe_counter!("connectors_token_refreshes_total", "Refreshes of tokens: ok, void or failed");
+    metrics::describe_histogram!("connectors_token_refresh_seconds", "How long refreshes of tokens take");
+    metrics::describe_histogram!("connectors_quota_wait_seconds", "How long requests wait for a provider's quota");
+    metrics::describe_counter!("connectors_quota_moved_total", "Dispatches put off until a provider's quota has room");
+    metrics::describe_counter!("connectors_quota_refused_total", "Requests that a provider refused as too many");
     metrics::describe_gauge!("connectors_tasks", "Tasks by where they are");
     metrics::describe_gauge!("connectors_oldest_task_seconds", "How long the task has been due that waits longest");
     metrics::describe_gauge!("connectors_stored", "What the store holds, by kind");
@@ -68,6 +78,7 @@ pub(crate) async fn render(host: &Host) -> Option<String> {
             ("notes", counts.notes),
             ("tasks", counts.tasks),
             ("dead_letters", counts.dead),
+            ("deliveries", counts.deliveries),
         ];
         for (kind, count) in stored {
             metrics::gauge!("connectors_stored", "kind" => kind).set(as_gauge(count));

@@ -114,14 +114,24 @@ impl Dispatch {
         let (account, by_method) = self.quota();
         let (lane, connection) = (self.lane, self.connection_id());
         let mut asking = Asking { account: &account, by_method, lane, connection, begun, place: None };
+        let (provider, asked) = (self.quota_owner(), self.now());
         loop {
             match self.shared.rates.admit(url, &asking, self.now()) {
-                Admission::Go => return Ok(()),
+                Admission::Go => {
+                    if asking.place.is_some() {
+                        let waited = self.now().duration_since(asked).as_secs_f64();
+                        metrics::histogram!("connectors_quota_wait_seconds", "provider" => provider).record(waited);
+                    }
+                    return Ok(());
+                }
                 Admission::Wait(until) => {
                     self.sleep_until(until).await;
                     asking.place = Some(until);
                 }
-                Admission::Move(until) => return Err(Error::paced(until)),
+                Admission::Move(until) => {
+                    metrics::counter!("connectors_quota_moved_total", "provider" => provider).increment(1);
+                    return Err(Error::paced(until));
+                }
             }
         }
     }
@@ -129,11 +139,16 @@ impl Dispatch {
     /// What its requests share a quota with: others of the same account at the same provider. And
     /// whether the service has one for each method.
     fn quota(&self) -> (String, bool) {
-        let (row, declaration) = (&self.connection.row, self.connection.connector.declaration);
-        let provider = declaration.provider.as_ref();
+        let (row, provider) = (&self.connection.row, self.connection.connector.declaration.provider.as_ref());
         let account = row.account.id.clone().unwrap_or_else(|| row.id.to_string());
-        let account = format!("{}/{account}", provider.map_or(declaration.id, |provider| provider.id()));
+        let account = format!("{}/{account}", self.quota_owner());
         (account, provider.is_some_and(|provider| provider.limits_by_method()))
+    }
+
+    /// Whose quotas its requests count against: the provider's, else the connector's own service's.
+    fn quota_owner(&self) -> &'static str {
+        let declaration = self.connection.connector.declaration;
+        declaration.provider.as_ref().map_or(declaration.id, |provider| provider.id())
     }
 
     /// The same for every attempt of one run of one task, and for nothing else.
@@ -158,7 +173,9 @@ impl Outbound for Dispatch {
 
     fn answered(&self, response: &Response) {
         let (account, by_method) = self.quota();
-        self.shared.rates.answered(response, &account, by_method, self.now());
+        if self.shared.rates.answered(response, &account, by_method, self.now()) {
+            metrics::counter!("connectors_quota_refused_total", "provider" => self.quota_owner()).increment(1);
+        }
     }
 
     fn port(&self) -> &dyn NetworkPort {
@@ -201,6 +218,15 @@ impl Outbound for Dispatch {
 
     fn api_url(&self) -> &str {
         &self.connection.api_url
+    }
+
+    fn authorization(&self, token: &Secret) -> Result<String> {
+        let provider = self.connection.connector.declaration.provider;
+        let client_id = provider.and_then(|provider| self.shared.config.client_ids.get(provider.id()));
+        match provider {
+            Some(provider) => provider.authorization(client_id.map(String::as_str), token),
+            None => Ok(format!("Bearer {}", token.expose())),
+        }
     }
 
     fn idempotency_key(&self) -> String {

@@ -52,6 +52,9 @@ pub(crate) trait Outbound: Send + Sync {
     /// The base of the provider's API.
     fn api_url(&self) -> &str;
 
+    /// What `Authorization` is for a request that bears this token.
+    fn authorization(&self, token: &Secret) -> Result<String>;
+
     /// What `Idempotency-Key` is: the same each time that the dispatch is run.
     fn idempotency_key(&self) -> String;
 
@@ -367,7 +370,7 @@ impl<'a> RequestBuilder<'a> {
             let Some(given) = self.outbound.token().await? else {
                 return Err(Error::needs_reauth("the account is not connected: there is no token for it"));
             };
-            self.headers.insert(header::AUTHORIZATION, bearer(&given)?);
+            self.headers.insert(header::AUTHORIZATION, authorization(self.outbound, &given)?);
             token = Some(given);
         }
         let request = Request {
@@ -436,7 +439,7 @@ impl Built {
             && let Some(refused) = &self.token
             && let Some(fresh) = outbound.replace(refused).await?
         {
-            self.request.headers.insert(header::AUTHORIZATION, bearer(&fresh)?);
+            self.request.headers.insert(header::AUTHORIZATION, authorization(outbound, &fresh)?);
             self.token = Some(fresh);
             return exchange(outbound, &self.request, self.repeatable).await;
         }
@@ -444,8 +447,8 @@ impl Built {
     }
 }
 
-fn bearer(token: &Secret) -> Result<HeaderValue> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+fn authorization(outbound: &dyn Outbound, token: &Secret) -> Result<HeaderValue> {
+    let mut value = HeaderValue::try_from(outbound.authorization(token)?)
         .map_err(|_| Error::needs_reauth("the account's token contains characters that no header may have"))?;
     value.set_sensitive(true);
     Ok(value)

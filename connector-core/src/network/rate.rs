@@ -97,8 +97,8 @@ impl RateLimiter {
         }
     }
 
-    /// Learns from a response.
-    pub(crate) fn answered(&self, response: &Response, account: &str, by_method: bool, now: Timestamp) {
+    /// Learns from a response. Whether it is the refusal of one request too many.
+    pub(crate) fn answered(&self, response: &Response, account: &str, by_method: bool, now: Timestamp) -> bool {
         let mut known = self.known();
         let said = Said::of(&response.headers, now);
         let refused = refused_until(response, now);
@@ -110,7 +110,7 @@ impl RateLimiter {
         }
         let key = known.key(&response.url, account, by_method);
         if said.is_none() && refused.is_none() && !known.quotas.contains_key(&key) {
-            return;
+            return false;
         }
         if known.quotas.len() >= MAX_QUOTAS {
             known.quotas.retain(|_, quota| quota.limits(now));
@@ -123,6 +123,7 @@ impl RateLimiter {
             Some(until) => quota.refused(until, said.is_some(), now),
             None => quota.passed += 1,
         }
+        refused.is_some()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

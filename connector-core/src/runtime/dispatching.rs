@@ -3,9 +3,10 @@
 mod drains;
 mod hooks;
 mod syncs;
+mod upgrades;
 
 use std::future::{Future, poll_fn};
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -114,7 +115,8 @@ impl Shared {
                 return Ran::PutBack(self.store_pause());
             }
         };
-        if connection.row.status != ConnectionStatus::Active {
+        let status = connection.row.status;
+        if !matches!(status, ConnectionStatus::Active | ConnectionStatus::Disabled) {
             return Ran::Parked;
         }
         let payload: TaskPayload = match value::from_bytes(&row.payload) {
@@ -124,6 +126,10 @@ impl Shared {
                 return self.die(&row, &error).await;
             }
         };
+        // One that is disconnected has nothing but its end to run, and that whatever it has used.
+        if (status == ConnectionStatus::Disabled) != matches!(payload, TaskPayload::Disconnect) {
+            return Ran::Parked;
+        }
         match self.spend(row.connection, 1, 0).await {
             Ok(true) => {}
             Ok(false) => return Ran::Parked,
@@ -258,10 +264,12 @@ impl Shared {
             attempt = dispatch.attempt,
         );
         let started = self.ports.clock.now();
-        let mut code = pin!(AssertUnwindSafe(code).catch_unwind());
+        let mut code = pin!(Some(AssertUnwindSafe(code).catch_unwind()));
         let mut timer = None;
         let outcome = poll_fn(|cx| {
-            if let Poll::Ready(outcome) = code.as_mut().poll(cx) {
+            if let Some(running) = code.as_mut().as_pin_mut()
+                && let Poll::Ready(outcome) = running.poll(cx)
+            {
                 return Poll::Ready(outcome.unwrap_or_else(|panic| Err(panicked(dispatch, &*panic))));
             }
             // Most code is done at its first poll, and needs no timer.
@@ -280,6 +288,10 @@ impl Shared {
         })
         .instrument(span)
         .await;
+        // What it holds goes now. That may panic as well, and is the connector's too.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| code.set(None))) {
+            tracing::error!(connector, dispatch = dispatch.name, "{}", panicked(dispatch, &*panic));
+        }
         let result = outcome.as_ref().err().map_or("ok", |error| error.kind().as_str());
         let elapsed = self.ports.clock.now().duration_since(started);
         let labels =
@@ -308,10 +320,8 @@ impl Shared {
         let every = SignedDuration::from_millis(row.every_ms?);
         let now = self.ports.clock.now();
         let due = row.run_at.unwrap_or(now).checked_add(every).ok()?;
-        let next = now.checked_add(every).ok()?;
-        // One that is late by whole intervals does not run once for each of them, and a clock that was set back
-        // does not make the next one late.
-        Some(if due <= now { next } else { due.min(next) })
+        // One that is late by whole intervals does not run once for each of them.
+        Some(if due <= now { now.checked_add(every).ok()? } else { due })
     }
 
     /// Why a task looks at the service: by whether the walk that it is part of is under way (R8.5).
@@ -371,6 +381,7 @@ impl Shared {
                 dispatch.unit().records.push(RecordIntent::Channels(channels));
                 Ok(End::Done)
             }
+            TaskPayload::Disconnect => self.end_disconnected(dispatch).await.map(|()| End::Done),
         }
     }
 

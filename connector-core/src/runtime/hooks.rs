@@ -16,8 +16,8 @@ use super::{ActiveConnection, Config, DispatchOf, Runtime, Shared};
 use crate::context::{Dispatch, Mode};
 use crate::dispatch::{Input, Returned};
 use crate::engine::{
-    CommitError, DeliveryQuery, DeliveryRow, EngineError, EngineResult, KeyedTask, TaskPriority, TaskRow, Write,
-    WriteSet,
+    CommitError, ConnectionStatus, DeliveryQuery, DeliveryRow, EngineError, EngineResult, KeyedTask, TaskPriority,
+    TaskRow, Write, WriteSet,
 };
 use crate::error::{Error, Result};
 use crate::hex;
@@ -224,12 +224,24 @@ impl Hook {
     /// Takes a request that came to it. When this returns without an error, it is stored, or needs not be.
     pub async fn receive(self, request: WebhookRequest) -> Result<HookAnswer, HookError> {
         let Self { shared, place } = self;
-        match place {
+        let connector = match &place {
+            Place::Own { connection, .. } => connection.connector.declaration.id,
+            Place::App { connector, .. } => connector.declaration.id,
+        };
+        let answer = match place {
             Place::Own { connection, key, hook, declared } => {
                 shared.receive(connection, key, *hook, declared, request).await
             }
             Place::App { connector, name, declared } => shared.receive_app(&connector, name, declared, request).await,
-        }
+        };
+        let outcome = match &answer {
+            Ok(HookAnswer::Taken) => "taken",
+            Ok(_) => "answered",
+            Err(HookError::Unverified(_)) => "unverified",
+            Err(_) => "failed",
+        };
+        metrics::counter!("connectors_webhooks_total", "connector" => connector, "outcome" => outcome).increment(1);
+        answer
     }
 }
 
@@ -323,6 +335,7 @@ impl Shared {
         let repeated = delivery_key(name, declared.delivery_id, Some(&declared), &request);
         let kept = connections
             .iter()
+            .filter(|row| row.status != ConnectionStatus::Disabled)
             .map(|row| self.keep_delivery(row.id, None, repeated.clone(), target.clone(), request.clone()));
         // Should one of them fail, the service sends it again, and the others have it already.
         for kept in futures_util::future::join_all(kept).await {
@@ -370,9 +383,8 @@ impl Shared {
         target: HookTarget,
         request: WebhookRequest,
     ) -> Result<(), HookError> {
-        let ids = self.ports.engine.take_ids(2);
-        let id = DeliveryId::from_number(ids);
-        let task = delivery_task(TaskId::from_number(ids + 1), connection, channel.clone(), &target.name, id)?;
+        let id = DeliveryId::from_number(self.ports.engine.take_ids(2));
+        let task = delivery_task(first_task_of(id), connection, channel.clone(), &target.name, id)?;
         let row = DeliveryRow {
             id,
             connection,
@@ -447,8 +459,22 @@ impl Shared {
         }
         let StoredDelivery { target, request } = value::from_bytes(&stored)
             .map_err(|error| Error::bug("the stored request cannot be read").with_source(error))?;
-        dispatch.take_request(&target, request).await.map(drop)
+        let received_at = request.received_at;
+        dispatch.take_request(&target, request).await?;
+        // One that is replayed has waited for nobody.
+        if row.task == first_task_of(id) {
+            let lag = self.ports.clock.now().duration_since(received_at).as_secs_f64().max(0.0);
+            let connector = dispatch.connection.connector.declaration.id;
+            metrics::histogram!("connectors_webhook_lag_seconds", "connector" => connector, "callback" => target.name)
+                .record(lag);
+        }
+        Ok(())
     }
+}
+
+/// The task that hands a delivery over the first time: its id is taken with that of the delivery.
+fn first_task_of(id: DeliveryId) -> TaskId {
+    TaskId::from_number(id.number() + 1)
 }
 
 impl Dispatch {

@@ -70,6 +70,8 @@ pub struct Config {
     pub keep_deliveries: Duration,
     /// How many of them are kept at most.
     pub max_deliveries: u64,
+    /// As whom the host is registered at providers, by the provider's id.
+    pub client_ids: HashMap<String, String>,
     /// Where the APIs of providers begin, by the provider's id, where that differs from the built-in ones.
     pub api_urls: HashMap<String, String>,
 }
@@ -90,6 +92,7 @@ impl Default for Config {
             webhook_secrets: HashMap::new(),
             keep_deliveries: Duration::from_secs(7 * 24 * 60 * 60),
             max_deliveries: 100_000,
+            client_ids: HashMap::new(),
             api_urls: HashMap::new(),
         }
     }
@@ -248,6 +251,7 @@ impl Shared {
                     identity: row.identity.as_ref(),
                     auto_enable: auto_enables(row, &dispatch.connection.connector),
                     mode: dispatch.mode,
+                    now: self.ports.clock.now(),
                 };
                 let (more_expects, more_writes) = resolve(&resolution, &records).await?;
                 set.expects.extend(more_expects);

@@ -175,7 +175,17 @@ impl Inner {
             }
             let row = SecretRow { version: row.version + 1, ..row };
             tracing::debug!(connection = %connection.id, provider, "refreshing the token");
-            let (after, outcome) = match self.protocol(&settings).refresh(&held).await {
+            let refreshed = self.protocol(&settings).refresh(&held).await;
+            let took = self.clock.now().duration_since(now).as_secs_f64();
+            metrics::histogram!("connectors_token_refresh_seconds", "provider" => provider).record(took);
+            let result = match &refreshed {
+                Ok(_) => "ok",
+                Err(error) if error.is_void() => "void",
+                Err(_) => "failed",
+            };
+            metrics::counter!("connectors_token_refreshes_total", "provider" => provider, "outcome" => result)
+                .increment(1);
+            let (after, outcome) = match refreshed {
                 Ok(fresh) => (fresh.clone(), Ok(Some(fresh))),
                 Err(error) if error.is_void() => {
                     let reason = format!("the account has to be authorized again: {error}");

@@ -156,7 +156,18 @@ async fn readiness_means_it() {
     bench.host.shutdown().await.expect("an end in order");
     let response = send(&bench, Request::get("/readyz"), Value::Null).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let problem: Value = serde_json::from_slice(&bytes(response).await).expect("JSON");
+    assert_eq!(problem["type"], "urn:connectors:problem:stopping", "{problem}");
     assert_eq!(send(&bench, Request::get("/healthz"), Value::Null).await.status(), StatusCode::OK);
+    // The process runs, and its store is gone.
+    let bench = Bench::new("ready").await;
+    bench.host.runtime().ports().engine.close().await.expect("it closes");
+    let response = send(&bench, Request::get("/readyz"), Value::Null).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let problem: Value = serde_json::from_slice(&bytes(response).await).expect("JSON");
+    assert_eq!(problem["type"], "urn:connectors:problem:store-failed", "{problem}");
+    assert_eq!(send(&bench, Request::get("/healthz"), Value::Null).await.status(), StatusCode::OK);
+    bench.host.shutdown().await.ok();
     std::fs::remove_dir_all(&bench.directory).expect("the directory goes");
 }
 

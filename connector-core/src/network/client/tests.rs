@@ -116,6 +116,10 @@ impl Outbound for Fake {
         self.api_url
     }
 
+    fn authorization(&self, token: &Secret) -> Result<String> {
+        Ok(format!("Bearer {}", token.expose()))
+    }
+
     fn idempotency_key(&self) -> String {
         "dispatch-7".to_owned()
     }

@@ -1,0 +1,88 @@
+//! What no connector may do to the host that runs it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use connector_core::clock::{BoxFuture, Clock};
+use connector_core::ports::Ports;
+use connector_core::prelude::*;
+use connector_core::registry::Registry;
+use connector_core::runtime::{Config, Runtime};
+
+use crate::fixture::{Act, Bench, Lab, act, lab_for, log, logged, on};
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the bomb went off");
+    }
+}
+
+/// R7.2: what is still held when a run takes too long goes, and a panic of it is the connector's alone.
+#[tokio::test]
+async fn a_panic_while_a_run_is_cancelled_fails_that_run_alone() {
+    let bench = Bench::new().await;
+    act("bomb", |_| async {
+        let _bomb = Bomb;
+        std::future::pending::<()>().await;
+        Ok(())
+    });
+    act("good", |_| async {
+        log("good");
+        Ok(())
+    });
+    bench
+        .run(|cx| async move {
+            cx.run_task(Act { name: "bomb".into() }).await?;
+            cx.run_task(Act { name: "good".into() }).await.map(drop)
+        })
+        .await;
+    bench.advance("90s").await;
+    assert_eq!(logged(), ["good"]);
+    let bomb = bench.tasks_of("act").await.pop().expect("it is tried again");
+    assert!(bomb.errors[0].message.contains("took more than 60 s"), "{:?}", bomb.errors);
+}
+
+/// A clock that breaks.
+struct Breaking {
+    broken: Arc<AtomicBool>,
+    inner: Arc<dyn Clock>,
+}
+
+impl Clock for Breaking {
+    fn now(&self) -> Timestamp {
+        assert!(!self.broken.load(Ordering::SeqCst), "the clock is broken");
+        self.inner.now()
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
+        self.inner.sleep_until(at)
+    }
+}
+
+/// Design 6.2: a worker that has ended is known, for the host to say that it is not ready.
+#[tokio::test]
+async fn a_worker_that_ended_is_known() {
+    let bench = Bench::new().await;
+    let broken = Arc::new(AtomicBool::new(false));
+    let ports = bench.runtime().ports().clone();
+    let clock = Arc::new(Breaking { broken: Arc::clone(&broken), inner: Arc::clone(&ports.clock) });
+    let runtime = Runtime::new(Registry::of::<Lab>().unwrap(), Ports { clock, ..ports }, Config::default());
+    let workers = runtime.start().await.unwrap();
+    assert!(workers.alive());
+    on(|handlers| {
+        handlers.tick = Some(crate::fixture::handler(move |_, ()| {
+            broken.store(true, Ordering::SeqCst);
+            async { Ok(()) }
+        }));
+    });
+    runtime.connect(lab_for("bob")).await.unwrap();
+    for _ in 0..10_000 {
+        if !workers.alive() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("nobody noticed");
+}
