@@ -15,7 +15,8 @@ use http::{HeaderValue, Method, header};
 use reqwest::Client;
 use url::{Host, Url};
 
-use address::{AddressPolicy, ResolveError, Resolver};
+pub use address::Names;
+use address::{AddressPolicy, ResolveError, Resolver, SystemNames};
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 10;
@@ -35,6 +36,7 @@ const LARGEST_RESERVATION: usize = 1 << 20;
 /// the addresses would be void.
 pub struct HttpClient {
     addresses: Arc<AddressPolicy>,
+    names: Arc<dyn Names>,
     plain: OnceLock<Client>,
     secure: OnceLock<Client>,
 }
@@ -51,7 +53,14 @@ impl HttpClient {
     }
 
     fn with_policy(addresses: AddressPolicy) -> Self {
-        Self { addresses: Arc::new(addresses), plain: OnceLock::new(), secure: OnceLock::new() }
+        let names = Arc::new(SystemNames);
+        Self { addresses: Arc::new(addresses), names, plain: OnceLock::new(), secure: OnceLock::new() }
+    }
+
+    /// The same, where names mean what `names` says. Each connection is made to an address that was looked up and
+    /// checked for it.
+    pub fn names(self, names: impl Names) -> Self {
+        Self { names: Arc::new(names), plain: OnceLock::new(), secure: OnceLock::new(), ..self }
     }
 
     /// The client for this scheme. The one for https loads the system's certificates, so it is made
@@ -73,7 +82,7 @@ impl HttpClient {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .dns_resolver(Resolver::new(Arc::clone(&self.addresses)));
+            .dns_resolver(Resolver::new(Arc::clone(&self.addresses), Arc::clone(&self.names)));
         let builder = if secure { builder.https_only(true) } else { builder.tls_certs_only([]) };
         let client = builder.build().map_err(|error| TransportError::NoConnection {
             url: host_and_path(url),

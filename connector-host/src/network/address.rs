@@ -1,6 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use connector_core::clock::BoxFuture;
 use connector_core::network::TransportError;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -20,24 +21,43 @@ impl AddressPolicy {
     }
 }
 
+/// What the names of hosts mean.
+pub trait Names: Send + Sync + 'static {
+    /// The addresses of a host, in the order in which they are tried; none if there is no such host.
+    fn look_up<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Vec<IpAddr>>;
+}
+
+/// As the system says.
+pub(super) struct SystemNames;
+
+impl Names for SystemNames {
+    fn look_up<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Vec<IpAddr>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host, 0)).await;
+            found.map(|found| found.map(|address| address.ip()).collect()).unwrap_or_default()
+        })
+    }
+}
+
 /// Looks names up, and hands over those addresses alone that may be reached. What was checked is
 /// what is connected to, whatever the name means the next time.
 pub(super) struct Resolver {
     policy: Arc<AddressPolicy>,
+    names: Arc<dyn Names>,
 }
 
 impl Resolver {
-    pub(super) fn new(policy: Arc<AddressPolicy>) -> Self {
-        Self { policy }
+    pub(super) fn new(policy: Arc<AddressPolicy>, names: Arc<dyn Names>) -> Self {
+        Self { policy, names }
     }
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let policy = Arc::clone(&self.policy);
+        let (policy, names) = (Arc::clone(&self.policy), Arc::clone(&self.names));
         Box::pin(async move {
             let host = name.as_str();
-            let found = tokio::net::lookup_host((host, 0)).await.map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+            let found = names.look_up(host).await.into_iter().map(|address| SocketAddr::new(address, 0)).collect();
             Ok(Box::new(filter(host, found, &policy)?.into_iter()) as Addrs)
         })
     }

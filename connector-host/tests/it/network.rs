@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use connector_core::clock::BoxFuture;
 use connector_core::network::{NetworkPort, Request, Response, TransportError, UrlRules};
-use connector_host::network::HttpClient;
+use connector_host::network::{HttpClient, Names};
 use http::{HeaderName, HeaderValue, Method};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -41,7 +43,11 @@ struct Server {
 impl Server {
     /// A server that answers a path by what the function makes of it.
     async fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+        Self::start_at((LOOPBACK, 0).into(), answer).await
+    }
+
+    async fn start_at(address: SocketAddr, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let server = Self { address: listener.local_addr().unwrap(), seen: Arc::default(), taken: Arc::default() };
         let (seen, taken, answer) = (Arc::clone(&server.seen), Arc::clone(&server.taken), Arc::new(answer));
         tokio::spawn(async move {
@@ -385,6 +391,154 @@ async fn a_redirect_to_a_private_address_is_refused() {
         assert!(matches!(&error, TransportError::PrivateAddress { .. }), "{target} {error:?}");
     }
     assert_eq!(hidden.seen().len(), 0);
+}
+
+/// Names that mean something else each time that they are looked up.
+#[derive(Clone, Default)]
+struct Changing {
+    answers: Arc<Mutex<VecDeque<Vec<IpAddr>>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Changing {
+    fn new(answers: impl IntoIterator<Item = Vec<IpAddr>>) -> Self {
+        Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), asked: Arc::default() }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+impl Names for Changing {
+    fn look_up<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Vec<IpAddr>> {
+        self.asked.lock().unwrap().push(host.to_owned());
+        let answer = self.answers.lock().unwrap().pop_front().unwrap_or_default();
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+/// Stands for an address of a private network in these tests, as `LOOPBACK` stands for a public one.
+const HIDDEN: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// R10.1: a name that means a public address when it is checked, and a private one when it is used: what was
+/// checked is what is connected to.
+#[tokio::test]
+async fn a_name_that_changes_between_check_and_use_leads_to_what_was_checked() {
+    let server = Server::start(|_| ok("public")).await;
+    let port = server.address.port();
+    let hidden = Server::start_at((HIDDEN, port).into(), |_| ok("private")).await;
+    let names = Changing::new([vec![LOOPBACK], vec![HIDDEN], vec![HIDDEN]]);
+    let client = HttpClient::allowing([LOOPBACK]).names(names.clone());
+    let url = format!("http://rebinds.test:{port}/");
+    assert_eq!(get(&client, &url).await.unwrap().body, "public");
+    assert_eq!(names.asked(), 1, "it is looked up once, for the check and for the connection");
+    // The connection is kept, and another name is none of its business.
+    assert_eq!(get(&client, &url).await.unwrap().body, "public");
+    assert_eq!(names.asked(), 1);
+    assert_eq!(hidden.seen().len(), 0);
+}
+
+/// R10.1: each new connection is checked anew, also the one of a redirect to the same name.
+#[tokio::test]
+async fn a_name_that_changes_is_checked_for_each_connection() {
+    let closing = |head: &str| Answer::Partly(format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n"));
+    let server = Server::start(move |path| match path {
+        "/away" => closing("302 X\r\ncontent-length: 0\r\nlocation: /home"),
+        _ => closing("200 OK\r\ncontent-length: 0"),
+    })
+    .await;
+    let port = server.address.port();
+    let hidden = Server::start_at((HIDDEN, port).into(), |_| ok("private")).await;
+    for path in ["/home", "/away"] {
+        let names = Changing::new([vec![LOOPBACK], vec![HIDDEN]]);
+        let client = HttpClient::allowing([LOOPBACK]).names(names.clone());
+        let url = format!("http://rebinds.test:{port}{path}");
+        if path == "/home" {
+            get(&client, &url).await.unwrap();
+        }
+        let error = get(&client, &url).await.unwrap_err();
+        let refused = matches!(&error, TransportError::PrivateAddress { host, .. } if host == "rebinds.test");
+        assert!(refused, "{path} {error:?}");
+        assert_eq!(names.asked(), 2, "{path}");
+    }
+    assert_eq!(hidden.seen().len(), 0);
+}
+
+/// R10.1: of the addresses of a name, a private one is not tried, whatever becomes of the others.
+#[tokio::test]
+async fn a_name_with_a_private_address_among_others_does_not_lead_there() {
+    let server = Server::start(|_| ok("public")).await;
+    let port = server.address.port();
+    let hidden = Server::start_at((HIDDEN, port).into(), |_| ok("private")).await;
+    let other = TcpListener::bind((HIDDEN, 0)).await.unwrap().local_addr().unwrap().port();
+    let names = Changing::new([vec![HIDDEN, LOOPBACK], vec![LOOPBACK, HIDDEN], vec![HIDDEN, HIDDEN]]);
+    let client = HttpClient::allowing([LOOPBACK]).names(names);
+    assert_eq!(get(&client, &format!("http://mixed.test:{port}/")).await.unwrap().body, "public");
+    // Nobody listens at the public one.
+    let error = get(&client, &format!("http://mixed.test:{other}/")).await.unwrap_err();
+    assert!(matches!(&error, TransportError::NoConnection { .. }), "{error:?}");
+    let error = get(&client, &format!("http://other.test:{port}/")).await.unwrap_err();
+    assert!(matches!(&error, TransportError::PrivateAddress { .. }), "{error:?}");
+    assert_eq!(hidden.seen().len(), 0);
+}
+
+/// R10.1: what only looks like what is declared is not reached, and not even looked up.
+#[tokio::test]
+async fn what_looks_like_what_is_declared_is_not_reached() {
+    let names = Changing::default();
+    let client = HttpClient::new(false).names(names.clone());
+    let declared = ["https://api.example.com/v1/*", "https://*.parts.example.com"];
+    for url in [
+        // Who is before the host is not the host.
+        "https://api.example.com@evil.test/v1/x",
+        "https://api.example.com:443@evil.test/v1/x",
+        "https://user:word@api.example.com/v1/x",
+        "https://evil.test#@api.example.com/v1/x",
+        "https://evil.test?@api.example.com/v1/x",
+        "https://evil.test\\@api.example.com/v1/x",
+        "https://api.example.com%2eevil.test/v1/x",
+        // Other names.
+        "https://api.example.com.evil.test/v1/x",
+        "https://api.example.com./v1/x",
+        "https://evilapi.example.com/v1/x",
+        "https://api.example.comevil.test/v1/x",
+        "https://xn--pi-example-5ea.com/v1/x",
+        "https://\u{430}pi.example.com/v1/x",
+        "https://parts.example.com.evil.test/",
+        "https://a.parts.example.com.evil.test/",
+        // Other places of the same host.
+        "http://api.example.com/v1/x",
+        "https://api.example.com:8443/v1/x",
+        "https://api.example.com/v2/x",
+        "https://api.example.com/v1/../admin",
+        "https://api.example.com/v1/%2e%2e/admin",
+        "https://api.example.com/v1\\..\\admin",
+        "https://api.example.com//v1/x",
+        // Addresses in all of their forms, though they are none of those that are declared.
+        "https://127.0.0.1/v1/x",
+        "https://2130706433/v1/x",
+        "https://0x7f.1/v1/x",
+        "https://0177.0.0.01/v1/x",
+        "https://[::ffff:127.0.0.1]/v1/x",
+        "https://[::1]/v1/x",
+    ] {
+        let Ok(parsed) = url.parse() else { continue };
+        let request = Request::new(Method::GET, parsed);
+        let error = send(&client, request, &declared).await.unwrap_err();
+        assert!(matches!(&error, TransportError::NotDeclared { .. }), "{url} {error:?}");
+    }
+    // No URL at all: zones of addresses, and names that are none.
+    for url in ["https://[fe80::1%25eth0]/v1/x", "https://[fe80::1%eth0]/v1/x", "https://[::1/v1/x", "https://a b/v1/x"]
+    {
+        assert!(url.parse::<url::Url>().is_err(), "{url}");
+    }
+    assert_eq!(names.asked(), 0);
+    for url in ["https://api.example.com/v1/x", "https://API.EXAMPLE.COM/v1/x", "https://a.parts.example.com/"] {
+        let error = send(&client, Request::new(Method::GET, url.parse().unwrap()), &declared).await.unwrap_err();
+        assert!(matches!(&error, TransportError::NoSuchHost { .. }), "{url} {error:?}");
+    }
+    assert_eq!(names.asked(), 3);
 }
 
 /// R10.2: a body is cut off at the limit, whether the service says its size or not, and the rest is not read.
