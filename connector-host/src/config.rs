@@ -205,6 +205,9 @@ impl Config {
         let secrets = self.providers.iter();
         config.webhook_secrets =
             secrets.filter_map(|(id, provider)| Some((id.clone(), provider.webhook_secret.clone()?))).collect();
+        let clients = self.providers.iter();
+        config.client_ids =
+            clients.filter_map(|(id, provider)| Some((id.clone(), provider.client_id.clone()?))).collect();
         let urls = self.providers.iter();
         config.api_urls =
             urls.filter_map(|(id, provider)| Some((id.clone(), provider.api_url.as_ref()?.to_string()))).collect();

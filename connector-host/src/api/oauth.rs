@@ -31,7 +31,17 @@ async fn fragment(State(host): State<Host>, headers: HeaderMap, RawForm(body): R
 }
 
 async fn answer(host: &Host, headers: &HeaderMap, parameters: &Parameters, fragment_sent: bool) -> Response {
-    let outcome = host.oauth().returned(host.runtime(), parameters, fragment_sent).await;
+    // It goes on though the browser may go away: the code is used up, and what comes for it must be stored.
+    let (oauth, runtime, parameters) = (host.oauth().clone(), host.runtime().clone(), parameters.clone());
+    let returning = tokio::spawn(async move { oauth.returned(&runtime, &parameters, fragment_sent).await });
+    let outcome = match returning.await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            tracing::error!("an authorization ended halfway: {error}");
+            let detail = "the host failed while it authorized: try again";
+            return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", detail).into_response();
+        }
+    };
     host.wake_revoking();
     let mut response = match outcome {
         Ok(Returned::Fragment { state }) => fragment_page(&state),
@@ -90,7 +100,7 @@ fn fragment_page(state: &str) -> Response {
     let nonce = crate::vault::random_secret();
     let nonce = nonce.expose();
     let form = format!(
-        r#"<form method="post" action="/{CALLBACK_PATH}"><input type="hidden" name="state" value="{}">
+        r#"<form method="post"><input type="hidden" name="state" value="{}">
 <input type="hidden" name="token"><input type="hidden" name="error"></form>
 <noscript><p>This page needs JavaScript to finish.</p></noscript>
 <script nonce="{nonce}">

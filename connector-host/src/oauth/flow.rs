@@ -175,11 +175,15 @@ impl Inner {
     ) -> Result<(), FlowError> {
         let settings = self.settings(&pending.provider).await?;
         // Another provider's answer, brought here by one that wants its code (RFC 9207 2.4).
-        if let (Some(said), Some(issuer)) = (parameters.get("iss"), &settings.issuer)
-            && said.trim_end_matches('/') != issuer
-        {
-            let text = format!("this is the answer of {said}, and {issuer} was asked");
-            return Err(FlowError::Unasked(text));
+        if let Some(issuer) = &settings.issuer {
+            let said = parameters.get("iss").map(|said| said.trim_end_matches('/'));
+            if said.is_some_and(|said| said != issuer) || (said.is_none() && settings.names_itself) {
+                let said = said.map_or("someone who does not say who they are", |said| said);
+                return Err(FlowError::Unasked(format!(
+                    "this is the answer of {}, and {issuer} was asked",
+                    shown(said)
+                )));
+            }
         }
         if let Some(error) = parameters.get("error") {
             return Err(OAuthError::Refused {

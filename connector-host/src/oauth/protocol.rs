@@ -544,6 +544,8 @@ impl Protocol {
         found.authorize_url = url("authorization_endpoint").or(found.authorize_url);
         found.token_url = url("token_endpoint").or(found.token_url);
         found.revoke_url = url("revocation_endpoint").or(found.revoke_url);
+        found.names_itself =
+            document.get("authorization_response_iss_parameter_supported").and_then(Value::as_bool).unwrap_or_default();
         let methods = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array);
         let takes = |method: &str| methods.is_some_and(|methods| methods.iter().any(|known| known == method));
         if takes("client_secret_post") && !takes("client_secret_basic") {

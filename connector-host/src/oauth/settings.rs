@@ -26,6 +26,8 @@ pub(super) struct Settings {
     /// The issuer, and whether its discovery document gives the endpoints.
     pub(super) issuer: Option<String>,
     pub(super) discovers: bool,
+    /// It says in every answer who it is (RFC 9207 3).
+    pub(super) names_itself: bool,
 }
 
 /// Every provider that a connector of this host can have.
@@ -72,6 +74,7 @@ fn of(provider: Provider, config: &ProviderConfig) -> Result<Settings, String> {
             None => data.issuer.map(|issuer| issuer.trim_end_matches('/').to_owned()),
         },
         // What is said of an endpoint goes before what is discovered.
+        names_itself: false,
         discovers: config.issuer.is_some() || matches!(provider, Provider::Custom(custom) if custom.issuer.is_some()),
     })
 }

@@ -5,19 +5,22 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
 use connector_core::runtime::ConnectRequest;
 use connector_core::webhook::VerifyError;
 use connector_host::Host;
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
+use sha2::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::desk::{KEY, config, directory};
 
-/// A service that has one hook.
+/// A service that has a hook with a scheme of its own, and one that is signed.
 #[connector(id = "hooked")]
 #[derive(Default)]
 pub struct Hooked;
@@ -27,6 +30,9 @@ impl Connector for Hooked {}
 
 /// What the service was given.
 static ENDPOINT: Mutex<Option<Endpoint>> = Mutex::new(None);
+
+/// And for the hook that is signed.
+static SIGNED: Mutex<Option<Endpoint>> = Mutex::new(None);
 
 /// Requests that came as far as the connector.
 static REACHED: AtomicU32 = AtomicU32::new(0);
@@ -43,6 +49,23 @@ impl Hooked {
     async fn pushed(&self, _: &Context<Self>, #[input] request: Verified<WebhookRequest>) -> Result<()> {
         assert_eq!(request.parameter("a b"), Some("ü"));
         REACHED.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    #[webhook(verify = hmac_sha256(header = "X-Hub-Signature-256", prefix = "sha256="), delivery_id = "X-Delivery")]
+    async fn signed(&self, _: &Context<Self>, #[input] _request: Verified<WebhookRequest>) -> Result<()> {
+        REACHED.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+impl Subscription for Signed {
+    async fn create(&self, _: &Context<Hooked>, endpoint: &Endpoint) -> Result<Registration> {
+        *SIGNED.lock().expect("no panic") = Some(endpoint.clone());
+        Ok(Registration::new("2"))
+    }
+
+    async fn delete(&self, _: &Context<Hooked>, _: &Registration) -> Result<()> {
         Ok(())
     }
 }
@@ -64,6 +87,8 @@ struct Served {
     stop: Option<oneshot::Sender<()>>,
     path: String,
     secret: String,
+    /// The same of the hook that is signed.
+    signed: (String, String),
 }
 
 /// A host that listens, with a connection whose hook is registered.
@@ -79,15 +104,26 @@ async fn served() -> Served {
     let serving = host.clone();
     tokio::spawn(async move { serving.serve(listener, async { stopped.await.unwrap_or_default() }).await });
     host.runtime().connect(ConnectRequest::new("hooked", "ada")).await.expect("a connection");
-    let endpoint = loop {
-        if let Some(endpoint) = ENDPOINT.lock().expect("no panic").clone() {
-            break endpoint;
-        }
-        tokio::task::yield_now().await;
+    let given = async |of: &Mutex<Option<Endpoint>>| {
+        let endpoint = loop {
+            if let Some(endpoint) = of.lock().expect("no panic").clone() {
+                break endpoint;
+            }
+            tokio::task::yield_now().await;
+        };
+        let path = endpoint.url.strip_prefix(&format!("http://{address}")).expect("the public URL").to_owned();
+        (path, endpoint.secret.expect("a secret").expose().to_owned())
     };
-    let path = endpoint.url.strip_prefix(&format!("http://{address}")).expect("the public URL").to_owned();
-    let secret = endpoint.secret.expect("a secret").expose().to_owned();
-    Served { host, address, stop: Some(stop), path, secret }
+    let (path, secret) = given(&ENDPOINT).await;
+    let signed = given(&SIGNED).await;
+    Served { host, address, stop: Some(stop), path, secret, signed }
+}
+
+/// The HMAC-SHA256 of a body as GitHub sends it.
+fn digest(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key");
+    mac.update(body);
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Served {
@@ -146,6 +182,10 @@ impl Served {
         (status, serde_json::from_str(&body).expect("JSON"))
     }
 
+    async fn metrics(&self) -> String {
+        self.raw("GET /metrics HTTP/1.1\nHost: x\nConnection: close\n\n", std::iter::empty()).await.1
+    }
+
     /// Comes back when all that was received has been handed over.
     async fn handed_over(&self) -> Vec<Value> {
         loop {
@@ -156,6 +196,89 @@ impl Served {
             }
         }
     }
+}
+
+/// Bars: forged, truncated, replayed, in the wrong case or encoding, or without a secret: nothing of it reaches a connector.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_signed_as_it_was_sent_never_reaches_the_connector() {
+    let mut served = served().await;
+    let (path, secret) = served.signed.clone();
+    let body = "{\"name\": \"Zo\u{eb}\"}";
+    let right = digest(&secret, body.as_bytes());
+    let header = |digest: &str| format!("X-Hub-Signature-256: sha256={digest}\nX-Delivery: once\n");
+    // As it was sent, and again under its id and without one.
+    assert_eq!(served.push(&path, &header(&right), body).await, 200);
+    assert_eq!(served.push(&path, &header(&right), body).await, 200);
+    assert_eq!(served.handed_over().await.len(), 1, "a replay is dropped");
+    assert_eq!(REACHED.load(Ordering::SeqCst), 1);
+
+    let half = right.split_at(32).0;
+    let latin1 = digest(&secret, b"{\"name\": \"Zo\xeb\"}");
+    let base64 = base64::engine::general_purpose::STANDARD.encode(
+        (0..64).step_by(2).map(|at| u8::from_str_radix(&right[at..at + 2], 16).expect("hex")).collect::<Vec<_>>(),
+    );
+    let other = digest("another secret", body.as_bytes());
+    let empty = digest("", body.as_bytes());
+    for (why, headers) in [
+        ("forged", header(&other)),
+        ("forged with an empty secret", header(&empty)),
+        ("a truncated signature", header(half)),
+        ("a signature in the wrong case", header(&right.to_uppercase())),
+        ("a scheme in the wrong case", format!("X-Hub-Signature-256: SHA256={right}\n")),
+        ("a signature in the wrong encoding", header(&base64)),
+        ("a body that was signed in another encoding", header(&latin1)),
+        ("no signature", "X-Delivery: once\n".to_owned()),
+        ("an empty signature", "X-Hub-Signature-256: \n".to_owned()),
+        ("the signature of another scheme", format!("X-Hub-Signature: sha1={right}\n")),
+        ("the signature in another place", format!("Authorization: sha256={right}\n")),
+    ] {
+        assert_eq!(served.push(&path, &headers, body).await, 401, "{why}");
+    }
+    for (why, changed) in [
+        ("a truncated body", &body[..body.len() - 1]),
+        ("no body", ""),
+        ("a longer body", "{\"name\": \"Zo\u{eb}\"}\n"),
+        ("another case", "{\"NAME\": \"Zo\u{eb}\"}"),
+        ("another writing of the same", "{\"name\":\"Zo\\u00eb\"}"),
+        ("percent signs", "%7B%22name%22%3A%20%22Zo%C3%AB%22%7D"),
+    ] {
+        assert_eq!(served.push(&path, &header(&right), changed).await, 401, "{why}");
+    }
+    // One hook's secret does not open another, nor does its proof.
+    assert_eq!(served.push(&path, &header(&digest(&served.secret, body.as_bytes())), body).await, 401);
+    assert_eq!(served.push(&served.path.clone(), &header(&right), body).await, 401);
+    // A body that ends before it should is no body.
+    let length = body.len() + 10;
+    let cut = format!("POST {path} HTTP/1.1\nHost: x\nContent-Length: {length}\n{}\n", header(&right));
+    let (status, _) = served.raw(&cut, std::iter::once(body.as_bytes().to_vec())).await;
+    assert_eq!(status, 408);
+
+    assert_eq!(served.handed_over().await.len(), 1, "nothing of it was stored");
+    assert_eq!(REACHED.load(Ordering::SeqCst), 1);
+    let metrics = served.metrics().await;
+    for line in [
+        "connectors_webhooks_total{connector=\"hooked\",outcome=\"taken\"} 2",
+        "connectors_webhooks_total{connector=\"hooked\",outcome=\"unverified\"} 19",
+        "connectors_webhook_lag_seconds_count{connector=\"hooked\",callback=\"signed\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing:\n{metrics}");
+    }
+    // A replay is no lag.
+    let key = format!("Authorization: Bearer {KEY}\n");
+    let range = "{\"since\": \"2020-01-01T00:00:00Z\"}";
+    let head = format!(
+        "POST /api/v1/hooks/deliveries/replay HTTP/1.1\nHost: x\nConnection: close\nContent-Length: {}\n{key}\n",
+        range.len()
+    );
+    let (status, replayed) = served.raw(&head, std::iter::once(range.as_bytes().to_vec())).await;
+    assert_eq!((status, replayed.as_str()), (200, "{\"replayed\":1}"));
+    served.handed_over().await;
+    assert_eq!(REACHED.load(Ordering::SeqCst), 2);
+    let metrics = served.metrics().await;
+    assert!(metrics.contains("connectors_webhook_lag_seconds_count{connector=\"hooked\",callback=\"signed\"} 1\n"));
+
+    served.stop.take().expect("it serves").send(()).expect("it serves");
+    served.host.shutdown().await.expect("it stops");
 }
 
 /// R10.3, L14, design 6.2: what is right is taken once; forged, repeated, huge and slow requests never reach a

@@ -5,6 +5,7 @@ mod emulator;
 mod flow;
 mod refresh;
 mod shared;
+mod trello;
 mod vault;
 
 use std::collections::HashMap;
@@ -140,7 +141,8 @@ impl Bench {
     }
 
     async fn open(directory: PathBuf, authority: Authority, config: Config) -> Self {
-        let registry = Registry::of::<Office>().expect("a registry");
+        let office = Registry::of::<Office>().expect("a registry");
+        let registry = office.merge(Registry::of::<trello::Boards>().expect("a registry")).expect("a registry");
         let host = Host::open(config, registry).await.expect("a host");
         host.start().await.expect("workers");
         let router = host.router();
@@ -202,6 +204,11 @@ impl Bench {
         let request = Request::builder().uri(format!("/oauth/callback?{query}"));
         let (status, headers, body) = self.raw(request.body(Body::empty()).expect("a request")).await;
         (status.as_u16(), headers, body)
+    }
+
+    async fn metrics(&self) -> String {
+        let request = Request::builder().uri("/metrics").body(Body::empty()).expect("a request");
+        self.raw(request).await.2
     }
 
     /// A connection of a user whose account has the same name.

@@ -47,6 +47,10 @@ pub(crate) struct Seen {
     pub(crate) life: u64,
     /// The scopes that are granted; none for those that were asked for.
     pub(crate) grants: Option<String>,
+    /// It says in its discovery document that it names itself in every answer.
+    pub(crate) names_itself: bool,
+    /// What the requests to Trello's API were authorized with.
+    pub(crate) authorizations: Vec<String>,
     /// A refresh token works after it was used, with the same answer.
     pub(crate) forgives: bool,
     number: u32,
@@ -69,6 +73,8 @@ impl Authority {
             .route("/revoke", post(revoke))
             .route("/api/me", get(me))
             .route("/api/items/{channel}", get(items))
+            .route("/trello/members/me", get(member))
+            .route("/trello/tokens/{token}", axum::routing::delete(end_token))
             .route("/.well-known/openid-configuration", get(discovery))
             .with_state(authority.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
@@ -191,6 +197,26 @@ async fn me(State(authority): State<Authority>, headers: HeaderMap) -> Response 
     }
 }
 
+async fn member(State(authority): State<Authority>, headers: HeaderMap) -> Response {
+    let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let given = headers.get("authorization").map(text).unwrap_or_default();
+    let right = given == format!("OAuth oauth_consumer_key=\"{CLIENT_ID}\", oauth_token=\"token-of-ada\"");
+    authority.seen().authorizations.push(given);
+    match right {
+        true => Json(json!({"id": "5", "username": "ada"})).into_response(),
+        false => (StatusCode::UNAUTHORIZED, "invalid token").into_response(),
+    }
+}
+
+async fn end_token(
+    State(authority): State<Authority>,
+    Path(token): Path<String>,
+    axum::extract::RawQuery(query): axum::extract::RawQuery,
+) -> StatusCode {
+    authority.seen().revoked.push(format!("{token}?{}", query.unwrap_or_default()));
+    StatusCode::OK
+}
+
 async fn items(State(authority): State<Authority>, Path(channel): Path<String>, headers: HeaderMap) -> Response {
     match bearer(&authority, &headers) {
         Some(user) => Json(json!([{"id": format!("{channel}-of-{user}")}])).into_response(),
@@ -205,5 +231,6 @@ async fn discovery(State(authority): State<Authority>) -> Json<Value> {
         "authorization_endpoint": format!("{base}/discovered"),
         "token_endpoint": format!("{base}/token"),
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "authorization_response_iss_parameter_supported": authority.seen().names_itself,
     }))
 }

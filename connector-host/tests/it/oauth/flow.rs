@@ -135,6 +135,76 @@ async fn the_answer_of_another_provider_is_refused() {
     bench.end().await;
 }
 
+/// Bars: one that says that it always names itself (RFC 9207 2.4) did not give the answer that names nobody.
+#[tokio::test]
+async fn an_answer_without_the_name_that_was_promised_is_refused() {
+    let bench = Bench::with("nameless", |config, authority| {
+        let provider = config.providers.get_mut("office").expect("a provider");
+        provider.issuer = Some(Url::parse(&authority.base).expect("a URL"));
+        provider.authorize_url = None;
+        authority.seen().names_itself = true;
+    })
+    .await;
+    let (id, url) = bench.begin("ada").await;
+    let nameless = bench.authority.allow(&url, "ada");
+    assert!(error_of(&bench, &nameless, 400).await.contains("does not say who"));
+    assert_eq!(bench.authority.seen().access.len(), 0, "the code was not spent");
+    let (_, url) = bench.begin("ada").await;
+    let mut named = bench.authority.allow(&url, "ada");
+    named.insert("iss".to_owned(), bench.authority.base.clone());
+    assert_eq!(bench.back(&named).await.0, 200);
+    assert_eq!(bench.get(&format!("/connections/{id}")).await["status"], "active");
+    bench.end().await;
+}
+
+/// Bars: an authorization whose verifier is missing spends no code, and one of another user's connection is refused.
+#[tokio::test]
+async fn what_is_kept_of_an_authorization_is_all_or_nothing() {
+    let bench = Bench::new("kept").await;
+    for (change, says) in [("verifier", "verifier of the code challenge is missing"), ("user", "is another")] {
+        let (id, url) = bench.begin("ada").await;
+        let ports = bench.host.runtime().ports();
+        let rows = ports.engine.secrets("authorization/".to_owned(), None, 100).await.expect("secrets");
+        for row in rows {
+            let plain = ports.vault.open("authorization", &row.sealed).expect("it opens");
+            let mut kept: Value = serde_json::from_slice(&plain).expect("JSON");
+            kept[change] = if change == "user" { json!("eve") } else { Value::Null };
+            let sealed = ports.vault.seal("authorization", kept.to_string().as_bytes());
+            let expect = Some(row.version);
+            let row = connector_core::engine::SecretRow { sealed, ..row };
+            let put = connector_core::engine::Write::PutSecret { row, expect };
+            ports.engine.commit(connector_core::engine::WriteSet::of([put])).await.expect("it is stored");
+        }
+        let page = error_of(&bench, &bench.authority.allow(&url, "ada"), 400).await;
+        assert!(page.contains(says), "{page}");
+        assert_eq!(bench.authority.seen().access.len(), 0, "the code was not spent");
+        assert_eq!(bench.get(&format!("/connections/{id}")).await["status"], "awaiting_authorization");
+    }
+    bench.end().await;
+}
+
+/// Bars: a token response that comes late, when the browser has gone away, is stored all the same.
+#[tokio::test]
+async fn a_late_token_response_is_stored_though_nobody_waits() {
+    let bench = Bench::new("late-token").await;
+    let (id, url) = bench.begin("ada").await;
+    let parameters = bench.authority.allow(&url, "ada");
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    bench.authority.seen().moods.push_back(authority::Mood::Wait(std::sync::Arc::clone(&gate)));
+    {
+        let mut waiting = std::pin::pin!(bench.back(&parameters));
+        while !bench.authority.seen().moods.is_empty() {
+            let early = std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx))).await;
+            assert!(early.is_pending());
+            tokio::task::yield_now().await;
+        }
+    }
+    gate.add_permits(1);
+    let connection = bench.until(&format!("/connections/{id}"), |found| found["status"] == "active").await;
+    assert_eq!(connection["name"], "ada");
+    bench.end().await;
+}
+
 /// Bars: users are sent back to where the operator allows it, and nowhere else.
 #[tokio::test]
 async fn users_are_sent_back_to_configured_places_alone() {
