@@ -320,8 +320,10 @@ impl Shared {
         let every = SignedDuration::from_millis(row.every_ms?);
         let now = self.ports.clock.now();
         let due = row.run_at.unwrap_or(now).checked_add(every).ok()?;
-        // One that is late by whole intervals does not run once for each of them.
-        Some(if due <= now { now.checked_add(every).ok()? } else { due })
+        let next = now.checked_add(every).ok()?;
+        // One that is late by whole intervals does not run once for each of them, and a clock that was set back
+        // does not make the next one late.
+        Some(if due <= now { next } else { due.min(next) })
     }
 
     /// Why a task looks at the service: by whether the walk that it is part of is under way (R8.5).

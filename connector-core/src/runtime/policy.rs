@@ -20,7 +20,7 @@ use crate::work::Work;
 const BACKOFF_BASE: SignedDuration = SignedDuration::from_secs(2);
 
 /// And no retry later than this after the last.
-const BACKOFF_CAP: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const BACKOFF_CAP: SignedDuration = SignedDuration::from_hours(1);
 
 /// How often the service is told to stop pushing to a connection that is disconnected: for about three days.
 const DISCONNECT_ATTEMPTS: u32 = 80;

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use super::policy::BACKOFF_CAP;
 use crate::engine::{TaskChange, TaskPriority, TaskRow};
 use crate::id::{ChannelId, ConnectionId, TaskId};
 
@@ -29,6 +30,9 @@ pub(crate) struct Entry {
     priority: TaskPriority,
     /// When it is due.
     pub(crate) due: Timestamp,
+    /// The longest that it waits at a time: its interval, or the longest pause before a retry. None: until a time
+    /// that somebody named.
+    patience: Option<SignedDuration>,
     /// The row, where it is kept in memory.
     pub(crate) row: Option<Arc<TaskRow>>,
 }
@@ -81,6 +85,8 @@ pub(crate) struct Scheduler {
     reading: bool,
     /// Timers up to here are in memory; those beyond are in the store. None: all are.
     horizon: Option<(Timestamp, TaskId)>,
+    /// The time at the last look.
+    seen: Timestamp,
     per_connection: usize,
 }
 
@@ -117,6 +123,10 @@ impl Scheduler {
             channel: row.channel.clone(),
             priority: row.priority,
             due: row.run_at.unwrap_or(now),
+            patience: match row.every_ms {
+                Some(every) => Some(SignedDuration::from_millis(every)),
+                None => (row.attempt > 0).then_some(BACKOFF_CAP),
+            },
             row: (self.rows < MAX_ROWS).then(|| Arc::new(row)),
         };
         self.rows += usize::from(entry.row.is_some());
@@ -279,9 +289,29 @@ impl Scheduler {
 
     /// Makes the timers that are due ready.
     pub(crate) fn fire(&mut self, now: Timestamp) {
+        if now < self.seen {
+            self.set_back(now);
+        }
+        self.seen = now;
         while let Some(first) = self.timers.first_entry().filter(|first| first.key().0 <= now) {
             let entry = first.remove();
             self.make_ready(entry);
+        }
+    }
+
+    /// The clock was set back. Who waits for an interval has no longer to wait than before; a time that somebody
+    /// named comes when the clock shows it.
+    fn set_back(&mut self, now: Timestamp) {
+        let seen = self.seen;
+        let waits = |entry: &Entry, at: Timestamp| {
+            let left = at.duration_since(seen);
+            entry.patience.filter(|patience| left <= *patience).and_then(|_| now.checked_add(left).ok())
+        };
+        let moved = self.timers.iter().filter_map(|((at, id), entry)| Some((*at, *id, waits(entry, *at)?)));
+        for (at, id, to) in moved.collect::<Vec<_>>() {
+            let Some(entry) = self.timers.remove(&(at, id)) else { continue };
+            self.tasks.insert(id, Position::Timer(to));
+            self.timers.insert((to, id), entry);
         }
     }
 
@@ -356,13 +386,13 @@ impl Scheduler {
         }
     }
 
-    /// How many tasks are ready, wait for their time, and run.
     /// When the task was due that is first in its lane and has waited longest, of those that are ready.
     pub(crate) fn oldest_due(&self) -> Option<Timestamp> {
         let lanes = self.queues.values().filter(|queue| !queue.parked).flat_map(|queue| queue.lanes.values());
         lanes.filter_map(|lane| lane.ready.values().next()).map(|entry| entry.due).min()
     }
 
+    /// How many tasks are ready, wait for their time, and run.
     pub(crate) fn depths(&self) -> (usize, usize, usize) {
         let running = self.queues.values().map(|queue| queue.running).sum();
         (self.tasks.len() - self.timers.len() - running, self.timers.len(), running)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
 use super::{Runtime, Shared};
@@ -15,6 +15,9 @@ const PAGE: usize = 2_000;
 
 /// Timers that are in memory at most; those after them stay in the store until they are near.
 const MAX_TIMERS: usize = 50_000;
+
+/// Longest sleep before the time is looked at again: it may have been set back meanwhile.
+const LONGEST_SLEEP: SignedDuration = SignedDuration::from_secs(30);
 
 /// The running loops of a [`Runtime`].
 #[derive(Debug)]
@@ -173,6 +176,7 @@ async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
         }
         match next {
             Some(next) => {
+                let next = now.checked_add(LONGEST_SLEEP).map_or(next, |latest| next.min(latest));
                 let due = shared.ports.clock.sleep_until(next);
                 futures_util::future::select(std::pin::pin!(notified), due).await;
             }

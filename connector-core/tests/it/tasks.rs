@@ -125,6 +125,38 @@ async fn cancelling_all_tasks_spares_declared_work_and_users_changes() {
     assert_eq!(bench.note(note.id).await.note.delivery, Some(connector_core::model::Delivery::Delivered));
 }
 
+/// R6.1, R6.3: a clock that is set back by a day delays neither recurring work nor a retry by that day; a task that is
+/// to run at a time runs when the clock shows it.
+#[tokio::test]
+async fn a_clock_that_is_set_back_delays_nothing() {
+    let bench = Bench::new().await;
+    writes_down("beat");
+    writes_down("named");
+    act("failing", |cx| async move {
+        log(format!("failing {}", cx.attempt()));
+        if cx.attempt() == 1 { Err(Error::transient("no")) } else { Ok(()) }
+    });
+    let ten = SignedDuration::from_mins(10);
+    bench
+        .run(move |cx| async move {
+            cx.schedule_recurring("beat", act_now("beat"), ten, None).await?;
+            cx.run_task_at(act_now("named"), crate::fixture::at(300)).await?;
+            cx.run_task(act_now("failing")).await.map(drop)
+        })
+        .await;
+    let begun = logged();
+    assert_eq!((begun.len(), begun.contains(&"failing 1".to_owned())), (2, true), "{begun:?}");
+    bench.host.clock().advance(SignedDuration::from_hours(-24));
+    bench.advance("11m").await;
+    let after = logged();
+    assert_eq!((after.len(), after[0].as_str()), (2, "failing 2"), "{after:?}");
+    assert!(after[1].starts_with("beat "), "{after:?}");
+    bench.advance("10m").await;
+    assert_eq!(logged().len(), 1, "its interval is as long as before");
+    bench.advance("24h").await;
+    assert_eq!(logged().iter().filter(|line| line.starts_with("named ")).count(), 1);
+}
+
 /// R6.2
 #[tokio::test]
 async fn one_task_waits_for_a_key() {

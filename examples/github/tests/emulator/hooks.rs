@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::support::Emulator;
+use connector_test_support::Emulator;
+
+use crate::support::emulator;
 
 const KEY: &str = "a-key-of-the-test";
 const REPOSITORY: &str = "acme/web-app";
@@ -131,14 +133,14 @@ async fn polls(emulator: &Emulator) -> usize {
 
 async fn edit(emulator: &Emulator, number: u64, title: &str) {
     let path = format!("/repos/{REPOSITORY}/issues/{number}");
-    emulator.github(Method::PATCH, &path, json!({ "title": title })).await;
+    emulator.call(Method::PATCH, &path, json!({ "title": title })).await;
 }
 
 /// Issue 3, part 2: an issue that is edited at GitHub is in the threads and in the change feed within two seconds,
 /// with no poll; and nothing is left at GitHub when the repository is disabled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_is_here_within_two_seconds_without_a_poll() {
-    let Some(emulator) = Emulator::start() else { return };
+    let Some(emulator) = emulator() else { return };
     let live = Live::start(&emulator, "edit").await;
     let hooks = format!("/repos/{REPOSITORY}/hooks");
     assert_eq!(emulator.get(&hooks).await.as_array().expect("a list").len(), 1);
@@ -175,10 +177,12 @@ async fn an_edit_is_here_within_two_seconds_without_a_poll() {
 /// and what is here in the end is what GitHub has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_sent_twice_and_late_is_taken_once() {
-    let Some(emulator) = Emulator::start() else { return };
+    let Some(emulator) = emulator() else { return };
     let live = Live::start(&emulator, "twice").await;
     let before = live.deliveries().await.len();
-    emulator.control("/webhooks/policy", json!({ "duplicate": 2, "delay_ms": [0, 400], "seed": 7 })).await;
+    emulator
+        .control(Method::POST, "/webhooks/policy", json!({ "duplicate": 2, "delay_ms": [0, 400], "seed": 7 }))
+        .await;
     for round in ["first", "last"] {
         for number in 1..=5 {
             edit(&emulator, number, &format!("{round} title of {number}")).await;
@@ -188,7 +192,7 @@ async fn what_is_sent_twice_and_late_is_taken_once() {
     live.until("all have come", async || live.deliveries().await.len() == before + 10).await;
     let sent = emulator.listed("webhooks").await;
     for id in sent.iter().filter_map(|sent| sent["id"].as_u64()) {
-        emulator.control("/webhooks/redeliver", json!({ "id": id, "times": 2 })).await;
+        emulator.control(Method::POST, "/webhooks/redeliver", json!({ "id": id, "times": 2 })).await;
     }
     live.until("all are handed over", async || {
         live.deliveries().await.iter().all(|delivery| delivery["state"] == "done")

@@ -13,7 +13,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use connector_core::engine::{ConnectionStatus, LinkRow, NoteRow, SyncState, TaskQuery};
-use connector_core::id::{LinkTypeId, StatusId};
+use connector_core::id::{ChannelId, LinkTypeId, StatusId};
 use connector_core::model::{Actor, Author, Delivery, Patch, Source};
 use connector_core::runtime::{Compose, LinkUpdate, NewUserNote};
 use connector_core::secret::Secret;
@@ -22,7 +22,8 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use support::{Emulator, Synced, ada, connect};
+use connector_test_support::{Emulator, Synced, ada};
+use support::{host, saved, synced};
 
 /// Far enough for everything that the emulator has.
 fn all_history() -> Value {
@@ -162,10 +163,10 @@ fn assert_same(found: &BTreeMap<String, Item>, truth: &BTreeMap<String, Item>) {
 /// R8.2, R8.3, R11.1: everything is there once, looking again writes nothing, and what changes on GitHub arrives.
 #[tokio::test]
 async fn a_repository_is_mirrored() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("acme/web-app", all_history()).await;
+    let synced = synced(&emulator, "acme/web-app", all_history()).await;
     let (issues, pulls) = (truth(&emulator, "issues").await, truth(&emulator, "pull_requests").await);
     assert_eq!((issues.len(), pulls.len()), (190, 12));
     assert_same(&mirrored(&synced, "issue").await, &issues);
@@ -174,7 +175,7 @@ async fn a_repository_is_mirrored() {
         synced.host.run(synced.runtime().channels(synced.connection)).await.expect("the channels can be listed");
     let names: Vec<_> = channels.iter().map(|channel| channel.channel.id.as_str()).collect();
     assert_eq!(names, ["acme/api", "acme/web-app", "alice/dotfiles"]);
-    let web_app = channels.iter().find(|channel| channel.channel.id == synced.repository).expect("it is listed");
+    let web_app = channels.iter().find(|channel| channel.channel.id == synced.channel).expect("it is listed");
     assert_eq!(web_app.sync.state, SyncState::Synced);
 
     let (before, asked) = (synced.records().await, emulator.listed("requests").await.len());
@@ -184,22 +185,22 @@ async fn a_repository_is_mirrored() {
     assert!(asked <= 6, "{asked} requests to learn that nothing has changed");
 
     emulator
-        .github(
+        .call(
             Method::PATCH,
             "/repos/acme/web-app/issues/7",
             json!({ "title": "Renamed", "labels": ["bug"], "assignees": ["carol"] }),
         )
         .await;
-    emulator.github(Method::POST, "/repos/acme/web-app/issues/3/comments", json!({ "body": "One more" })).await;
-    let opened = emulator.github(Method::POST, "/repos/acme/web-app/issues", json!({ "title": "New" })).await;
+    emulator.call(Method::POST, "/repos/acme/web-app/issues/3/comments", json!({ "body": "One more" })).await;
+    let opened = emulator.call(Method::POST, "/repos/acme/web-app/issues", json!({ "title": "New" })).await;
     synced.host.advance(SignedDuration::from_mins(15)).await;
     let issues = truth(&emulator, "issues").await;
     assert_eq!(issues[&opened["id"].to_string()].title, "New");
     assert_same(&mirrored(&synced, "issue").await, &issues);
 
     let doomed = emulator.get("/repos/acme/web-app/issues/3/comments").await[0]["id"].clone();
-    emulator.github(Method::DELETE, &format!("/repos/acme/web-app/issues/comments/{doomed}"), Value::Null).await;
-    emulator.github(Method::PATCH, "/repos/acme/web-app/issues/3", json!({ "body": "" })).await;
+    emulator.call(Method::DELETE, &format!("/repos/acme/web-app/issues/comments/{doomed}"), Value::Null).await;
+    emulator.call(Method::PATCH, "/repos/acme/web-app/issues/3", json!({ "body": "" })).await;
     synced.sync().await;
     let issues = truth(&emulator, "issues").await;
     assert_same(&mirrored(&synced, "issue").await, &issues);
@@ -208,15 +209,15 @@ async fn a_repository_is_mirrored() {
 /// R2.1, R8.7: pull requests and history are the user's choice.
 #[tokio::test]
 async fn options_limit_what_is_synced() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
     let issues = truth(&emulator, "issues").await;
     let newest = issues.values().map(|issue| issue.updated).max().expect("there are some");
-    let host = emulator.host();
+    let host = host(&emulator);
     host.clock().set(newest);
     let options = json!({ "history_days": 30, "pull_requests": false });
-    let synced = emulator.sync_with(host, "acme/web-app", options).await;
+    let synced = emulator.sync(host, ChannelId::new("acme/web-app"), options).await;
     let recent = |issue: &&Item| issue.updated >= newest - SignedDuration::from_hours(30 * 24);
     let wanted = issues.values().filter(recent).count();
     assert!((1..100).contains(&wanted), "{wanted} of {}", issues.len());
@@ -240,12 +241,12 @@ async fn note_of(synced: &Synced, link: &LinkRow, wanted: impl Fn(&NoteRow) -> b
 /// R9.1, R9.2, R9.3: a reply is on GitHub once, and does not come back as another note.
 #[tokio::test]
 async fn a_reply_arrives_once() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("alice/dotfiles", all_history()).await;
+    let synced = synced(&emulator, "alice/dotfiles", all_history()).await;
     let issue = emulator.get("/repos/alice/dotfiles/issues/1").await;
-    let link = synced.link("issue", &issue["id"]).await;
+    let link = saved(&synced, "issue", &issue["id"]).await;
     let before = synced.notes(&link).await.len();
     let comments = async || emulator.get("/repos/alice/dotfiles/issues/1/comments?per_page=100").await;
     let had = comments().await.as_array().expect("a list").len();
@@ -281,14 +282,14 @@ async fn update(synced: &Synced, link: &LinkRow, update: LinkUpdate) {
 /// R9.1: what a user changes is changed on GitHub, and nothing else (L24).
 #[tokio::test]
 async fn changes_reach_github() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("acme/web-app", all_history()).await;
+    let synced = synced(&emulator, "acme/web-app", all_history()).await;
     let issue = async || emulator.get("/repos/acme/web-app/issues/1").await;
     let before = issue().await;
     assert_eq!((&before["state"], &before["assignee"]["login"]), (&json!("open"), &json!("bob")));
-    let link = synced.link("issue", &before["id"]).await;
+    let link = saved(&synced, "issue", &before["id"]).await;
 
     update(&synced, &link, LinkUpdate { status: Some(StatusId::from_static("closed")), ..LinkUpdate::default() }).await;
     let closed = issue().await;
@@ -317,7 +318,7 @@ async fn changes_reach_github() {
     assert_eq!(issue().await["assignees"], json!([]));
 
     let pull = emulator.get("/repos/acme/web-app/pulls/192").await;
-    let link = synced.link("pull", &pull["id"]).await;
+    let link = saved(&synced, "pull", &pull["id"]).await;
     assert_eq!(link.link.typed_status(), Some(PullRequest::Open));
     update(&synced, &link, LinkUpdate { status: Some(StatusId::from_static("closed")), ..LinkUpdate::default() }).await;
     assert_eq!(emulator.get("/repos/acme/web-app/pulls/192").await["state"], "closed");
@@ -331,15 +332,15 @@ async fn changes_reach_github() {
 /// R9.1, R9.3: a composed issue is opened once, and a sync finds the one that is there.
 #[tokio::test]
 async fn an_issue_is_composed() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("alice/dotfiles", all_history()).await;
+    let synced = synced(&emulator, "alice/dotfiles", all_history()).await;
     let before = synced.links().await.len();
     let compose = Compose {
         user: ada(),
         connection: synced.connection,
-        channel: Some(synced.repository.clone()),
+        channel: Some(synced.channel.clone()),
         link_type: LinkTypeId::from_static("issue"),
         status: None,
         title: "Colours are off".to_owned(),
@@ -356,7 +357,7 @@ async fn an_issue_is_composed() {
 
     synced.sync().await;
     assert_eq!(synced.links().await.len(), before + 1);
-    let link = synced.link("issue", &opened[0]["id"]).await;
+    let link = saved(&synced, "issue", &opened[0]["id"]).await;
     assert_eq!(
         (link.link.id, link.link.thread, &link.link.delivery),
         (draft.id, draft.thread, &Some(Delivery::Delivered))
@@ -370,20 +371,24 @@ async fn an_issue_is_composed() {
 /// R3.7: a token that is wrong is refused, one that is revoked asks for another, and the sync goes on with that.
 #[tokio::test]
 async fn tokens_can_be_wrong() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let refused = connect(&emulator.host(), "ghp_wrong", all_history()).await.expect_err("the token is wrong");
+    let refused = emulator.connect(&host(&emulator), "ghp_wrong", all_history()).await.expect_err("the token is wrong");
     assert!(refused.to_string().contains("credential was not accepted"), "{refused}");
 
-    let synced = emulator.synced("alice/dotfiles", all_history()).await;
+    let synced = synced(&emulator, "alice/dotfiles", all_history()).await;
     emulator.revoke("ghp_emulatorAlice").await;
     synced.sync().await;
     let status = async || synced.runtime().connection(synced.connection).await.expect("it is there").status;
     assert_eq!(status().await, ConnectionStatus::NeedsReauth);
 
     emulator
-        .control("/tokens", json!({ "service": "github", "token": "ghp_second", "login": "alice", "scopes": ["repo"] }))
+        .control(
+            Method::POST,
+            "/tokens",
+            json!({ "service": "github", "token": "ghp_second", "login": "alice", "scopes": ["repo"] }),
+        )
         .await;
     synced
         .host
@@ -398,12 +403,12 @@ async fn tokens_can_be_wrong() {
 /// R6.6, R7.1: what fails in the middle is done again, and nothing is lost or doubled.
 #[tokio::test]
 async fn faults_pass() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let host = emulator.host();
-    let connection = connect(&host, "ghp_emulatorAlice", all_history()).await.expect("the token is good");
-    let synced = Synced { host, connection, repository: "acme/web-app".into() };
+    let host = host(&emulator);
+    let connection = emulator.connect(&host, "ghp_emulatorAlice", all_history()).await.expect("the token is good");
+    let synced = Synced { host, connection, channel: "acme/web-app".into() };
     synced.enable().await;
     let comments = "/repos/acme/web-app/issues/[0-9]+/comments";
     emulator.fault(json!({ "path": comments, "status": 500, "body": "{}", "skip": 20, "times": 3 })).await;

@@ -19,7 +19,8 @@ use connector_core::runtime::Compose;
 use http::Method;
 use serde_json::{Value, json};
 
-use support::{Emulator, Synced, ada};
+use connector_test_support::{Emulator, Synced, ada};
+use support::synced;
 
 fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
@@ -62,10 +63,10 @@ async fn assert_mirrored(emulator: &Emulator, synced: &Synced) {
 /// R1.10, R8.2: mail is there once, with people in their roles; what comes in arrives.
 #[tokio::test]
 async fn an_inbox_is_mirrored() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("mail:INBOX").await;
+    let synced = synced(&emulator, "mail:INBOX").await;
     assert!(synced.links().await.len() > 20);
     assert_mirrored(&emulator, &synced).await;
     let channels = synced.host.run(synced.runtime().channels(synced.connection)).await.expect("they can be listed");
@@ -78,7 +79,7 @@ async fn an_inbox_is_mirrored() {
 
     let raw = "RnJvbTogYm9iQGFjbWUuZXhhbXBsZQ0KVG86IGFsaWNlQGFjbWUuZXhhbXBsZQ0KU3ViamVjdDogTmV3DQoNCkhlbGxvDQo";
     let path = "/gmail/v1/users/me/messages?internalDateSource=receivedTime";
-    emulator.google(Method::POST, path, json!({ "raw": raw, "labelIds": ["INBOX", "UNREAD"] })).await;
+    emulator.call(Method::POST, path, json!({ "raw": raw, "labelIds": ["INBOX", "UNREAD"] })).await;
     synced.sync().await;
     assert!(synced.links().await.iter().any(|row| row.link.title.as_deref() == Some("New")));
     assert_mirrored(&emulator, &synced).await;
@@ -87,15 +88,15 @@ async fn an_inbox_is_mirrored() {
 /// R9.1: read and star are labels at Gmail.
 #[tokio::test]
 async fn read_and_star_reach_gmail() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("mail:INBOX").await;
+    let synced = synced(&emulator, "mail:INBOX").await;
     let links = synced.links().await;
     let row = &links[0];
     let labels = async || {
         let path = format!("/gmail/v1/users/me/threads/{}", text(&row.link.raw_meta["thread"]));
-        let thread = emulator.google(Method::GET, &path, Value::Null).await;
+        let thread = emulator.call(Method::GET, &path, Value::Null).await;
         let mails = thread["messages"].as_array().expect("mails").clone();
         mails
             .iter()
@@ -117,16 +118,16 @@ async fn read_and_star_reach_gmail() {
 /// R9.1, R9.3, R9.5: a reply goes to all, within the conversation, once; a new mail to whom it is for.
 #[tokio::test]
 async fn mails_are_sent_once() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("mail:INBOX").await;
+    let synced = synced(&emulator, "mail:INBOX").await;
     let links = synced.links().await;
     let had = emulator.all("messages").await.len();
     let note = synced.reply(&links[0], "On it.").await;
     assert_eq!(note.note.delivery, Some(Delivery::Delivered));
     let key = note.note.key.as_ref().expect("a key").to_string();
-    let sent = emulator.google(Method::GET, &format!("/gmail/v1/users/me/messages/{key}"), Value::Null).await;
+    let sent = emulator.call(Method::GET, &format!("/gmail/v1/users/me/messages/{key}"), Value::Null).await;
     assert_eq!(sent["threadId"], links[0].link.raw_meta["thread"]);
     let headers = sent["payload"]["headers"].as_array().expect("headers");
     let header = |name: &str| headers.iter().find(|header| header["name"] == name).map(|header| text(&header["value"]));
@@ -162,16 +163,16 @@ async fn mails_are_sent_once() {
 /// R9.1: attachments are named by what they are fetched with.
 #[tokio::test]
 async fn attachments_are_known() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("mail:INBOX").await;
+    let synced = synced(&emulator, "mail:INBOX").await;
     let mut found = 0;
     for row in synced.links().await {
         for attachment in synced.notes(&row).await.iter().flat_map(|row| &row.note.attachments) {
             let AttachmentRef::Service(reference) = &attachment.at else { panic!("{attachment:?}") };
             let path = format!("/gmail/v1/users/me/messages/{reference}");
-            assert!(emulator.google(Method::GET, &path, Value::Null).await["data"].is_string());
+            assert!(emulator.call(Method::GET, &path, Value::Null).await["data"].is_string());
             found += 1;
         }
     }

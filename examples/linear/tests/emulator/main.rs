@@ -20,7 +20,8 @@ use connector_core::runtime::{Compose, LinkUpdate};
 use http::Method;
 use serde_json::{Value, json};
 
-use support::{Emulator, Synced, ada};
+use connector_test_support::{Emulator, Synced, ada};
+use support::{issue, linear, saved, synced};
 
 /// What there is to compare: the same from Linear and from the store.
 #[derive(Debug, PartialEq)]
@@ -110,7 +111,7 @@ async fn mirrored(synced: &Synced) -> BTreeMap<String, Item> {
 }
 
 async fn assert_mirrored(emulator: &Emulator, synced: &Synced) {
-    let (found, truth) = (mirrored(synced).await, truth(emulator, synced.team.as_str()).await);
+    let (found, truth) = (mirrored(synced).await, truth(emulator, synced.channel.as_str()).await);
     assert_eq!(found.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>());
     for (id, item) in &truth {
         assert_eq!(&found[id], item, "{id}");
@@ -122,10 +123,10 @@ async fn assert_mirrored(emulator: &Emulator, synced: &Synced) {
 /// R8.2, R11.1, L30: everything is there once, and what changes on Linear arrives.
 #[tokio::test]
 async fn a_team_is_mirrored() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("PLT").await;
+    let synced = synced(&emulator, "PLT").await;
     assert_eq!(synced.links().await.len(), 80);
     assert_mirrored(&emulator, &synced).await;
 
@@ -135,13 +136,13 @@ async fn a_team_is_mirrored() {
 
     let update =
         "mutation($id: String!, $input: IssueUpdateInput!) { issueUpdate(id: $id, input: $input) { success } }";
-    emulator.linear(update, json!({ "id": "PLT-7", "input": { "title": "Renamed", "priority": 1 } })).await;
+    linear(&emulator, update, json!({ "id": "PLT-7", "input": { "title": "Renamed", "priority": 1 } })).await;
     let comment = "mutation($input: CommentCreateInput!) { commentCreate(input: $input) { success } }";
-    emulator.linear(comment, json!({ "input": { "issueId": "PLT-9", "body": "One more" } })).await;
+    linear(&emulator, comment, json!({ "input": { "issueId": "PLT-9", "body": "One more" } })).await;
     let create = "mutation($input: IssueCreateInput!) { issueCreate(input: $input) { success } }";
-    emulator.linear(create, json!({ "input": { "teamId": synced.team, "title": "New" } })).await;
+    linear(&emulator, create, json!({ "input": { "teamId": synced.channel, "title": "New" } })).await;
     synced.sync().await;
-    assert_eq!(synced.link("PLT-7").await.link.title.as_deref(), Some("Renamed"));
+    assert_eq!(saved(&synced, "PLT-7").await.link.title.as_deref(), Some("Renamed"));
     assert_eq!(synced.links().await.len(), 81);
     assert_mirrored(&emulator, &synced).await;
 }
@@ -149,14 +150,14 @@ async fn a_team_is_mirrored() {
 /// R1.8: each team has its own workflow states in place of the declared statuses.
 #[tokio::test]
 async fn each_team_has_its_own_statuses() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("MOB").await;
+    let synced = synced(&emulator, "MOB").await;
     assert_mirrored(&emulator, &synced).await;
     let channels = synced.host.run(synced.runtime().channels(synced.connection)).await.expect("they can be listed");
     assert_eq!(channels.len(), 3);
-    let mobile = channels.iter().find(|channel| channel.channel.id == synced.team).expect("it is listed");
+    let mobile = channels.iter().find(|channel| channel.channel.id == synced.channel).expect("it is listed");
     assert_eq!((mobile.channel.name.as_str(), mobile.sync.state), ("Mobile", SyncState::Synced));
     let statuses = mobile.channel.link_types[0].statuses.as_ref().expect("statuses");
     let shown: Vec<_> = statuses.iter().map(|status| (status.label.as_str(), status.icon, status.done)).collect();
@@ -184,21 +185,21 @@ async fn each_team_has_its_own_statuses() {
 /// R9.1, L24: what a user changes is changed on Linear, and nothing else.
 #[tokio::test]
 async fn changes_reach_linear() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("PLT").await;
-    let before = emulator.issue("PLT-12").await;
-    let link = synced.link("PLT-12").await;
+    let synced = synced(&emulator, "PLT").await;
+    let before = issue(&emulator, "PLT-12").await;
+    let link = saved(&synced, "PLT-12").await;
     let states = emulator.all("workflow_states").await;
     let state = states
         .iter()
-        .find(|state| state["team_id"] == synced.team.as_str() && state["name"] == "In Review")
+        .find(|state| state["team_id"] == synced.channel.as_str() && state["name"] == "In Review")
         .map(|state| text(&state["linear_id"]))
         .expect("the state is there");
 
     synced.update(&link, LinkUpdate { status: Some(StatusId::new(state.as_str())), ..LinkUpdate::default() }).await;
-    let after = emulator.issue("PLT-12").await;
+    let after = issue(&emulator, "PLT-12").await;
     assert_eq!(after["state"]["id"], state);
     for kept in ["title", "description", "priority", "assignee", "labels"] {
         assert_eq!(after[kept], before[kept], "{kept}");
@@ -209,10 +210,10 @@ async fn changes_reach_linear() {
         users.iter().find(|user| user["display_name"] == "carol").map(|user| text(&user["linear_id"])).expect("carol");
     let assignee = Patch::Set(Actor::new(carol.as_str()));
     synced.update(&link, LinkUpdate { title: Some("Slow".to_owned()), assignee, ..LinkUpdate::default() }).await;
-    let after = emulator.issue("PLT-12").await;
+    let after = issue(&emulator, "PLT-12").await;
     assert_eq!((&after["title"], &after["assignee"]["id"]), (&json!("Slow"), &json!(carol)));
     synced.update(&link, LinkUpdate { assignee: Patch::Clear, ..LinkUpdate::default() }).await;
-    let after = emulator.issue("PLT-12").await;
+    let after = issue(&emulator, "PLT-12").await;
     assert_eq!((&after["assignee"], &after["state"]["id"]), (&Value::Null, &json!(state)));
 
     let unknown = LinkUpdate { status: Some(StatusId::from_static("done")), ..LinkUpdate::default() };
@@ -224,12 +225,12 @@ async fn changes_reach_linear() {
 /// R9.1, R9.2, R9.3: a reply is on Linear once, can be edited, and does not come back as another note.
 #[tokio::test]
 async fn a_reply_arrives_once() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("PLT").await;
-    let comments = async || emulator.issue("PLT-3").await["comments"]["nodes"].as_array().expect("a list").clone();
-    let (link, had) = (synced.link("PLT-3").await, comments().await.len());
+    let synced = synced(&emulator, "PLT").await;
+    let comments = async || issue(&emulator, "PLT-3").await["comments"]["nodes"].as_array().expect("a list").clone();
+    let (link, had) = (saved(&synced, "PLT-3").await, comments().await.len());
 
     let note = synced.reply(&link, "On it.").await;
     assert_eq!(note.note.delivery, Some(Delivery::Delivered));
@@ -257,15 +258,15 @@ async fn a_reply_arrives_once() {
 /// R9.1, R9.3: a composed issue is made once, and a sync finds the one that is there.
 #[tokio::test]
 async fn an_issue_is_composed() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("MOB").await;
+    let synced = synced(&emulator, "MOB").await;
     let before = synced.links().await.len();
     let compose = Compose {
         user: ada(),
         connection: synced.connection,
-        channel: Some(synced.team.clone()),
+        channel: Some(synced.channel.clone()),
         link_type: LinkTypeId::from_static("issue"),
         status: None,
         title: "Colours are off".to_owned(),
@@ -291,7 +292,7 @@ async fn an_issue_is_composed() {
 /// R6.6, L11: what fails in the middle is done again, and nothing is lost or doubled.
 #[tokio::test]
 async fn faults_pass() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
     let fault = async |mut fault: Value| {
@@ -301,7 +302,7 @@ async fn faults_pass() {
     fault(json!({ "body_match": "issues\\(", "skip": 1, "times": 4, "status": 502, "body": "down" })).await;
     fault(json!({ "body_match": "issues\\(", "skip": 6, "times": 1, "truncate": 300 })).await;
     fault(json!({ "body_match": "issues\\(", "skip": 7, "times": 1, "throttle": "primary", "retry_after": 30 })).await;
-    let synced = emulator.synced("PLT").await;
+    let synced = synced(&emulator, "PLT").await;
     synced.host.advance(jiff::SignedDuration::from_hours(2)).await;
     assert_mirrored(&emulator, &synced).await;
     let faults = emulator.control(Method::GET, "/faults", Value::Null).await;

@@ -20,7 +20,9 @@ use connector_slack::{DirectMessage, Message};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use support::{Emulator, Synced, ada, connect};
+use connector_test_support::{Emulator, Synced, ada};
+use http::Method;
+use support::{connect, host, id, pushed, saved, slack, subscribe, synced};
 
 pub(crate) fn time(ts: &Value) -> Timestamp {
     let (seconds, micros) = ts.as_str().and_then(|ts| ts.split_once('.')).expect("seconds and their parts");
@@ -87,10 +89,10 @@ async fn dead(synced: &Synced) -> usize {
 /// R8.2, R8.3, R11.1: everything is there once, looking again writes nothing, and what changes in Slack arrives.
 #[tokio::test]
 async fn a_channel_is_mirrored() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("engineering").await;
+    let synced = synced(&emulator, "engineering").await;
     let threads = truth(&emulator, synced.channel.as_str()).await;
     assert!(threads.len() > 200 && threads.values().any(|thread| thread.len() == 61), "{}", threads.len());
     assert_eq!(mirrored(&synced).await, threads);
@@ -106,14 +108,14 @@ async fn a_channel_is_mirrored() {
 
     let newest = threads.keys().last().expect("there are some").clone();
     let channel = &synced.channel;
-    let root = emulator.slack("bob", "chat.postMessage", json!({ "channel": channel, "text": "New *here*" })).await;
+    let root = slack(&emulator, "bob", "chat.postMessage", json!({ "channel": channel, "text": "New *here*" })).await;
     let reply = json!({ "channel": channel, "text": "Welcome", "thread_ts": root["ts"] });
-    emulator.slack("carol", "chat.postMessage", reply).await;
+    slack(&emulator, "carol", "chat.postMessage", reply).await;
     let reaction = json!({ "channel": channel, "timestamp": newest, "name": "tada" });
-    emulator.slack("dinesh", "reactions.add", reaction).await;
+    slack(&emulator, "dinesh", "reactions.add", reaction).await;
     synced.host.advance(SignedDuration::from_mins(15)).await;
     assert_eq!(mirrored(&synced).await, truth(&emulator, channel.as_str()).await);
-    let link = synced.link(&root["ts"]).await;
+    let link = saved(&synced, &root["ts"]).await;
     assert_eq!(link.link.title.as_deref(), Some("New here"));
     assert!(link.link.is::<Message>());
     assert_eq!(dead(&synced).await, 0);
@@ -122,15 +124,15 @@ async fn a_channel_is_mirrored() {
 /// R8.6, L26: text is markdown here, people have their names, and links lead to Slack.
 #[tokio::test]
 async fn text_becomes_markdown() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let (alice, general) = (emulator.id("users", "alice").await, emulator.id("channels", "general").await);
+    let (alice, general) = (id(&emulator, "users", "alice").await, id(&emulator, "channels", "general").await);
     let text = format!("<@{alice}> *deploy* of <https://ci.example/1|build 1> &amp; :wave: see <#{general}|general>");
     let posted = json!({ "channel": general, "text": text });
-    let posted = emulator.slack("bob", "chat.postMessage", posted).await;
-    let synced = emulator.synced("general").await;
-    let link = synced.link(&posted["ts"]).await;
+    let posted = slack(&emulator, "bob", "chat.postMessage", posted).await;
+    let synced = synced(&emulator, "general").await;
+    let link = saved(&synced, &posted["ts"]).await;
     let notes = synced.notes(&link).await;
     assert_eq!(
         &*notes[0].note.content,
@@ -156,16 +158,16 @@ async fn reply(synced: &Synced, link: &LinkRow, content: &str) -> NoteRow {
 /// R9.1, R9.2, R9.3: a reply is in Slack once, and does not come back as another note.
 #[tokio::test]
 async fn a_reply_arrives_once() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let general = emulator.id("channels", "general").await;
-    let root = emulator.slack("bob", "chat.postMessage", json!({ "channel": general, "text": "Ready?" })).await;
-    let synced = emulator.synced("general").await;
-    let link = synced.link(&root["ts"]).await;
+    let general = id(&emulator, "channels", "general").await;
+    let root = slack(&emulator, "bob", "chat.postMessage", json!({ "channel": general, "text": "Ready?" })).await;
+    let synced = synced(&emulator, "general").await;
+    let link = saved(&synced, &root["ts"]).await;
     let replies = async || {
         let asked = json!({ "channel": general, "ts": root["ts"] });
-        emulator.slack("bob", "conversations.replies", asked).await["messages"].as_array().expect("a list").clone()
+        slack(&emulator, "bob", "conversations.replies", asked).await["messages"].as_array().expect("a list").clone()
     };
 
     let written = "Yes, **now**:\n\n- `a < b`\n- [docs](https://a.example)";
@@ -174,7 +176,7 @@ async fn a_reply_arrives_once() {
     let arrived = replies().await;
     assert_eq!(arrived.len(), 2);
     assert_eq!(arrived[1]["text"], "Yes, *now*:\n\n• `a &lt; b`\n• <https://a.example|docs>");
-    assert_eq!(arrived[1]["user"], emulator.id("users", "alice").await);
+    assert_eq!(arrived[1]["user"], id(&emulator, "users", "alice").await);
 
     synced.sync().await;
     synced.sync().await;
@@ -194,20 +196,20 @@ async fn a_reply_arrives_once() {
 /// R1.9, R9.1: reactions go both ways, under the names that Slack has for them.
 #[tokio::test]
 async fn reactions_go_both_ways() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let general = emulator.id("channels", "general").await;
-    let root = emulator.slack("bob", "chat.postMessage", json!({ "channel": general, "text": "Done" })).await;
+    let general = id(&emulator, "channels", "general").await;
+    let root = slack(&emulator, "bob", "chat.postMessage", json!({ "channel": general, "text": "Done" })).await;
     let party = json!({ "channel": general, "timestamp": root["ts"], "name": "party_parrot" });
-    emulator.slack("carol", "reactions.add", party).await;
-    let synced = emulator.synced("general").await;
-    let note = synced.notes(&synced.link(&root["ts"]).await).await[0].note.clone();
+    slack(&emulator, "carol", "reactions.add", party).await;
+    let synced = synced(&emulator, "general").await;
+    let note = synced.notes(&saved(&synced, &root["ts"]).await).await[0].note.clone();
     assert_eq!(note.reactions[0].emoji, Emoji::custom("party_parrot"));
 
     let names = async || {
         let asked = json!({ "channel": general, "timestamp": root["ts"] });
-        let message = emulator.slack("bob", "reactions.get", asked).await["message"].clone();
+        let message = slack(&emulator, "bob", "reactions.get", asked).await["message"].clone();
         let reactions = message["reactions"].as_array().cloned().unwrap_or_default();
         reactions.iter().map(|reaction| reaction["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
     };
@@ -219,12 +221,12 @@ async fn reactions_go_both_ways() {
     react(Emoji::custom("party_parrot"), true).await;
     assert_eq!(names().await, ["party_parrot", "thinking_face"]);
     synced.sync().await;
-    assert_eq!(synced.notes(&synced.link(&root["ts"]).await).await[0].note.reactions.len(), 3);
+    assert_eq!(synced.notes(&saved(&synced, &root["ts"]).await).await[0].note.reactions.len(), 3);
     react(Emoji::unicode("🤔"), false).await;
     assert_eq!(names().await, ["party_parrot"]);
     // It is gone there already, which is what the user wants.
     let gone = json!({ "channel": general, "timestamp": root["ts"], "name": "party_parrot" });
-    emulator.slack("alice", "reactions.remove", gone).await;
+    slack(&emulator, "alice", "reactions.remove", gone).await;
     react(Emoji::custom("party_parrot"), false).await;
     assert_eq!(dead(&synced).await, 0);
 }
@@ -245,10 +247,10 @@ fn compose(synced: &Synced, link_type: &'static str, content: &str) -> Compose {
 /// R9.1, R9.3, R9.5: a composed message is in its channel, or with the people it is for, once.
 #[tokio::test]
 async fn messages_are_composed() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("general").await;
+    let synced = synced(&emulator, "general").await;
     let before = synced.links().await.len();
     let said = async |text: &str| {
         let all = emulator.all("messages").await;
@@ -260,11 +262,11 @@ async fn messages_are_composed() {
     assert_eq!((arrived.len(), &arrived[0]["channel_id"]), (1, &json!(synced.channel)));
     synced.sync().await;
     assert_eq!(synced.links().await.len(), before + 1);
-    let link = synced.link(&arrived[0]["ts"]).await;
+    let link = saved(&synced, &arrived[0]["ts"]).await;
     assert_eq!((link.link.id, &link.link.delivery), (draft.id, &Some(Delivery::Delivered)));
     assert_eq!(synced.notes(&link).await.len(), 1);
 
-    let carol = emulator.id("users", "carol").await;
+    let carol = id(&emulator, "users", "carol").await;
     let recipients = vec![Recipient { actor: Actor::new(&carol), role: "member".to_owned() }];
     let direct = Compose { channel: None, recipients, ..compose(&synced, "direct_message", "Just us") };
     let draft = synced.runtime().compose(direct).await.expect("it is stored");
@@ -280,17 +282,17 @@ async fn messages_are_composed() {
 /// R10.3, R11.4: what happens in Slack is here as soon as Slack has pushed it, in old threads as well.
 #[tokio::test]
 async fn pushes_arrive() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let synced = emulator.synced("support").await;
+    let synced = synced(&emulator, "support").await;
     let threads = truth(&emulator, synced.channel.as_str()).await;
     let (old, thread) = threads.iter().find(|(_, thread)| thread.len() > 1).expect("a thread");
     let reply = thread.keys().last().expect("a reply");
     let channel = &synced.channel;
-    let listener = synced.subscribe(&emulator).await;
+    let listener = subscribe(&synced, &emulator).await;
     let push = async |user: &str, method: &str, arguments: Value| {
-        let (answer, ()) = tokio::join!(emulator.slack(user, method, arguments), synced.pushed(&listener));
+        let (answer, ()) = tokio::join!(slack(&emulator, user, method, arguments), pushed(&synced, &listener));
         answer
     };
     let posted = push("bob", "chat.postMessage", json!({ "channel": channel, "text": "New" })).await;
@@ -300,24 +302,24 @@ async fn pushes_arrive() {
     push("bob", "chat.update", json!({ "channel": channel, "ts": posted["ts"], "text": "Newer" })).await;
     push("bob", "chat.delete", json!({ "channel": channel, "ts": doomed["ts"] })).await;
     // Of no concern: nobody has enabled that channel.
-    let general = emulator.id("channels", "general").await;
+    let general = id(&emulator, "channels", "general").await;
     push("bob", "chat.postMessage", json!({ "channel": general, "text": "Elsewhere" })).await;
     synced.host.advance(SignedDuration::from_secs(5)).await;
     assert_eq!(mirrored(&synced).await, truth(&emulator, channel.as_str()).await);
-    assert_eq!(synced.link(&posted["ts"]).await.link.title.as_deref(), Some("Newer"));
+    assert_eq!(saved(&synced, &posted["ts"]).await.link.title.as_deref(), Some("Newer"));
     assert_eq!(dead(&synced).await, 0);
 }
 
 /// R3.7: a token that is wrong is refused, one that is revoked asks for another, and the sync goes on with that.
 #[tokio::test]
 async fn tokens_can_be_wrong() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
-    let refused = connect(&emulator.host().await, "xoxp-wrong").await.expect_err("the token is wrong");
+    let refused = connect(&emulator, &host(&emulator).await, "xoxp-wrong").await.expect_err("the token is wrong");
     assert!(refused.to_string().contains("credential was not accepted"), "{refused}");
 
-    let synced = emulator.synced("design").await;
+    let synced = synced(&emulator, "design").await;
     emulator.revoke("xoxb-emulator-alice").await;
     synced.sync().await;
     let status = async || synced.runtime().connection(synced.connection).await.expect("it is there").status;
@@ -325,7 +327,7 @@ async fn tokens_can_be_wrong() {
 
     let scopes = ["channels:read", "channels:history", "groups:read", "im:read", "mpim:read", "users:read"];
     let token = json!({ "service": "slack", "token": "xoxp-second", "login": "alice", "scopes": scopes });
-    emulator.control("/tokens", token).await;
+    emulator.control(Method::POST, "/tokens", token).await;
     let again = synced.runtime().reauthorize(synced.connection, Secret::new("xoxp-second"));
     synced.host.run(again).await.expect("the token is good");
     synced.host.settle().await;
@@ -335,7 +337,7 @@ async fn tokens_can_be_wrong() {
 /// R6.6, R7.1: what fails in the middle is done again, and nothing is lost or doubled.
 #[tokio::test]
 async fn faults_pass() {
-    let Some(emulator) = Emulator::start() else {
+    let Some(emulator) = support::emulator() else {
         return;
     };
     let (history, replies) = ("/api/conversations.history", "/api/conversations.replies");
@@ -344,7 +346,7 @@ async fn faults_pass() {
     emulator.fault(json!({ "path": replies, "truncate": 100, "skip": 9, "times": 1 })).await;
     let down = json!({ "ok": false, "error": "internal_error" }).to_string();
     emulator.fault(json!({ "path": replies, "status": 200, "body": down, "skip": 20, "times": 1 })).await;
-    let synced = emulator.synced("engineering").await;
+    let synced = synced(&emulator, "engineering").await;
     synced.host.advance(SignedDuration::from_hours(1)).await;
     let faults = emulator.listed("faults").await;
     assert!(faults.len() == 4 && faults.iter().all(|fault| fault["times"] == 0), "{faults:?}");
