@@ -14,13 +14,15 @@ use jiff::Timestamp;
 
 pub use rows::{
     CallbackRow, ChannelRow, ChannelSync, ConnectionRow, ConnectionStatus, DeadTask, DeliveryRow, FeedEntry, FeedKind,
-    LastSync, LinkColumns, LinkDocument, LinkRow, NoteRow, SecretRow, StateValue, SyncState, TaskError, TaskPriority,
-    TaskRow, UserThreadRow,
+    FileRow, LastSync, LinkColumns, LinkDocument, LinkRow, NoteRow, SecretRow, StateValue, SyncState, TaskError,
+    TaskPriority, TaskRow, UserThreadRow,
 };
 pub use write_set::{After, Committed, Completion, Expect, KeyedTask, TaskChange, Write, WriteSet};
 
 use crate::clock::BoxFuture;
-use crate::id::{ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
+use crate::id::{
+    ChannelId, ConnectionId, ConnectorId, DeliveryId, FileId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
+};
 use crate::model::Source;
 
 /// What an engine answers.
@@ -180,6 +182,8 @@ pub struct Counts {
     pub dead: u64,
     /// Deliveries.
     pub deliveries: u64,
+    /// Files, whole or not.
+    pub files: u64,
 }
 
 /// A store for connections, state, tasks and records.
@@ -331,6 +335,15 @@ pub trait Engine: Send + Sync + 'static {
 
     /// A delivery with its request.
     fn delivery(&self, id: DeliveryId) -> BoxFuture<'static, EngineResult<Option<(DeliveryRow, Bytes)>>>;
+
+    /// A file, whole or not.
+    fn file(&self, id: FileId) -> BoxFuture<'static, EngineResult<Option<FileRow>>>;
+
+    /// One chunk of a file, from 0.
+    fn file_chunk(&self, id: FileId, index: u32) -> BoxFuture<'static, EngineResult<Option<Bytes>>>;
+
+    /// Files that no note has, whole or not, and whose upload began before then; smallest id first.
+    fn unused_files(&self, before: Timestamp, limit: usize) -> BoxFuture<'static, EngineResult<Vec<FileRow>>>;
 
     /// A value that belongs to the whole store: API keys, the known version of each connector.
     fn setting(&self, name: String) -> BoxFuture<'static, EngineResult<Option<Bytes>>>;

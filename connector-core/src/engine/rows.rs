@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::error::ErrorKind;
 use crate::id::{
-    ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, LinkTypeId, NoteId, StatusId, TaskId, ThreadId, UserId,
-    WorkspaceId,
+    ChannelId, ConnectionId, ConnectorId, DeliveryId, FileId, LinkId, LinkTypeId, NoteId, StatusId, TaskId, ThreadId,
+    UserId, WorkspaceId,
 };
 use crate::model::{Account, ActionButton, Actor, Author, Channel, Contact, Delivery, Link, Note, Schedule, Source};
 
@@ -328,6 +328,25 @@ pub struct NoteRow {
     pub baseline: Option<String>,
     /// Counts the writes of the row.
     #[serde(default)]
+    pub version: i64,
+}
+
+/// A file that a user uploaded. Its bytes are stored beside it, in chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRow {
+    /// Its id.
+    pub id: FileId,
+    /// Who uploaded it; empty while it is being uploaded.
+    pub owner: UserId,
+    /// File name.
+    pub name: String,
+    /// Media type (RFC 6838).
+    pub media_type: String,
+    /// Bytes; none while it is being uploaded.
+    pub size: Option<u64>,
+    /// When its upload began.
+    pub created_at: Timestamp,
+    /// Counts the writes of the row.
     pub version: i64,
 }
 

@@ -2,10 +2,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::rows::{
-    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, LinkRow, NoteRow, SecretRow, TaskError,
-    TaskRow, UserThreadRow,
+    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, FileRow, LinkRow, NoteRow, SecretRow,
+    TaskError, TaskRow, UserThreadRow,
 };
-use crate::id::{ChannelId, ConnectionId, DeliveryId, TaskId, ThreadId, UserId};
+use crate::id::{ChannelId, ConnectionId, DeliveryId, FileId, TaskId, ThreadId, UserId};
 use crate::model::Source;
 
 /// Writes that are stored together, or not at all (R7.1).
@@ -110,6 +110,12 @@ pub enum Expect {
         channel: ChannelId,
         /// The tasks of [`TaskPriority::User`](super::TaskPriority::User).
         tasks: Vec<TaskId>,
+    },
+    /// A file is there, and whole. Else the set is refused with
+    /// [`RecordConflict`](super::CommitError::RecordConflict).
+    File {
+        /// The file.
+        id: FileId,
     },
 }
 
@@ -311,7 +317,8 @@ pub enum Write {
         /// The thread that stays.
         into: ThreadId,
     },
-    /// Stores a note. Another one of the same link and key is a record conflict.
+    /// Stores a note. Another one of the same link and key is a record conflict. A file of its attachments is
+    /// kept as long as a note has it: it goes with the last one that loses it, however that comes.
     PutNote {
         /// The row.
         row: Box<NoteRow>,
@@ -322,6 +329,28 @@ pub enum Write {
     DeleteNote {
         /// Which.
         id: crate::id::NoteId,
+    },
+    /// Stores a file.
+    PutFile {
+        /// The row.
+        row: FileRow,
+        /// The version it replaces.
+        expect: Option<i64>,
+    },
+    /// Adds a chunk to a file that is not whole yet. If it is, or is not there, or has the chunk, the set is refused
+    /// with [`RecordConflict`](super::CommitError::RecordConflict).
+    PutFileChunk {
+        /// The file.
+        file: FileId,
+        /// Its place, from 0.
+        index: u32,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// Removes files with their chunks. One that a note has stays; one that is gone is no error.
+    DeleteFiles {
+        /// Which.
+        ids: Vec<FileId>,
     },
     /// Stores what a user did to a thread.
     PutUserThread {

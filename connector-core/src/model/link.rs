@@ -5,9 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ActionButton, Actor, Author, Contact, Content, Recipient, Schedule, Source};
+use super::note::files_among;
+use super::{ActionButton, Actor, Attachment, Author, Contact, Content, Recipient, Schedule, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{ChannelId, LinkId, LinkTypeId, StatusId, ThreadId, UserId};
+use crate::id::{ChannelId, FileId, LinkId, LinkTypeId, StatusId, ThreadId, UserId};
 use crate::link_type::{LinkKind, LinkType};
 
 /// A partial update in which absent and null differ (R8.4).
@@ -475,6 +476,9 @@ pub struct LinkDraft {
     /// Who it is for, resolved to accounts at the service, without the acting user (R9.5).
     #[serde(default)]
     pub recipients: Vec<Recipient>,
+    /// Files that the user attached: read them with `cx.files()` (R10.4).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
     /// Who composed it.
     pub user: UserId,
     /// The thread it will be in.
@@ -491,9 +495,15 @@ impl LinkDraft {
             content: None,
             raw_status: None,
             recipients: Vec::new(),
+            attachments: Vec::new(),
             user,
             thread,
         }
+    }
+
+    /// The files among its attachments.
+    pub fn files(&self) -> impl Iterator<Item = FileId> {
+        files_among(&self.attachments)
     }
 
     /// Whether it is of this kind.

@@ -242,6 +242,14 @@ pub enum AttachmentRef {
     File(FileId),
 }
 
+/// The files of users among these.
+pub(super) fn files_among(attachments: &[Attachment]) -> impl Iterator<Item = FileId> {
+    attachments.iter().filter_map(|attachment| match attachment.at {
+        AttachmentRef::File(file) => Some(file),
+        AttachmentRef::Service(_) => None,
+    })
+}
+
 /// What `download_attachment` answers.
 #[non_exhaustive]
 pub enum Download {
@@ -380,6 +388,11 @@ impl Note {
     /// The service's id of it, which a note that is edited there has.
     pub fn require_key(&self) -> Result<&NoteKey> {
         self.key.as_ref().ok_or_else(|| Error::bug(format!("{} has not arrived at the service", self.id)))
+    }
+
+    /// The files of users among its attachments.
+    pub fn files(&self) -> impl Iterator<Item = FileId> {
+        files_among(&self.attachments)
     }
 
     /// The file that a user attached, of an attachment of this note.

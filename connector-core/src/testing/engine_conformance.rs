@@ -25,6 +25,7 @@ mod atomicity;
 mod connections;
 mod deliveries;
 mod feed;
+mod files;
 mod fixture;
 mod links;
 mod notes;
@@ -221,6 +222,12 @@ macro_rules! __engine_checks {
                 a_note_gets_its_key_later
                 notes_of_a_link_are_oldest_first
                 a_note_is_deleted;
+            files: a_file_comes_back_equal
+                a_file_row_is_versioned
+                a_chunk_needs_a_file_that_is_not_whole
+                a_whole_file_is_expected
+                a_file_goes_with_its_last_note
+                unused_files_are_found_by_age;
             threads: threads_of_sources_cross_connections
                 a_source_that_is_no_links_own_has_a_thread
                 the_thread_of_a_source_is_expected

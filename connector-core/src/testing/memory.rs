@@ -3,7 +3,7 @@ mod tables;
 
 use std::fmt;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -13,10 +13,12 @@ use self::tables::Tables;
 use crate::clock::BoxFuture;
 use crate::engine::{
     CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow,
-    Engine, EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskQuery,
-    TaskRow, UserThreadRow, WriteSet,
+    Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue,
+    TaskQuery, TaskRow, UserThreadRow, WriteSet,
 };
-use crate::id::{ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
+use crate::id::{
+    ChannelId, ConnectionId, ConnectorId, DeliveryId, FileId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
+};
 use crate::model::Source;
 
 /// An engine that keeps everything in memory, for tests. A clone is the same store.
@@ -34,6 +36,7 @@ struct Shared {
     last_id: AtomicI64,
     stopped: AtomicBool,
     unclean: bool,
+    chunks_read: AtomicU64,
     faults: Mutex<Option<FaultHook>>,
 }
 
@@ -91,6 +94,11 @@ impl MemoryEngine {
         self.shared.stopped.store(true, Ordering::SeqCst);
     }
 
+    /// How many chunks of files were read so far, to see how far a reader is ahead of who takes them.
+    pub fn file_chunks_read(&self) -> u64 {
+        self.shared.chunks_read.load(Ordering::SeqCst)
+    }
+
     fn restarted(&self, unclean: bool) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -98,6 +106,7 @@ impl MemoryEngine {
                 last_id: AtomicI64::new(self.shared.last_id.load(Ordering::SeqCst)),
                 stopped: AtomicBool::new(false),
                 unclean,
+                chunks_read: AtomicU64::new(0),
                 faults: Mutex::new(None),
             }),
         }
@@ -387,6 +396,22 @@ impl Engine for MemoryEngine {
         self.read(move |tables| tables.deliveries.get(&id).cloned())
     }
 
+    fn file(&self, id: FileId) -> BoxFuture<'static, EngineResult<Option<FileRow>>> {
+        self.read(move |tables| tables.files.get(&id).cloned())
+    }
+
+    fn file_chunk(&self, id: FileId, index: u32) -> BoxFuture<'static, EngineResult<Option<Bytes>>> {
+        let (engine, found) = (self.clone(), self.read(move |tables| tables.file_chunks.get(&(id, index)).cloned()));
+        Box::pin(async move {
+            engine.shared.chunks_read.fetch_add(1, Ordering::SeqCst);
+            found.await
+        })
+    }
+
+    fn unused_files(&self, before: Timestamp, limit: usize) -> BoxFuture<'static, EngineResult<Vec<FileRow>>> {
+        self.read(move |tables| tables.unused_files(before, limit))
+    }
+
     fn setting(&self, name: String) -> BoxFuture<'static, EngineResult<Option<Bytes>>> {
         self.read(move |tables| tables.settings.get(&name).cloned())
     }
@@ -428,6 +453,7 @@ impl Engine for MemoryEngine {
             tasks: tables.tasks.count(),
             dead: tables.dead.count(),
             deliveries: tables.deliveries.count(),
+            files: tables.files.count(),
         })
     }
 }

@@ -26,6 +26,7 @@ fn one_of_each(store: &TestStore, tenant: &Tenant) -> Vec<(&'static str, Write)>
         ..task_row(id, store.id())
     };
     let coalescing = TaskRow { key: Some("sync:a".to_owned()), run_at: Some(at(30)), ..task_row(id, store.id()) };
+    let file = file_row(store.id());
     let new_dead = DeadTask { task: task_row(id, store.id()), died_at: at(2) };
     vec![
         ("PutState", put_state(id, "cursor", "2")),
@@ -71,6 +72,8 @@ fn one_of_each(store: &TestStore, tenant: &Tenant) -> Vec<(&'static str, Write)>
         ("DeleteUserThread", Write::DeleteUserThread { user: "ada".into(), thread: link.link.thread }),
         ("DeleteLink", Write::DeleteLink { id: other.link.id }),
         ("Feed", feed(tenant)),
+        ("PutFile", Write::PutFile { row: file.clone(), expect: None }),
+        ("DeleteFiles", Write::DeleteFiles { ids: vec![file.id] }),
         ("PutSecret", Write::PutSecret { row: secret_row(id), expect: None }),
         ("DeleteSecret", Write::DeleteSecret { name: secret_row(id).name, expect: Some(1) }),
         ("PutSetting", Write::PutSetting { name: "name".to_owned(), value: Some(bytes("value")) }),

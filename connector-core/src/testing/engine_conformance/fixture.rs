@@ -10,12 +10,12 @@ use super::TestStore;
 use crate::clock::BoxFuture;
 use crate::engine::{
     After, CallbackRow, ChannelRow, ChannelSync, CommitError, Committed, Completion, ConnectionRow, ConnectionStatus,
-    Counts, DeadTask, DeliveryQuery, DeliveryRow, Engine, EngineError, EngineResult, FeedEntry, FeedKind, KeyedTask,
-    LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskChange, TaskError, TaskPriority, TaskQuery, TaskRow,
-    UserThreadRow, Write, WriteSet,
+    Counts, DeadTask, DeliveryQuery, DeliveryRow, Engine, EngineError, EngineResult, FeedEntry, FeedKind, FileRow,
+    KeyedTask, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskChange, TaskError, TaskPriority, TaskQuery,
+    TaskRow, UserThreadRow, Write, WriteSet,
 };
 use crate::error::ErrorKind;
-use crate::id::{ChannelId, ConnectionId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
+use crate::id::{ChannelId, ConnectionId, DeliveryId, FileId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::{Account, Author, Channel, Link, Note, Source};
 
 /// Prefixes that a careless engine takes for a pattern, or sorts by a language.
@@ -264,6 +264,19 @@ pub(super) fn note_row(link: &LinkRow, id: i64, key: Option<&str>) -> NoteRow {
     NoteRow { connection: link.connection, note, baseline: None, version: 0 }
 }
 
+/// A file whose upload has begun.
+pub(super) fn file_row(id: i64) -> FileRow {
+    FileRow {
+        id: FileId::from_number(id),
+        owner: "ada".into(),
+        name: "a.txt".to_owned(),
+        media_type: "text/plain".to_owned(),
+        size: None,
+        created_at: at(0),
+        version: 0,
+    }
+}
+
 pub(super) fn mark_row(user: &str, thread: ThreadId) -> UserThreadRow {
     UserThreadRow { user: user.into(), thread, unread: true, todo: false, todo_date: None, archived: false, version: 0 }
 }
@@ -485,6 +498,7 @@ pub(super) struct StoreView {
     settings: Vec<(String, Bytes)>,
     secrets: Vec<SecretRow>,
     counts: Counts,
+    files: Vec<FileRow>,
     extra_thread: Vec<Option<ThreadId>>,
 }
 
@@ -500,6 +514,7 @@ impl StoreView {
             settings: store.read(|engine| engine.settings(String::new())).await,
             secrets: store.read(|engine| engine.secrets(String::new(), None, ALL)).await,
             counts: store.read(|engine| engine.counts()).await,
+            files: store.read(|engine| engine.unused_files(Timestamp::MAX, ALL)).await,
             extra_thread: store.threads_of(&[&extra_source()]).await,
         }
     }

@@ -69,16 +69,17 @@ pub(super) async fn counts_count(store: TestStore) {
     assert_eq!(store.read(|engine| engine.counts()).await, Counts::default());
     let tenant = Tenant::new(&store, "tenant").await;
     Tenant::new(&store, "other").await;
+    store.apply([Write::PutFile { row: file_row(store.id()), expect: None }]).await;
     let counts = store.read(|engine| engine.counts()).await;
-    assert_eq!(counts, Counts { connections: 2, links: 4, notes: 4, tasks: 4, dead: 2, deliveries: 2 });
+    assert_eq!(counts, Counts { connections: 2, links: 4, notes: 4, tasks: 4, dead: 2, deliveries: 2, files: 1 });
     store
         .apply([Write::DeleteTask { id: tenant.tasks[1].id }, Write::DeleteNote { id: tenant.notes[1].note.id }])
         .await;
     let counts = store.read(|engine| engine.counts()).await;
-    assert_eq!(counts, Counts { connections: 2, links: 4, notes: 3, tasks: 3, dead: 2, deliveries: 2 });
+    assert_eq!(counts, Counts { connections: 2, links: 4, notes: 3, tasks: 3, dead: 2, deliveries: 2, files: 1 });
     store.apply([Write::DeleteConnection { id: tenant.id }]).await;
     let counts = store.read(|engine| engine.counts()).await;
-    assert_eq!(counts, Counts { connections: 1, links: 2, notes: 2, tasks: 2, dead: 1, deliveries: 1 });
+    assert_eq!(counts, Counts { connections: 1, links: 2, notes: 2, tasks: 2, dead: 1, deliveries: 1, files: 1 });
 }
 
 /// Nothing is in a new store, and nothing went wrong with it before.

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use super::table::Table;
 use crate::engine::{
     After, CallbackRow, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, DeliveryQuery,
-    DeliveryRow, Expect, FeedEntry, KeyedTask, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskChange,
+    DeliveryRow, Expect, FeedEntry, FileRow, KeyedTask, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskChange,
     TaskPriority, TaskQuery, TaskRow, UserThreadRow, Write, WriteSet,
 };
-use crate::id::{ChannelId, ConnectionId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
+use crate::id::{ChannelId, ConnectionId, DeliveryId, FileId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId};
 use crate::model::Source;
 
 macro_rules! tables {
@@ -50,6 +50,10 @@ tables! {
     notes: NoteId => NoteRow,
     notes_by_key: (LinkId, NoteKey) => NoteId,
     notes_by_age: (LinkId, Timestamp, NoteId) => (),
+    files: FileId => FileRow,
+    file_chunks: (FileId, u32) => Bytes,
+    /// Which notes have a file.
+    notes_of_file: (FileId, NoteId) => (),
     user_threads: (ThreadId, UserId) => UserThreadRow,
     feed: u64 => FeedEntry,
     tasks: TaskId => TaskRow,
@@ -170,6 +174,10 @@ impl Tables {
                     Err(CommitError::RecordConflict)
                 }
             }
+            Expect::File { id } => match self.files.get(&id) {
+                Some(FileRow { size: Some(_), .. }) => Ok(()),
+                _ => Err(CommitError::RecordConflict),
+            },
         }
     }
 
@@ -258,7 +266,13 @@ impl Tables {
             Write::PutSource { source, thread } => self.sources.put(source, thread),
             Write::MergeThreads { from, into } => self.merge_threads(from, into),
             Write::PutNote { row, expect } => self.put_note(*row, expect)?,
-            Write::DeleteNote { id } => self.remove_note(id),
+            Write::DeleteNote { id } => self.delete_note(id),
+            Write::PutFile { mut row, expect } => {
+                row.version = counted(self.files.get(&row.id).map(|stored| stored.version), expect)?;
+                self.files.put(row.id, row);
+            }
+            Write::PutFileChunk { file, index, bytes } => self.put_file_chunk(file, index, bytes)?,
+            Write::DeleteFiles { ids } => ids.into_iter().for_each(|id| self.delete_unused_file(id)),
             Write::PutUserThread { mut row, expect } => {
                 let place = (row.thread, row.user.clone());
                 row.version = counted(self.user_threads.get(&place).map(|stored| stored.version), expect)?;
@@ -395,7 +409,7 @@ impl Tables {
         self.links_by_source.remove(&(row.link.source, row.connection));
         let notes: Vec<NoteId> = self.notes_of(id).map(|row| row.note.id).collect();
         for note in notes {
-            self.remove_note(note);
+            self.delete_note(note);
         }
     }
 
@@ -403,6 +417,7 @@ impl Tables {
         let id = row.note.id;
         row.version = counted(self.notes.get(&id).map(|stored| stored.version), expect)?;
         let place = row.note.key.clone().map(|key| (row.note.link, key));
+        let before = self.notes.get(&id).cloned();
         if let Some(place) = place {
             if self.notes_by_key.get(&place).is_some_and(|holder| *holder != id) {
                 return Err(CommitError::RecordConflict);
@@ -413,8 +428,62 @@ impl Tables {
             self.remove_note(id);
         }
         self.notes_by_age.put((row.note.link, row.note.occurred_at, id), ());
+        for file in row.note.files() {
+            self.notes_of_file.put((file, id), ());
+        }
+        let lost: Vec<FileId> = before
+            .iter()
+            .flat_map(|row| row.note.files())
+            .filter(|file| !row.note.files().any(|kept| kept == *file))
+            .collect();
         self.notes.put(id, row);
+        self.lose_files(id, lost);
         Ok(())
+    }
+
+    fn delete_note(&mut self, id: NoteId) {
+        if let Some(row) = self.notes.get(&id).cloned() {
+            self.remove_note(id);
+            self.lose_files(id, row.note.files().collect());
+        }
+    }
+
+    /// These files are no longer of this note; those that no other has go.
+    fn lose_files(&mut self, note: NoteId, files: Vec<FileId>) {
+        for file in files {
+            self.notes_of_file.remove(&(file, note));
+            self.delete_unused_file(file);
+        }
+    }
+
+    fn is_used(&self, file: FileId) -> bool {
+        let first = (file, NoteId::from_number(i64::MIN));
+        self.notes_of_file.range(first..).next().is_some_and(|((of, _), ())| *of == file)
+    }
+
+    fn put_file_chunk(&mut self, file: FileId, index: u32, bytes: Bytes) -> Result<(), CommitError> {
+        let begun = self.files.get(&file).is_some_and(|row| row.size.is_none());
+        if !begun || self.file_chunks.get(&(file, index)).is_some() {
+            return Err(CommitError::RecordConflict);
+        }
+        self.file_chunks.put((file, index), bytes);
+        Ok(())
+    }
+
+    fn delete_unused_file(&mut self, id: FileId) {
+        if self.is_used(id) {
+            return;
+        }
+        self.files.remove(&id);
+        let chunks: Vec<_> = self.file_chunks.range((id, 0)..=(id, u32::MAX)).map(|(place, _)| *place).collect();
+        for place in chunks {
+            self.file_chunks.remove(&place);
+        }
+    }
+
+    pub(super) fn unused_files(&self, before: Timestamp, limit: usize) -> Vec<FileRow> {
+        let unused = self.files.values().filter(|row| row.created_at < before && !self.is_used(row.id));
+        unused.take(limit).cloned().collect()
     }
 
     fn remove_note(&mut self, id: NoteId) {
@@ -518,7 +587,7 @@ impl Tables {
         let notes: Vec<NoteId> =
             self.notes.values().filter(|row| row.connection == id).map(|row| row.note.id).collect();
         for note in notes {
-            self.remove_note(note);
+            self.delete_note(note);
         }
     }
 

@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use rusqlite::params;
 
 use super::fail::{Fail, Refusal};
+use super::files;
 use super::ids::Ids;
 use super::queries::{self, prefix_end, task_sql};
 use super::rows::{self, errors_json, micros, stored_time};
 use super::statements::Statements;
 
-type Applied<T = ()> = Result<T, Refusal>;
+pub(super) type Applied<T = ()> = Result<T, Refusal>;
 
 /// What applying a set needs beside it.
 pub(super) struct Apply<'a, 'c> {
@@ -42,6 +43,8 @@ pub(super) fn needs_savepoint(set: &WriteSet) -> bool {
                 | Write::PutNote { .. }
                 | Write::PutUserThread { .. }
                 | Write::PutDelivery { .. }
+                | Write::PutFile { .. }
+                | Write::PutFileChunk { .. }
                 | Write::PutSecret { .. }
                 | Write::DeleteSecret { expect: Some(_), .. }
         );
@@ -186,6 +189,7 @@ impl Apply<'_, '_> {
                 found == *tasks
             }
             Expect::SourceThread { source, thread } => queries::thread_of_source(self.db, source)? == *thread,
+            Expect::File { id } => files::is_whole(self.db, *id)?,
         };
         if holds { Ok(()) } else { Err(CommitError::RecordConflict.into()) }
     }
@@ -297,10 +301,7 @@ impl Apply<'_, '_> {
                 )?;
             }
             Write::PutLink { row, expect } => self.put_link(row, *expect, document(documents)?)?,
-            Write::DeleteLink { id } => {
-                self.db.run("DELETE FROM note WHERE link_id = ?1", [id.number()])?;
-                self.db.run("DELETE FROM link WHERE id = ?1", [id.number()])?;
-            }
+            Write::DeleteLink { id } => self.delete_link(*id)?,
             Write::PutSource { source, thread } => {
                 self.db.run(
                     "INSERT OR REPLACE INTO source(source, thread_id) VALUES(?1, ?2)",
@@ -308,10 +309,14 @@ impl Apply<'_, '_> {
                 )?;
             }
             Write::MergeThreads { from, into } => self.merge_threads(*from, *into)?,
-            Write::PutNote { row, expect } => self.put_note(row, *expect, document(documents)?)?,
-            Write::DeleteNote { id } => {
-                self.db.run("DELETE FROM note WHERE id = ?1", [id.number()])?;
+            Write::PutNote { row, expect } => {
+                self.put_note(row, *expect, document(documents)?)?;
+                self.put_files_of(&row.note, expect.is_none())?;
             }
+            Write::DeleteNote { id } => self.delete_note(*id)?,
+            Write::PutFile { row, expect } => self.put_file(row, *expect)?,
+            Write::PutFileChunk { file, index, bytes } => self.put_file_chunk(*file, *index, bytes)?,
+            Write::DeleteFiles { ids } => self.delete_unused_files(ids.iter().map(|id| id.number()))?,
             Write::PutUserThread { row, expect } => self.put_user_thread(row, *expect)?,
             Write::DeleteUserThread { user, thread } => {
                 self.db.run(
@@ -510,6 +515,9 @@ impl Apply<'_, '_> {
     fn delete_connection(&self, id: ConnectionId) -> Applied {
         self.delete_callbacks(id)?;
         self.delete_tasks(id, None, None, true)?;
+        let sql = "DELETE FROM note_file WHERE EXISTS (SELECT 1 FROM note JOIN link ON link.id = note.link_id
+                   WHERE note.id = note_file.note_id AND link.connection_id = ?1) RETURNING file_id";
+        self.lose_files(sql, id.number())?;
         for sql in [
             "DELETE FROM state WHERE connection_id = ?1",
             "DELETE FROM channel WHERE connection_id = ?1",
@@ -674,11 +682,11 @@ impl Apply<'_, '_> {
 }
 
 /// The version that is stored; the statements take the expected one from it.
-fn version_after(expect: Option<i64>) -> i64 {
+pub(super) fn version_after(expect: Option<i64>) -> i64 {
     expect.unwrap_or(0).saturating_add(1)
 }
 
-fn one_or_conflict(changed: usize) -> Applied {
+pub(super) fn one_or_conflict(changed: usize) -> Applied {
     if changed == 1 { Ok(()) } else { Err(CommitError::RecordConflict.into()) }
 }
 

@@ -9,6 +9,7 @@
 
 mod apply;
 mod fail;
+mod files;
 mod ids;
 mod lock;
 mod queries;
@@ -33,11 +34,11 @@ use bytes::Bytes;
 use connector_core::clock::BoxFuture;
 use connector_core::engine::{
     CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow,
-    Engine, EngineError, EngineResult, FeedEntry, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskQuery,
-    TaskRow, UserThreadRow, WriteSet,
+    Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue,
+    TaskQuery, TaskRow, UserThreadRow, WriteSet,
 };
 use connector_core::id::{
-    ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
+    ChannelId, ConnectionId, ConnectorId, DeliveryId, FileId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
 };
 use connector_core::model::Source;
 use jiff::Timestamp;
@@ -559,6 +560,18 @@ impl Engine for SqliteEngine {
 
     fn delivery(&self, id: DeliveryId) -> Reading<Option<(DeliveryRow, Bytes)>> {
         self.readers.read(move |c| queries::delivery(c, id))
+    }
+
+    fn file(&self, id: FileId) -> Reading<Option<FileRow>> {
+        self.readers.read(move |c| files::file(c, id))
+    }
+
+    fn file_chunk(&self, id: FileId, index: u32) -> Reading<Option<Bytes>> {
+        self.readers.read(move |c| files::chunk(c, id, index))
+    }
+
+    fn unused_files(&self, before: Timestamp, limit: usize) -> Reading<Vec<FileRow>> {
+        self.readers.read(move |c| files::unused(c, before, limit))
     }
 
     fn setting(&self, name: String) -> Reading<Option<Bytes>> {

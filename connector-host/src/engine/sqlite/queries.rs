@@ -21,7 +21,7 @@ use super::fail::Fail;
 use super::rows;
 use super::statements::Statements;
 
-type Found<T> = Result<T, Fail>;
+pub(super) type Found<T> = Result<T, Fail>;
 
 /// A statement about tasks; `columns` stands for what [`rows::task`] reads.
 macro_rules! task_sql {
@@ -62,7 +62,7 @@ pub(super) fn prefix_end(prefix: &str) -> Value {
     Value::Blob(Vec::new())
 }
 
-fn limit(limit: usize) -> i64 {
+pub(super) fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
@@ -430,7 +430,7 @@ pub(super) fn secrets(db: &Statements<'_>, prefix: &str, after: Option<&str>, co
 pub(super) fn counts(db: &Statements<'_>) -> Found<Counts> {
     let sql = "SELECT (SELECT COUNT(*) FROM connection), (SELECT COUNT(*) FROM link), (SELECT COUNT(*) FROM note),
                (SELECT COUNT(*) FROM task), (SELECT COUNT(*) FROM dead),
-               (SELECT COUNT(*) FROM delivery)";
+               (SELECT COUNT(*) FROM delivery), (SELECT COUNT(*) FROM file)";
     let found = db.first(sql, [], |row| {
         let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
         Ok(Counts {
@@ -440,6 +440,7 @@ pub(super) fn counts(db: &Statements<'_>) -> Found<Counts> {
             tasks: count(3)?,
             dead: count(4)?,
             deliveries: count(5)?,
+            files: count(6)?,
         })
     })?;
     Ok(found.unwrap_or_default())

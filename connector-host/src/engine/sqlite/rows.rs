@@ -2,10 +2,13 @@
 
 use bytes::Bytes;
 use connector_core::engine::{
-    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, FeedKind, LinkColumns, LinkDocument,
-    LinkRow, NoteRow, SecretRow, StateValue, TaskError, TaskPriority, TaskRow, UserThreadRow, Write, WriteSet,
+    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, FeedKind, FileRow, LinkColumns,
+    LinkDocument, LinkRow, NoteRow, SecretRow, StateValue, TaskError, TaskPriority, TaskRow, UserThreadRow, Write,
+    WriteSet,
 };
-use connector_core::id::{ChannelId, ConnectionId, DeliveryId, LinkId, LinkTypeId, StatusId, TaskId, ThreadId, UserId};
+use connector_core::id::{
+    ChannelId, ConnectionId, DeliveryId, FileId, LinkId, LinkTypeId, StatusId, TaskId, ThreadId, UserId,
+};
 use connector_core::model::Source;
 use jiff::Timestamp;
 use rusqlite::Row;
@@ -37,7 +40,7 @@ fn parse<T: DeserializeOwned>(row: &Row<'_>, column: usize, what: &str) -> Resul
     serde_json::from_str(text).map_err(|error| Fail::Damaged(format!("a {what} cannot be read: {error}")))
 }
 
-fn blob(row: &Row<'_>, column: usize) -> Result<Bytes, Fail> {
+pub(super) fn blob(row: &Row<'_>, column: usize) -> Result<Bytes, Fail> {
     let bytes =
         row.get_ref(column)?.as_blob().map_err(|error| Fail::Damaged(format!("a value is no blob: {error}")))?;
     Ok(Bytes::copy_from_slice(bytes))
@@ -67,6 +70,7 @@ pub(super) fn documents(set: &WriteSet) -> Result<(Vec<String>, usize), serde_js
             Write::PutCallback(row) => bytes += row.body.len(),
             Write::PutTask { task, .. } => bytes += task.payload.len(),
             Write::PutDelivery { request, .. } => bytes += request.len(),
+            Write::PutFileChunk { bytes: chunk, .. } => bytes += chunk.len(),
             _ => {}
         }
         bytes += 64;
@@ -123,6 +127,19 @@ pub(super) fn delivery(row: &Row<'_>) -> Result<DeliveryRow, Fail> {
         received_at: time(row.get(5)?)?,
         task: TaskId::from_number(row.get(6)?),
         size: count(row.get(7)?),
+    })
+}
+
+/// Columns: `id`, `owner`, `name`, `media_type`, `size`, `created_at`, `version`.
+pub(super) fn file(row: &Row<'_>) -> Result<FileRow, Fail> {
+    Ok(FileRow {
+        id: FileId::from_number(row.get(0)?),
+        owner: UserId::new(row.get::<_, String>(1)?),
+        name: row.get(2)?,
+        media_type: row.get(3)?,
+        size: row.get::<_, Option<i64>>(4)?.map(count),
+        created_at: time(row.get(5)?)?,
+        version: row.get(6)?,
     })
 }
 

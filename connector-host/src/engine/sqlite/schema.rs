@@ -199,6 +199,32 @@ WHERE json_extract(doc, '$.credential') IS NOT NULL;
 UPDATE connection SET doc = json_set(doc, '$.credential', 'credential/' || id)
 WHERE json_extract(doc, '$.credential') IS NOT NULL;
 ",
+    "
+CREATE TABLE file(
+  id INTEGER PRIMARY KEY,
+  owner TEXT NOT NULL,
+  name TEXT NOT NULL,
+  media_type TEXT NOT NULL,
+  size INTEGER,
+  created_at INTEGER NOT NULL,
+  version INTEGER NOT NULL
+);
+
+CREATE TABLE file_chunk(
+  file_id INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  bytes BLOB NOT NULL
+);
+CREATE UNIQUE INDEX file_chunk_place ON file_chunk(file_id, place);
+
+-- Which notes have a file, so that it goes with the last of them.
+CREATE TABLE note_file(
+  note_id INTEGER NOT NULL,
+  file_id INTEGER NOT NULL,
+  PRIMARY KEY(note_id, file_id)
+) WITHOUT ROWID;
+CREATE INDEX note_file_file ON note_file(file_id);
+",
 ];
 
 /// The version that the migrations lead to.
