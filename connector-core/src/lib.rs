@@ -13,6 +13,7 @@ pub mod declaration;
 pub mod dispatch;
 pub mod engine;
 pub mod error;
+pub mod files;
 mod generated;
 mod hex;
 pub mod id;

@@ -1,5 +1,6 @@
 //! Outbound HTTP: what a connector asks for, and what the host's client must do (R10.1, R10.2).
 
+mod body;
 mod client;
 mod error;
 mod graphql;
@@ -11,11 +12,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use url::Url;
 
+pub use body::{Body, Form};
 pub use client::{Network, ProviderApi, RequestBuilder};
 pub(crate) use client::{Outbound, names_a_credential};
 pub use error::TransportError;
@@ -24,6 +28,7 @@ pub use url_pattern::{UrlPattern, UrlPatternError, UrlRules};
 
 use crate::clock::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Download;
 
 /// A request, complete.
 #[derive(Debug, Clone)]
@@ -36,10 +41,10 @@ pub struct Request {
     /// Headers; those with secrets are marked sensitive.
     pub headers: HeaderMap,
     /// Body.
-    pub body: Bytes,
+    pub body: Body,
     /// Until the whole response is there.
     pub timeout: Duration,
-    /// Largest body that is read, in bytes.
+    /// Largest body of a response that is read, in bytes.
     pub max_response: usize,
 }
 
@@ -50,13 +55,16 @@ impl Request {
     /// The largest body of a response, in bytes, for a request that sets none.
     pub const MAX_RESPONSE: usize = 32 << 20;
 
+    /// The largest body of a response that is streamed, in bytes, for a request that sets none.
+    pub const MAX_STREAMED: usize = 1 << 30;
+
     /// A request without headers and body, with the usual limits.
     pub fn new(method: Method, url: Url) -> Self {
         Self {
             method,
             url,
             headers: HeaderMap::new(),
-            body: Bytes::new(),
+            body: Body::default(),
             timeout: Self::TIMEOUT,
             max_response: Self::MAX_RESPONSE,
         }
@@ -127,11 +135,55 @@ impl Response {
     }
 }
 
+/// A response whose body is read as it is asked for.
+#[non_exhaustive]
+pub struct StreamedResponse {
+    /// All but the body, which is empty here.
+    pub head: Response,
+    /// The body.
+    pub body: BoxStream<'static, Result<Bytes>>,
+}
+
+impl StreamedResponse {
+    /// A response; made by clients. The body of `head` is not looked at.
+    pub fn new(head: Response, body: BoxStream<'static, Result<Bytes>>) -> Self {
+        Self { head: Response { body: Bytes::new(), ..head }, body }
+    }
+
+    /// The answer to a download, with a name; and with the media type that the service says.
+    pub fn into_download(self, name: impl Into<String>) -> Download {
+        let media_type = self.head.header("content-type").unwrap_or("application/octet-stream").to_owned();
+        Download::Body { name: name.into(), media_type, body: self.body }
+    }
+}
+
+impl From<Response> for StreamedResponse {
+    fn from(response: Response) -> Self {
+        let body = response.body.clone();
+        Self::new(response, stream::once(std::future::ready(Ok(body))).boxed())
+    }
+}
+
+impl std::fmt::Debug for StreamedResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamedResponse").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
 /// Sends requests. The host has one that uses the network; a test has one that it answers.
 pub trait NetworkPort: Send + Sync + 'static {
     /// Sends a request and follows redirects, as long as `rules` allow each of the URLs, and reads
     /// the body up to the request's limit.
     fn send<'a>(&'a self, request: Request, rules: &'a UrlRules) -> BoxFuture<'a, Result<Response, TransportError>>;
+
+    /// The same, and comes back before the body is read. Its time is then that of each piece.
+    fn open<'a>(
+        &'a self,
+        request: Request,
+        rules: &'a UrlRules,
+    ) -> BoxFuture<'a, Result<StreamedResponse, TransportError>> {
+        Box::pin(async move { self.send(request, rules).await.map(StreamedResponse::from) })
+    }
 }
 
 /// A URL as it may stand in a log: without its query, which can hold a secret.

@@ -11,7 +11,8 @@ pub use crate::connector::Connector;
 pub use crate::context::{Context, Mode, Scheduled, TaskToken};
 pub use crate::declaration::Provider;
 pub use crate::error::{Error, ErrorKind, GoneExt, Result, ResultExt};
-pub use crate::id::{ChannelId, LinkTypeId, NoteKey, ScheduleKey, StatusId, UserId};
+pub use crate::files::AttachedFile;
+pub use crate::id::{ChannelId, FileId, LinkTypeId, NoteKey, ScheduleKey, StatusId, UserId};
 pub use crate::link_type::{DynamicStatus, LinkType, LinkTypeRefinement};
 pub use crate::model::{
     Account, Action, ActionButton, Actor, Attachment, AttachmentRef, Attendance, Author, Authorization, Channel,

@@ -4,13 +4,15 @@ mod address;
 mod redirect;
 
 use std::error::Error as StdError;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use connector_core::clock::BoxFuture;
-use connector_core::network::{NetworkPort, Request, Response, TransportError, UrlRules};
+use connector_core::network::{NetworkPort, Request, Response, StreamedResponse, TransportError, UrlRules};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderValue, Method, header};
 use reqwest::Client;
 use url::{Host, Url};
@@ -91,12 +93,17 @@ impl HttpClient {
         Ok(slot.get_or_init(|| client))
     }
 
-    async fn exchange(&self, mut request: Request, rules: &UrlRules) -> Result<Response, TransportError> {
+    /// Follows redirects to the response that is none, whose body is yet to be read; with the request that it answers.
+    async fn exchange(
+        &self,
+        mut request: Request,
+        rules: &UrlRules,
+    ) -> Result<(reqwest::Response, Request), TransportError> {
         let first = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send_once(&request, rules).await?;
             match redirect::target(&response, &request.url) {
-                None => return read(response, &request).await,
+                None => return Ok((response, request)),
                 Some(target) => {
                     let target = target
                         .map_err(|reason| TransportError::Connection { url: host_and_path(&request.url), reason })?;
@@ -123,8 +130,13 @@ impl HttpClient {
         }
         let mut outgoing = reqwest::Request::new(request.method.clone(), url.clone());
         *outgoing.headers_mut() = request.headers.clone();
-        if !request.body.is_empty() {
-            *outgoing.body_mut() = Some(request.body.clone().into());
+        if let Some(bytes) = request.body.bytes().filter(|bytes| !bytes.is_empty()) {
+            *outgoing.body_mut() = Some(bytes.into());
+        } else if !request.body.is_empty() {
+            // Its length is known, so that services that take no chunks take it too.
+            outgoing.headers_mut().insert(header::CONTENT_LENGTH, request.body.size().into());
+            let pieces = request.body.stream().map_err(|error| io::Error::other(error.to_string()));
+            *outgoing.body_mut() = Some(reqwest::Body::wrap_stream(pieces));
         } else if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
             // The client leaves it out, and some servers then refuse the request (RFC 9110 8.6).
             outgoing.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -143,8 +155,24 @@ impl NetworkPort for HttpClient {
     fn send<'a>(&'a self, request: Request, rules: &'a UrlRules) -> BoxFuture<'a, Result<Response, TransportError>> {
         Box::pin(async move {
             let (limit, url) = (request.timeout, host_and_path(&request.url));
+            let answer = tokio::time::timeout(limit, async {
+                let (response, request) = self.exchange(request, rules).await?;
+                read(response, &request).await
+            });
+            answer.await.unwrap_or(Err(TransportError::Timeout { url, limit }))
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        request: Request,
+        rules: &'a UrlRules,
+    ) -> BoxFuture<'a, Result<StreamedResponse, TransportError>> {
+        Box::pin(async move {
+            let (limit, url) = (request.timeout, host_and_path(&request.url));
             let answer = tokio::time::timeout(limit, self.exchange(request, rules)).await;
-            answer.unwrap_or(Err(TransportError::Timeout { url, limit }))
+            let (response, request) = answer.unwrap_or(Err(TransportError::Timeout { url, limit }))?;
+            streamed(response, request)
         })
     }
 }
@@ -167,6 +195,30 @@ async fn read(mut response: reqwest::Response, request: &Request) -> Result<Resp
     }
     let headers = std::mem::take(response.headers_mut());
     Ok(Response::new(response.status(), headers, body.freeze(), url.clone()))
+}
+
+/// The body, piece by piece: no piece may take longer than the whole head, and all of them no more than the request's limit.
+fn streamed(mut response: reqwest::Response, request: Request) -> Result<StreamedResponse, TransportError> {
+    let (max, limit) = (request.max_response, request.timeout);
+    let too_large = move |url: &Url| TransportError::TooLarge { url: host_and_path(url), limit: max };
+    if response.content_length().is_some_and(|length| length > max as u64) {
+        return Err(too_large(&request.url));
+    }
+    let headers = std::mem::take(response.headers_mut());
+    let head = Response::new(response.status(), headers, Bytes::new(), request.url.clone());
+    let body = stream::try_unfold((response, 0_usize), move |(mut response, read)| {
+        let url = request.url.clone();
+        async move {
+            let next = tokio::time::timeout(limit, response.chunk()).await;
+            let next = next.map_err(|_| TransportError::Timeout { url: host_and_path(&url), limit }.into_error())?;
+            let Some(chunk) = next.map_err(|error| transport_error(&error, &url).into_error())? else {
+                return Ok(None);
+            };
+            let read = read.saturating_add(chunk.len());
+            if read > max { Err(too_large(&url).into_error()) } else { Ok(Some((chunk, (response, read)))) }
+        }
+    });
+    Ok(StreamedResponse::new(head, body.boxed()))
 }
 
 /// What went wrong, from the error or one of its causes.

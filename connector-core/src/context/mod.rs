@@ -24,6 +24,7 @@ use crate::clock::BoxFuture;
 use crate::component::{Component, DeclaredTool};
 use crate::engine::TaskPriority;
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::hex;
 use crate::id::{ConnectionId, TaskId, UserId};
 use crate::model::{Account, Emoji};
@@ -235,6 +236,10 @@ impl Outbound for Dispatch {
         format!("{}-{number}", self.own_key())
     }
 
+    fn random(&self) -> [u8; 16] {
+        self.shared.ports.vault.random()
+    }
+
     fn unanswered(&self) {
         self.unanswered.store(true, Ordering::Relaxed);
     }
@@ -320,6 +325,11 @@ impl<C: Component> Context<C> {
     /// Links, notes, people and channels.
     pub fn integrations(&self) -> Integrations<'_> {
         Integrations { dispatch: &self.dispatch }
+    }
+
+    /// The files that the user attached to what they write (R10.4).
+    pub fn files(&self) -> Files<'_> {
+        Files { dispatch: &self.dispatch }
     }
 
     /// The service's name of an emoji, where the connector declares a fixed set of reactions (R1.9).

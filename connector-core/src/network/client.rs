@@ -2,7 +2,8 @@ use std::fmt;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -12,13 +13,16 @@ use url::Url;
 
 use super::error::{TransportError, classify};
 use super::graphql;
-use super::{NetworkPort, Request, Response, UrlRules, host_and_path};
+use super::{Body, Form, NetworkPort, Request, Response, StreamedResponse, UrlRules, host_and_path};
 use crate::clock::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
 /// How long to wait before each repetition of a request that is safe to repeat.
 const BACKOFF: [SignedDuration; 2] = [SignedDuration::from_millis(250), SignedDuration::from_secs(1)];
+
+/// As much of the body of an error is read, in bytes, where the body is streamed.
+const MAX_FAILURE: usize = 64 << 10;
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("connector/", env!("CARGO_PKG_VERSION")));
 
@@ -57,6 +61,9 @@ pub(crate) trait Outbound: Send + Sync {
 
     /// What `Idempotency-Key` is: the same each time that the dispatch is run.
     fn idempotency_key(&self) -> String;
+
+    /// Bytes that nobody can guess.
+    fn random(&self) -> [u8; 16];
 
     /// Notes that a request that is not safe to repeat may have reached the service, and that what
     /// came of it is not known.
@@ -204,9 +211,9 @@ pub struct RequestBuilder<'a> {
     method: Method,
     url: Result<Url>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
     timeout: Duration,
-    max_response: usize,
+    max_response: Option<usize>,
     with_token: bool,
     problem: Option<Error>,
 }
@@ -219,9 +226,9 @@ impl<'a> RequestBuilder<'a> {
             method,
             url,
             headers,
-            body: Bytes::new(),
+            body: Body::default(),
             timeout: Request::TIMEOUT,
-            max_response: Request::MAX_RESPONSE,
+            max_response: None,
             with_token: false,
             problem: None,
         }
@@ -277,8 +284,14 @@ impl<'a> RequestBuilder<'a> {
         self.body(body, "application/x-www-form-urlencoded")
     }
 
-    /// Sets the body to these bytes, with their media type.
-    pub fn body(mut self, body: impl Into<Bytes>, media_type: &str) -> Self {
+    /// Sets the body to a form with files.
+    pub fn multipart(self, form: Form) -> Self {
+        let (body, media_type) = form.encode(self.outbound.random());
+        self.body(body, &media_type)
+    }
+
+    /// Sets the body to these bytes, or to a [file of a user](crate::files::AttachedFile), with their media type.
+    pub fn body(mut self, body: impl Into<Body>, media_type: &str) -> Self {
         self.body = body.into();
         self.set_header("content-type", media_type, false)
     }
@@ -289,9 +302,9 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// The largest body that is taken, in bytes. 32 MiB if not set.
+    /// The largest body that is taken, in bytes. 32 MiB if not set, and 1 GiB for one that is [streamed](Self::stream).
     pub fn max_response(mut self, bytes: usize) -> Self {
-        self.max_response = bytes;
+        self.max_response = Some(bytes);
         self
     }
 
@@ -314,6 +327,34 @@ impl<'a> RequestBuilder<'a> {
         let outbound = self.outbound;
         let mut built = self.build().await?;
         built.exchange(outbound).await
+    }
+
+    /// Sends it, and comes back before the body of the response is read, which is never whole in memory. A status of
+    /// 400 and more is an error, as of [`send`](Self::send). The [timeout](Self::timeout) is that of each piece.
+    ///
+    /// ```
+    /// # use connector_core::prelude::*;
+    /// # async fn file<C: connector_core::component::Component>(cx: &Context<C>, attachment: &Attachment, url: &str) -> Result<Download> {
+    /// Ok(cx.provider().get(url).stream().await?.into_download(&attachment.name))
+    /// # }
+    /// ```
+    pub async fn stream(mut self) -> Result<StreamedResponse> {
+        let outbound = self.outbound;
+        self.max_response.get_or_insert(Request::MAX_STREAMED);
+        let response = self.build().await?.open(outbound).await?;
+        if !is_failure(response.head.status) {
+            return Ok(response);
+        }
+        let StreamedResponse { head, body } = response;
+        // What a service says of an error is short; of a page in place of it, the beginning does.
+        let mut said = BytesMut::new();
+        let mut body = body.take_while(|chunk| std::future::ready(chunk.is_ok()));
+        while said.len() < MAX_FAILURE
+            && let Some(Ok(chunk)) = body.next().await
+        {
+            said.extend_from_slice(&chunk);
+        }
+        Err(classify(&Response { body: said.freeze(), ..head }, outbound.now()))
     }
 
     /// Sends it, and reads the response's body as JSON. Without content (204) that is `null`.
@@ -379,7 +420,7 @@ impl<'a> RequestBuilder<'a> {
             headers: self.headers,
             body: self.body,
             timeout: self.timeout,
-            max_response: self.max_response,
+            max_response: self.max_response.unwrap_or(Request::MAX_RESPONSE),
         };
         let repeatable = is_repeatable(&request.method, &request.headers);
         Ok(Built { request, token, repeatable })
@@ -434,16 +475,45 @@ impl Built {
     /// Sends it; once more, whatever it does, if the service has refused its token and there is another: such a
     /// request has not been looked at (RFC 6750 3.1).
     async fn exchange(&mut self, outbound: &dyn Outbound) -> Result<Response> {
-        let response = exchange(outbound, &self.request, self.repeatable).await?;
-        if response.status == StatusCode::UNAUTHORIZED
+        self.exchange_by(outbound, |port, request, rules| port.send(request, rules)).await
+    }
+
+    /// The same, and comes back before the body is read.
+    async fn open(&mut self, outbound: &dyn Outbound) -> Result<StreamedResponse> {
+        self.exchange_by(outbound, |port, request, rules| port.open(request, rules)).await
+    }
+
+    async fn exchange_by<R: Answered>(&mut self, outbound: &dyn Outbound, send: SendBy<R>) -> Result<R> {
+        let response = exchange(outbound, &self.request, self.repeatable, send).await?;
+        if response.head().status == StatusCode::UNAUTHORIZED
             && let Some(refused) = &self.token
             && let Some(fresh) = outbound.replace(refused).await?
         {
             self.request.headers.insert(header::AUTHORIZATION, authorization(outbound, &fresh)?);
             self.token = Some(fresh);
-            return exchange(outbound, &self.request, self.repeatable).await;
+            return exchange(outbound, &self.request, self.repeatable, send).await;
         }
         Ok(response)
+    }
+}
+
+/// How a request is sent: until its whole response is there, or until its body begins.
+type SendBy<R> = for<'a> fn(&'a dyn NetworkPort, Request, &'a UrlRules) -> BoxFuture<'a, Result<R, TransportError>>;
+
+/// A response, of which the body may still be to come.
+trait Answered {
+    fn head(&self) -> &Response;
+}
+
+impl Answered for Response {
+    fn head(&self) -> &Response {
+        self
+    }
+}
+
+impl Answered for StreamedResponse {
+    fn head(&self) -> &Response {
+        &self.head
     }
 }
 
@@ -455,15 +525,20 @@ fn authorization(outbound: &dyn Outbound, token: &Secret) -> Result<HeaderValue>
 }
 
 /// Sends a request, again where that does no harm and may help, and takes every status for an answer.
-async fn exchange(outbound: &dyn Outbound, request: &Request, repeatable: bool) -> Result<Response> {
+async fn exchange<R: Answered>(
+    outbound: &dyn Outbound,
+    request: &Request,
+    repeatable: bool,
+    send: SendBy<R>,
+) -> Result<R> {
     let mut waits = BACKOFF.iter();
     loop {
         outbound.start(&request.url).await?;
         let answer = Answer { outbound, awaited: !repeatable };
-        let outcome = outbound.port().send(request.clone(), outbound.rules()).await;
+        let outcome = send(outbound.port(), request.clone(), outbound.rules()).await;
         answer.came(&outcome);
         let (method, url) = (&request.method, host_and_path(&request.url));
-        match &outcome {
+        match outcome.as_ref().map(R::head) {
             Ok(response) => {
                 outbound.answered(response);
                 tracing::debug!(%method, url, status = response.status.as_u16(), bytes = response.body.len(), "request")
@@ -488,10 +563,11 @@ fn declared(outbound: &dyn Outbound, url: &Url) -> Result<()> {
 
 /// A status of 400 and more as the error that it is.
 fn succeeded(response: Response, now: Timestamp) -> Result<Response> {
-    if response.status.is_client_error() || response.status.is_server_error() {
-        return Err(classify(&response, now));
-    }
-    Ok(response)
+    if is_failure(response.status) { Err(classify(&response, now)) } else { Ok(response) }
+}
+
+fn is_failure(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
 }
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -521,8 +597,8 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn came(mut self, outcome: &Result<Response, TransportError>) {
-        self.awaited &= match outcome {
+    fn came<R: Answered>(mut self, outcome: &Result<R, TransportError>) {
+        self.awaited &= match outcome.as_ref().map(R::head) {
             // The gateway answers for the service, which may have done its work.
             Ok(response) => matches!(response.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT),
             // Nothing was sent, or a redirect was the answer.
@@ -546,8 +622,8 @@ impl Drop for Answer<'_> {
 }
 
 /// Whether the same request may do in a moment, and does no harm.
-fn passes_soon(outcome: &Result<Response, TransportError>, repeatable: bool) -> bool {
-    match outcome {
+fn passes_soon<R: Answered>(outcome: &Result<R, TransportError>, repeatable: bool) -> bool {
+    match outcome.as_ref().map(R::head) {
         Ok(response) => {
             let fails = matches!(
                 response.status,

@@ -260,7 +260,9 @@ fn update(row: &mut NoteRow, new: &NewNote, fingerprint: String) {
     if let Some(reply_to) = &new.reply_to {
         note.reply_to = Some(reply_to.clone());
     }
-    if let Some(attachments) = &new.attachments {
+    // The user's own files stay until the service has them.
+    let on_its_way = matches!(note.delivery, Some(Delivery::Pending | Delivery::Sending));
+    if let Some(attachments) = new.attachments.as_ref().filter(|_| !on_its_way || note.files().next().is_none()) {
         note.attachments.clone_from(attachments);
     }
     if let Some(reactions) = &new.reactions {

@@ -6,6 +6,7 @@
 mod authorize;
 mod connect;
 mod disconnect;
+mod files;
 mod history;
 mod invoke;
 mod press;
@@ -21,6 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::options::OptionErrors;
 
 pub use connect::{ChannelUpdate, ConnectRequest, ConnectionUpdate};
+pub use files::Upload;
 pub use products::{ProductState, ProductView};
 pub use views::TaskView;
 pub use work::{Looking, Retrying, WorkState, WorkView};
@@ -42,6 +44,12 @@ pub enum ActionError {
     /// It does not go together with what there is.
     #[error("{0}")]
     Conflict(String),
+    /// A file is larger than the host takes.
+    #[error("the file has more than {limit} bytes, which is as much as is taken")]
+    TooLarge {
+        /// Bytes.
+        limit: u64,
+    },
     /// The service, or the connector, said no.
     #[error("{}", .0)]
     Connector(ConnectorError),

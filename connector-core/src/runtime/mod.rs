@@ -21,7 +21,7 @@ use tokio::sync::{Notify, watch};
 
 pub use actions::{
     ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, ConnectorError, LinkUpdate, Looking,
-    NewUserNote, ProductState, ProductView, Retrying, TaskView, WorkState, WorkView,
+    NewUserNote, ProductState, ProductView, Retrying, TaskView, Upload, WorkState, WorkView,
 };
 pub use budget::Budget;
 pub(crate) use connections::ActiveConnection;
@@ -72,6 +72,8 @@ pub struct Config {
     pub max_deliveries: u64,
     /// As whom the host is registered at providers, by the provider's id.
     pub client_ids: HashMap<String, String>,
+    /// The largest file that a user can upload, in bytes.
+    pub max_file: u64,
     /// Where the APIs of providers begin, by the provider's id, where that differs from the built-in ones.
     pub api_urls: HashMap<String, String>,
 }
@@ -93,6 +95,7 @@ impl Default for Config {
             keep_deliveries: Duration::from_secs(7 * 24 * 60 * 60),
             max_deliveries: 100_000,
             client_ids: HashMap::new(),
+            max_file: 100 << 20,
             api_urls: HashMap::new(),
         }
     }

@@ -13,7 +13,8 @@ use sha2::Sha256;
 use super::{MemoryEngine, VirtualClock};
 use crate::clock::BoxFuture;
 use crate::hex;
-use crate::network::{NetworkPort, Request, Response, TransportError, UrlRules};
+use crate::id::{FileId, UserId};
+use crate::network::{NetworkPort, Request, Response, StreamedResponse, TransportError, UrlRules};
 use crate::ports::{Credentials, Ports, StoredCredentials, Vault, VaultError};
 use crate::registry::Registry;
 use crate::runtime::{Config, Runtime};
@@ -120,6 +121,19 @@ impl TestHost {
     /// Time.
     pub fn clock(&self) -> &VirtualClock {
         &self.clock
+    }
+
+    /// A user uploads a file, to attach it to what they write: in [`NewUserNote`](crate::runtime::NewUserNote) and
+    /// [`Compose`](crate::runtime::Compose).
+    ///
+    /// # Panics
+    ///
+    /// When the store fails, or the file is larger than the host takes.
+    #[allow(clippy::expect_used, reason = "a test's own store does not fail by itself")]
+    pub async fn upload(&self, user: &UserId, name: &str, media_type: &str, bytes: impl Into<Bytes>) -> FileId {
+        let mut upload = self.runtime.upload(name, Some(media_type)).await.expect("the store in memory is written");
+        upload.write(bytes.into()).await.expect("the file is not too large");
+        upload.finish(user).await.expect("the store in memory is written").id
     }
 
     /// Runs everything that is ready, and what comes of it, until nothing is left. No time passes, but
@@ -230,18 +244,38 @@ impl Watched {
     }
 }
 
+/// A request that is under way.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl NetworkPort for Watched {
     fn send<'a>(&'a self, request: Request, rules: &'a UrlRules) -> BoxFuture<'a, Result<Response, TransportError>> {
-        struct Waiting<'a>(&'a AtomicUsize);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
         Box::pin(async move {
-            self.waiting.fetch_add(1, Ordering::Relaxed);
-            let _waiting = Waiting(&self.waiting);
+            let _waiting = Waiting::new(&self.waiting);
             self.inner.send(request, rules).await
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        request: Request,
+        rules: &'a UrlRules,
+    ) -> BoxFuture<'a, Result<StreamedResponse, TransportError>> {
+        Box::pin(async move {
+            let _waiting = Waiting::new(&self.waiting);
+            self.inner.open(request, rules).await
         })
     }
 }
@@ -302,11 +336,22 @@ impl NetworkPort for FakeService {
                 return Err(TransportError::NotDeclared { url: crate::network::host_and_path(&request.url) });
             }
             let url = request.url.clone();
+            let request = whole(request).await?;
             self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             let answer = (self.answer.lock().unwrap_or_else(PoisonError::into_inner))(&request);
             answer.map(|response| Response { url, ..response })
         })
     }
+}
+
+/// The request with its body in memory, as a service that is no real one looks at it.
+pub(crate) async fn whole(request: Request) -> Result<Request, TransportError> {
+    let collected = request.body.collected().await;
+    let body = collected.map_err(|error| TransportError::Connection {
+        url: crate::network::host_and_path(&request.url),
+        reason: format!("the body could not be read: {error}"),
+    })?;
+    Ok(Request { body, ..request })
 }
 
 /// A vault that authenticates and does not hide: what a test stores, it may read.

@@ -14,6 +14,7 @@ use url::Url;
 use crate::clock::BoxFuture;
 use crate::network::{NetworkPort, Request, Response, TransportError, UrlRules, host_and_path, names_a_credential};
 use crate::secret::Secret;
+use crate::testing::host::whole;
 
 /// What stands in a recording in place of a secret.
 const SCRUBBED: &str = "SCRUBBED";
@@ -160,6 +161,7 @@ impl Recorder {
 impl NetworkPort for Recorder {
     fn send<'a>(&'a self, request: Request, rules: &'a UrlRules) -> BoxFuture<'a, Result<Response, TransportError>> {
         Box::pin(async move {
+            let request = whole(request).await?;
             let response = self.inner.send(request.clone(), rules).await?;
             let mut recorded = lock(&self.recorded);
             recorded.secrets.learn(&request);
@@ -171,7 +173,7 @@ impl NetworkPort for Recorder {
             let exchange = Exchange {
                 method: request.method.to_string(),
                 url: request.url.to_string(),
-                sent: Body::of(&request.body),
+                sent: Body::of(&request.body.bytes().unwrap_or_default()),
                 status: response.status.as_u16(),
                 headers: headers.collect(),
                 answered: Body::of(&response.body),
@@ -251,11 +253,12 @@ impl NetworkPort for Recording {
             if !rules.allows(&request.url) {
                 return Err(TransportError::NotDeclared { url: shown });
             }
+            let request = whole(request).await?;
             let mut secrets = Secrets::default();
             self.secrets.iter().for_each(|secret| secrets.add(secret));
             secrets.learn(&request);
             let (method, url) = (request.method.to_string(), secrets.scrub_url(request.url.as_str()));
-            let sent = secrets.scrub_body(&Body::of(&request.body));
+            let sent = secrets.scrub_body(&Body::of(&request.body.bytes().unwrap_or_default()));
             let same: Vec<_> = self
                 .exchanges
                 .iter()
@@ -333,12 +336,13 @@ impl Secrets {
                 self.add(&value);
             }
         }
-        for (name, value) in url::form_urlencoded::parse(&request.body) {
+        let body = request.body.bytes().unwrap_or_default();
+        for (name, value) in url::form_urlencoded::parse(&body) {
             if is_secret_parameter(&name) {
                 self.add(&value);
             }
         }
-        self.learn_fields(&request.body);
+        self.learn_fields(&body);
     }
 
     /// Learns the secrets among the fields of a body.

@@ -64,7 +64,7 @@ impl TrackerService {
     }
 
     fn found(&mut self, request: &Request, now: Timestamp) -> Option<Value> {
-        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&request.body.bytes().unwrap_or_default()).unwrap_or_default();
         let path: Vec<_> = request.url.path().trim_matches('/').split('/').collect();
         let query: BTreeMap<_, _> = request.url.query_pairs().into_owned().collect();
         Some(match (request.method.as_str(), path.as_slice()) {

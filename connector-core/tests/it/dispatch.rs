@@ -89,6 +89,7 @@ async fn live(crash: Option<(usize, Fault)>) -> (usize, Vec<String>) {
             content: text.into(),
             link: None,
             recipients: vec![],
+            attachments: Vec::new(),
         };
         let done = bench.runtime().create_note(link.thread, new).await.is_ok();
         bench = restarted(bench).await;

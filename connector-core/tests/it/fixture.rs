@@ -568,7 +568,13 @@ impl Bench {
 
     /// Ada writes a note in a thread; it is not sent yet.
     pub(crate) async fn writes(&self, thread: ThreadId, content: &str) -> Note {
-        let note = NewUserNote { user: "ada".into(), content: content.to_owned(), link: None, recipients: Vec::new() };
+        let note = NewUserNote {
+            user: "ada".into(),
+            content: content.to_owned(),
+            link: None,
+            recipients: Vec::new(),
+            attachments: Vec::new(),
+        };
         self.runtime().create_note(thread, note).await.unwrap()
     }
 }

@@ -8,6 +8,7 @@ mod conformance;
 mod dispatch;
 mod drain;
 mod errors;
+mod files;
 mod fixture;
 mod hooks;
 mod lessons;

@@ -131,6 +131,7 @@ async fn simulate(service: &Shared, connections: usize, windows: std::ops::Range
             content: "Hello".to_owned(),
             link: Some(row.id()),
             recipients: Vec::new(),
+            attachments: Vec::new(),
         };
         host.runtime().create_note(row.link.thread, note).await.unwrap();
         host.settle().await;

@@ -19,7 +19,7 @@ fn service() -> FakeService {
     let mut count = 0;
     FakeService::new(move |request| {
         count += 1;
-        let said = String::from_utf8_lossy(&request.body);
+        let said = String::from_utf8_lossy(&request.body.bytes().unwrap_or_default()).into_owned();
         let headers = [("content-type", "application/json"), ("set-cookie", "session=cookie-of-ada")];
         let body = format!(
             r#"{{"count":{count},"said":"{}","echo":"very-secret-token","refresh_token":"another-secret-one","next_page_token":"page-two-please"}}"#,

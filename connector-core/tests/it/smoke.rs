@@ -80,7 +80,13 @@ async fn a_declared_connector_lives() {
     assert_eq!(channel.sync.saved, 8);
 
     let link = &links[0].link;
-    let note = NewUserNote { user: "ada".into(), content: "On it.".into(), link: None, recipients: vec![] };
+    let note = NewUserNote {
+        user: "ada".into(),
+        content: "On it.".into(),
+        link: None,
+        recipients: vec![],
+        attachments: Vec::new(),
+    };
     let note = runtime.create_note(link.thread, note).await.unwrap();
     host.settle().await;
     let note = runtime.ports().engine.note(note.id).await.unwrap().unwrap().note;

@@ -358,7 +358,13 @@ async fn a_change_goes_through_the_acting_users_own_connection() {
     });
     logged();
     let writes = async |user: &str| {
-        let note = NewUserNote { user: user.into(), content: "hi".into(), link: None, recipients: vec![] };
+        let note = NewUserNote {
+            user: user.into(),
+            content: "hi".into(),
+            link: None,
+            recipients: vec![],
+            attachments: Vec::new(),
+        };
         let note = bench.runtime().create_note(thread, note).await.unwrap();
         bench.host.settle().await;
         note
@@ -501,7 +507,13 @@ async fn a_connector_without_the_hook_is_read_only() {
     let error = host.runtime().update_link(link.id(), &"ada".into(), update).await.unwrap_err();
     assert!(matches!(error, ActionError::Conflict(_)), "{error}");
     // A note stays here.
-    let note = NewUserNote { user: "ada".into(), content: "hi".into(), link: None, recipients: vec![] };
+    let note = NewUserNote {
+        user: "ada".into(),
+        content: "hi".into(),
+        link: None,
+        recipients: vec![],
+        attachments: Vec::new(),
+    };
     let note = host.runtime().create_note(link.link.thread, note).await.unwrap();
     assert_eq!(note.delivery, None);
 }
@@ -519,6 +531,7 @@ async fn compose(bench: &Bench, title: &str) -> Result<Link, ActionError> {
             Recipient { actor: grace(), role: "to".into() },
             Recipient { actor: ada(), role: "cc".into() },
         ],
+        attachments: Vec::new(),
     };
     bench.runtime().compose(compose).await
 }
@@ -628,6 +641,7 @@ async fn composing_what_is_wrong_is_refused() {
             title: "T".into(),
             content: None,
             recipients: vec![],
+            attachments: Vec::new(),
         };
         change(&mut compose);
         bench.runtime().compose(compose).await.unwrap_err().to_string()

@@ -1,4 +1,4 @@
-use connector_core::network::Request;
+use connector_core::network::{Body, Request};
 use http::{HeaderName, Method, StatusCode, header};
 use url::Url;
 
@@ -26,7 +26,7 @@ pub(super) fn follow(request: &mut Request, status: StatusCode, target: Url) {
     };
     if becomes_get {
         request.method = Method::GET;
-        request.body.clear();
+        request.body = Body::default();
         remove(request, |name, _| name.as_str().starts_with("content-") || name == header::TRANSFER_ENCODING);
     }
     if target.origin() != request.url.origin() {

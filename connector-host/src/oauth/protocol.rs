@@ -380,12 +380,13 @@ impl Protocol {
             value.set_sensitive(*name == header::AUTHORIZATION);
             outgoing.headers.insert(name.clone(), value);
         }
-        outgoing.body = body.into();
         if self.settings.data.encoding == Encoding::Json {
-            let fields = url::form_urlencoded::parse(&outgoing.body);
+            let fields = url::form_urlencoded::parse(&body);
             let fields: Map<_, _> = fields.map(|(name, value)| (name.into_owned(), Value::from(value))).collect();
             outgoing.body = Value::from(fields).to_string().into();
             outgoing.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        } else {
+            outgoing.body = body.into();
         }
         let response = self.send(outgoing).await?;
         if response.status.is_server_error() {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use connector_core::clock::BoxFuture;
 use connector_core::network::{NetworkPort, Request, Response, TransportError, UrlRules};
 use connector_host::network::{HttpClient, Names};
+use futures_util::TryStreamExt;
 use http::{HeaderName, HeaderValue, Method};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -603,6 +604,41 @@ async fn a_body_that_is_cut_off_is_an_error() {
         assert!(matches!(&error, TransportError::Connection { url: at, .. } if *at == url), "{error:?}");
         assert!(!format!("{error:?}").contains("hidden"), "{error:?}");
     }
+}
+
+/// R9.1, R10.2: a body that is streamed is read as it is asked for, up to its limit, and each piece in its time.
+#[tokio::test]
+async fn a_streamed_body_is_read_as_it_is_asked_for() {
+    let server = Server::start(|path| match path {
+        "/endless" => Answer::Endless("HTTP/1.1 200 OK\r\n\r\n".to_owned()),
+        "/said" => Answer::Endless(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 65 << 20)),
+        _ => Answer::Hang("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello".to_owned()),
+    })
+    .await;
+    let client = HttpClient::new(true);
+    let rules = UrlRules::parse(&["*"]).unwrap();
+    let open = async |path: &str, timeout| {
+        let mut asked = request(Method::GET, &server.url(path));
+        (asked.max_response, asked.timeout) = (64 << 20, timeout);
+        client.open(asked, &rules).await
+    };
+    let long = Duration::from_secs(20);
+    let mut opened = open("/endless", long).await.unwrap();
+    assert_eq!(opened.head.status, 200);
+    assert!(!opened.body.try_next().await.unwrap().unwrap().is_empty());
+    // What else was taken is in the buffers of the sockets.
+    assert!(*server.taken.lock().unwrap() < 32 << 20);
+    let error = loop {
+        match opened.body.try_next().await {
+            Ok(piece) => assert!(piece.is_some(), "it has no end"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains(&(64 << 20).to_string()), "{error}");
+    assert!(matches!(open("/said", long).await, Err(TransportError::TooLarge { .. })));
+    let mut hangs = open("/hangs", Duration::from_millis(200)).await.unwrap();
+    assert_eq!(hangs.body.try_next().await.unwrap().unwrap(), "hello");
+    assert!(hangs.body.try_next().await.unwrap_err().to_string().contains("did not answer within 200ms"));
 }
 
 /// R10.2: the time counts until the whole response is there, over all redirects.

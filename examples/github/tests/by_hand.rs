@@ -62,7 +62,7 @@ impl GitHubByHand {
                 ("GET", "/repos/o/r/pulls") => json!([]),
                 ("GET", "/repos/o/r/issues/1/reactions") => json!(*reactions),
                 ("POST", "/repos/o/r/issues/1/reactions") => {
-                    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+                    let body: Value = serde_json::from_slice(&request.body.bytes().unwrap_or_default()).expect("JSON");
                     reactions.push(json!({ "id": 3, "content": body["content"], "user": user(7, "ada") }));
                     json!({})
                 }

@@ -41,7 +41,7 @@ impl GoogleByHand {
     }
 
     fn answer(&self, request: &Request) -> (u16, Value) {
-        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&request.body.bytes().unwrap_or_default()).unwrap_or_default();
         let path = request.url.path();
         let query =
             |name: &str| request.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());

@@ -254,7 +254,7 @@ impl Synced {
     /// What a user replies, to the end.
     pub async fn reply(&self, link: &LinkRow, content: &str) -> NoteRow {
         let new =
-            NewUserNote { user: ada(), content: content.to_owned(), link: Some(link.link.id), recipients: Vec::new() };
+            NewUserNote { user: ada(), content: content.to_owned(), link: Some(link.link.id), recipients: Vec::new(), attachments: Vec::new() };
         let note = self.runtime().create_note(link.link.thread, new).await.expect("it is stored");
         self.host.settle().await;
         self.notes(link).await.into_iter().find(|row| row.note.id == note.id).expect("the note is there")

@@ -5,16 +5,17 @@ use jiff::civil::Date;
 use super::ActionError;
 use crate::context::has_status;
 use crate::declaration::Hooks;
-use crate::dispatch::{HookCall, HookReply};
 use crate::engine::{
-    ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, LinkQuery, LinkRow, NoteRow, TaskQuery, TaskRow,
-    UserThreadRow, Write, WriteSet,
+    ConnectionRow, ConnectionStatus, Expect, FeedEntry, FeedKind, KeyedTask, LinkQuery, LinkRow, NoteRow, TaskQuery,
+    TaskRow, UserThreadRow, Write, WriteSet,
 };
-use crate::id::{ChannelId, ConnectionId, LinkId, LinkTypeId, NoteId, ScheduleKey, StatusId, TaskId, ThreadId, UserId};
+use crate::id::{
+    ChannelId, ConnectionId, FileId, LinkId, LinkTypeId, NoteId, ScheduleKey, StatusId, TaskId, ThreadId, UserId,
+};
 use crate::link_type::LinkTypeDeclaration;
 use crate::model::{
-    Actor, Attendance, Author, Contact, ContactChanges, Content, Delivery, Download, Emoji, Link, LinkChanges,
-    LinkDraft, Note, Patch, Reaction, Recipient, Source,
+    Actor, Attendance, Author, Contact, ContactChanges, Content, Delivery, Emoji, Link, LinkChanges, LinkDraft, Note,
+    Patch, Reaction, Recipient, Source,
 };
 use crate::records::untouched;
 use crate::registry::RegisteredConnector;
@@ -37,6 +38,8 @@ pub struct NewUserNote {
     pub link: Option<LinkId>,
     /// Whom it is for.
     pub recipients: Vec<Recipient>,
+    /// Files that they have uploaded.
+    pub attachments: Vec<FileId>,
 }
 
 /// What a user changes about a link; what is none stays.
@@ -69,6 +72,8 @@ pub struct Compose {
     pub content: Option<String>,
     /// Whom it is for.
     pub recipients: Vec<Recipient>,
+    /// Files that they have uploaded.
+    pub attachments: Vec<FileId>,
 }
 
 /// A link with what is needed to act on it for a user.
@@ -81,11 +86,11 @@ pub(super) struct Acting {
 }
 
 impl Acting {
-    fn declaration(&self) -> Option<&'static LinkTypeDeclaration> {
+    pub(super) fn declaration(&self) -> Option<&'static LinkTypeDeclaration> {
         self.connector.declaration.link_type(self.row.link.link_type.as_str())
     }
 
-    fn dispatches(&self, hook: Hooks) -> bool {
+    pub(super) fn dispatches(&self, hook: Hooks) -> bool {
         self.own && self.connector.hooks.has(hook)
     }
 
@@ -181,14 +186,23 @@ impl Runtime {
     }
 
     pub(super) async fn put(&self, connection: ConnectionId, writes: Vec<Write>) -> Result<(), ActionError> {
-        self.shared.store(WriteSet { connection: Some(connection), ..WriteSet::of(writes) }).await?;
+        self.put_expecting(connection, Vec::new(), writes).await
+    }
+
+    async fn put_expecting(
+        &self,
+        connection: ConnectionId,
+        expects: Vec<Expect>,
+        writes: Vec<Write>,
+    ) -> Result<(), ActionError> {
+        self.shared.store(WriteSet { connection: Some(connection), expects, ..WriteSet::of(writes) }).await?;
         Ok(())
     }
 
     /// A user writes a note in a thread. It is stored, and on its way if a connection of theirs can take it.
     pub async fn create_note(&self, thread: ThreadId, new: NewUserNote) -> Result<Note, ActionError> {
-        if new.content.trim().is_empty() {
-            return Err(ActionError::Invalid("a note needs some content".to_owned()));
+        if new.content.trim().is_empty() && new.attachments.is_empty() {
+            return Err(ActionError::Invalid("a note needs some content, or an attachment".to_owned()));
         }
         let links = self.links_for(thread, &new.user).await?;
         let takes = |link: &Acting| link.connector.declaration.handle_replies && link.dispatches(Hooks::NOTE_CREATED);
@@ -197,6 +211,7 @@ impl Runtime {
             None => links.iter().find(|link| takes(link)).or(links.first()),
         };
         let link = link.ok_or_else(|| ActionError::NotFound(format!("{thread} has no such link")))?;
+        let (attachments, expects) = self.attach(&new.user, &new.attachments, link.declaration()).await?;
         let sends = takes(link);
         let own_id = link.connection.identity.as_ref().map(|identity| identity.id.clone());
         let now = self.shared.ports.clock.now();
@@ -211,7 +226,7 @@ impl Runtime {
             content: Content::Markdown(new.content).to_markdown(),
             url: None,
             reply_to: None,
-            attachments: Vec::new(),
+            attachments,
             reactions: Vec::new(),
             actions: Vec::new(),
             recipients: new
@@ -231,16 +246,16 @@ impl Runtime {
         if sends {
             writes.push(self.hook_task(link, HookTask::NoteCreated { note: note.id })?);
         }
-        self.put(link.row.connection, writes).await?;
+        self.put_expecting(link.row.connection, expects, writes).await?;
         Ok(note)
     }
 
     /// A user edits their note.
     pub async fn edit_note(&self, id: NoteId, user: &UserId, content: String) -> Result<Note, ActionError> {
-        if content.trim().is_empty() {
+        let (before, link) = self.own_note(id, user).await?;
+        if content.trim().is_empty() && before.note.attachments.is_empty() {
             return Err(ActionError::Invalid("a note needs some content".to_owned()));
         }
-        let (before, link) = self.own_note(id, user).await?;
         let mine = before.note.written_by.as_ref() == Some(user)
             || matches!(&before.note.author, Author::Person(actor) if link.connection.owner == *user && Some(&actor.id) == link.connection.identity.as_ref().map(|identity| &identity.id))
             || (before.note.author == Author::Owner && link.connection.owner == *user);
@@ -628,21 +643,6 @@ impl Runtime {
         Ok(link)
     }
 
-    /// A user opens an attachment that is at the service, by its place in the note.
-    pub async fn download(&self, id: NoteId, index: usize, user: &UserId) -> Result<Download, ActionError> {
-        let (note, link) = self.own_note(id, user).await?;
-        let attachment = note.note.attachments.get(index).cloned();
-        let attachment = attachment.ok_or_else(|| ActionError::NotFound(format!("{id} has no attachment {index}")))?;
-        if !link.dispatches(Hooks::DOWNLOAD_ATTACHMENT) {
-            return Ok(Download::Gone);
-        }
-        let call = HookCall::DownloadAttachment { attachment, link: link.row.link };
-        match self.hook_now(note.connection, call).await? {
-            HookReply::Download(download) => Ok(download),
-            _ => Ok(Download::Gone),
-        }
-    }
-
     /// A user composes a new item. It is stored as a draft of its own thread, and on its way.
     pub async fn compose(&self, compose: Compose) -> Result<Link, ActionError> {
         let shared = &self.shared;
@@ -690,6 +690,7 @@ impl Runtime {
         {
             return Err(ActionError::Invalid(format!("a {} has no status `{status}`", declaration.id)));
         }
+        let (attachments, expects) = self.attach(&compose.user, &compose.attachments, Some(declaration)).await?;
         let first = engine.take_ids(4);
         let (thread, id, note) =
             (ThreadId::from_number(first), LinkId::from_number(first + 1), NoteId::from_number(first + 2));
@@ -726,6 +727,7 @@ impl Runtime {
             content: compose.content.clone(),
             raw_status: status,
             recipients,
+            attachments: attachments.clone(),
             ..LinkDraft::new(compose.link_type, compose.title, compose.user.clone(), thread)
         };
         let row = LinkRow { connection: compose.connection, link: link.clone(), version: 0 };
@@ -733,7 +735,8 @@ impl Runtime {
             Write::PutLink { row: Box::new(row.clone()), expect: None },
             Write::Feed(FeedEntry::new(FeedKind::Link, compose.connection, id)),
         ];
-        if let Some(content) = compose.content.filter(|content| !content.trim().is_empty()) {
+        let content = compose.content.filter(|content| !content.trim().is_empty());
+        if content.is_some() || !attachments.is_empty() {
             let body = Note {
                 id: note,
                 thread,
@@ -742,10 +745,10 @@ impl Runtime {
                 author,
                 occurred_at: now,
                 updated_at: now,
-                content: Content::Markdown(content).to_markdown(),
+                content: Content::Markdown(content.unwrap_or_default()).to_markdown(),
                 url: None,
                 reply_to: None,
-                attachments: Vec::new(),
+                attachments,
                 reactions: Vec::new(),
                 actions: Vec::new(),
                 recipients: Vec::new(),
@@ -764,7 +767,7 @@ impl Runtime {
         }
         let acting = Acting { row, connection, connector, own: true };
         writes.push(self.hook_task(&acting, HookTask::CreateLink { link: id, draft })?);
-        self.put(compose.connection, writes).await?;
+        self.put_expecting(compose.connection, expects, writes).await?;
         Ok(link)
     }
 }

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::network::{NetworkPort, Request, Response, TransportError, UrlRules, host_and_path};
 use crate::ports::Credentials;
 use crate::secret::Secret;
+use crate::testing::host::whole;
 use crate::testing::{MemoryEngine, VirtualClock};
 
 /// What strikes a call.
@@ -280,7 +281,7 @@ impl<S: ConformanceService> State<S> {
             seen.extend(text.split(TOKEN).skip(1).filter_map(|rest| Some(rest.split_once('.')?.0.to_owned())));
         };
         look(request.url.as_str().as_bytes());
-        look(&request.body);
+        look(&request.body.bytes().unwrap_or_default());
         for value in request.headers.values() {
             look(value.as_bytes());
         }
@@ -292,6 +293,7 @@ impl<S: ConformanceService> NetworkPort for Gate<S> {
     fn send<'a>(&'a self, request: Request, rules: &'a UrlRules) -> BoxFuture<'a, Result<Response, TransportError>> {
         Box::pin(async move {
             let now = self.now();
+            let request = whole(request).await?;
             let mut state = self.state();
             if !rules.allows(&request.url) {
                 return Err(TransportError::NotDeclared { url: host_and_path(&request.url) });

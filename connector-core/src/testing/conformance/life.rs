@@ -473,6 +473,7 @@ impl<'a, S: ConformanceService> Life<'a, S> {
             content: text.to_owned(),
             link: Some(link.id()),
             recipients: Vec::new(),
+            attachments: Vec::new(),
         };
         self.spare(true);
         let written =
@@ -522,6 +523,7 @@ impl<'a, S: ConformanceService> Life<'a, S> {
             title: title.to_owned(),
             content: Some(format!("The text of {title}.")),
             recipients: Vec::new(),
+            attachments: Vec::new(),
         };
         self.spare(true);
         let composed = self.act("composing an item", async |runtime| runtime.compose(compose.clone()).await).await;

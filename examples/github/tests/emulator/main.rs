@@ -227,8 +227,13 @@ async fn options_limit_what_is_synced() {
 }
 
 async fn reply(synced: &Synced, link: &LinkRow, content: &str) -> NoteRow {
-    let new =
-        NewUserNote { user: ada(), content: content.to_owned(), link: Some(link.link.id), recipients: Vec::new() };
+    let new = NewUserNote {
+        user: ada(),
+        content: content.to_owned(),
+        link: Some(link.link.id),
+        recipients: Vec::new(),
+        attachments: Vec::new(),
+    };
     let note = synced.runtime().create_note(link.link.thread, new).await.expect("it is stored");
     synced.host.settle().await;
     note_of(synced, link, |found| found.note.id == note.id).await
@@ -346,6 +351,7 @@ async fn an_issue_is_composed() {
         title: "Colours are off".to_owned(),
         content: Some("In `fish`, *always*.".to_owned()),
         recipients: Vec::new(),
+        attachments: Vec::new(),
     };
     let draft = synced.runtime().compose(compose).await.expect("it is stored");
     synced.host.settle().await;

@@ -144,6 +144,7 @@ async fn mails_are_sent_once() {
         title: "Lunch".to_owned(),
         content: Some("At noon?".to_owned()),
         recipients: vec![to("bob@acme.example", "to"), to("carol@acme.example", "cc"), to("dan@acme.example", "bcc")],
+        attachments: Vec::new(),
     };
     synced.runtime().compose(compose).await.expect("it is stored");
     synced.host.settle().await;

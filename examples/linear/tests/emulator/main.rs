@@ -272,6 +272,7 @@ async fn an_issue_is_composed() {
         title: "Colours are off".to_owned(),
         content: Some("In *dark mode*.".to_owned()),
         recipients: Vec::new(),
+        attachments: Vec::new(),
     };
     let draft = synced.runtime().compose(compose).await.expect("it is stored");
     synced.host.settle().await;
