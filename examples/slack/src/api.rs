@@ -6,9 +6,9 @@ use connector_core::content::mrkdwn::Workspace;
 use connector_core::content::{Document, shortcode};
 use connector_core::network::{RequestBuilder, Response};
 use connector_core::prelude::*;
-use futures_util::{StreamExt, stream};
 use serde::de::DeserializeOwned;
 
+use crate::files::ApiFile;
 use crate::{DirectMessage, Message, MessageMeta, Slack};
 
 /// The longest text of a message; what is longer, Slack cuts off
@@ -383,7 +383,7 @@ impl Directory {
                 .contacts(members.iter().cloned().map(Contact::new)),
         };
         let link = link.url(self.url(channel, root)).updated_at(newest);
-        let title = self.document(root).first_line().or_else(|| root.files.first()?.name.clone());
+        let title = self.document(root).first_line().or_else(|| root.files.first()?.name());
         let link = match title {
             Some(title) => link.title(title.chars().take(LONGEST_TITLE).collect::<String>()),
             None => link,
@@ -410,7 +410,7 @@ pub(crate) async fn write_back(cx: &Context<Slack>, message: ApiMessage) -> Resu
 
 #[derive(Deserialize)]
 pub(crate) struct ApiMessage {
-    ts: String,
+    pub(crate) ts: String,
     thread_ts: Option<String>,
     subtype: Option<String>,
     user: Option<String>,
@@ -472,41 +472,6 @@ fn time(ts: &str) -> Timestamp {
     let (seconds, micros) = ts.split_once('.').unwrap_or((ts, "0"));
     let (seconds, micros) = (seconds.parse().unwrap_or_default(), micros.parse::<i32>().unwrap_or_default());
     Timestamp::new(seconds, micros.saturating_mul(1000)).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-#[derive(Deserialize)]
-pub(crate) struct ApiFileInfo {
-    pub(crate) file: ApiFile,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct ApiFile {
-    id: String,
-    name: Option<String>,
-    mimetype: Option<String>,
-    size: Option<u64>,
-    url_private: Option<String>,
-}
-
-impl ApiFile {
-    fn attachment(&self) -> Attachment {
-        let mut attachment = Attachment::new(self.name.as_deref().unwrap_or(&self.id), &self.id);
-        attachment.media_type.clone_from(&self.mimetype);
-        attachment.size = self.size;
-        attachment
-    }
-
-    pub(crate) async fn download(self, cx: &Context<Slack>, link: &Link) -> Result<Download> {
-        let (Some(url), Some(token)) = (&self.url_private, cx.integrations().token(&link.channel).await?) else {
-            return Ok(Download::Gone);
-        };
-        let Some(response) = cx.network().get(url).bearer(&token).send().await.unless_gone()? else {
-            return Ok(Download::Gone);
-        };
-        let media_type = self.mimetype.unwrap_or_else(|| "application/octet-stream".to_owned());
-        let body = stream::iter([Ok(response.body)]).boxed();
-        Ok(Download::Body { name: self.name.unwrap_or(self.id), media_type, body })
-    }
 }
 
 #[derive(Deserialize)]

@@ -1,13 +1,14 @@
 //! Slack channels and direct messages, both ways.
 
 mod api;
+mod files;
 mod sync;
 
 use connector_core::content::shortcode;
 use connector_core::prelude::*;
 use serde_json::json;
 
-use api::{ApiChannel, ApiFileInfo, ApiIdentity, ApiOpened, ApiPosted, ApiUser, Conversation, Directory};
+use api::{ApiChannel, ApiIdentity, ApiOpened, ApiPosted, ApiUser, Conversation, Directory};
 
 /// Messages of the Slack conversations you choose.
 #[connector(
@@ -148,6 +149,14 @@ impl Connector for Slack {
         };
         // A message has no title: that of a draft stands in where there is nothing else.
         let text = draft.content.as_deref().unwrap_or(&draft.title);
+        let files: Vec<_> = draft.files().collect();
+        if !files.is_empty() {
+            let conversation = Conversation::of(cx, &channel).await?;
+            let message = files::share(cx, &channel, None, text, &files).await?;
+            // Where Slack takes its time to show the message, the next sync brings it.
+            let Some(message) = message else { return Ok(None) };
+            return Ok(Directory::of(cx, &[&message]).await?.link(&conversation, &[&message]));
+        }
         let message = json!({ "channel": channel, "text": api::text(text)? });
         let posted: ApiPosted = api::call(cx.provider().post("/chat.postMessage").json(&message)).await?;
         let conversation = Conversation::of(cx, &channel).await?;
@@ -158,6 +167,14 @@ impl Connector for Slack {
     async fn on_note_created(&self, cx: &Context<Self>, note: &Note, thread: &Thread) -> Result<WriteBack> {
         let link = thread.link_of(note)?;
         let root = MessageMeta::of(link)?.ts;
+        let files: Vec<_> = note.files().collect();
+        if !files.is_empty() {
+            return match files::share(cx, &link.channel, Some(&root), &note.content, &files).await? {
+                Some(message) => api::write_back(cx, message).await,
+                // It is known by its text when the next sync brings it.
+                None => Ok(WriteBack::accepted()),
+            };
+        }
         let reply = json!({ "channel": link.channel, "thread_ts": root, "text": api::text(&note.content)? });
         let posted: ApiPosted = api::call(cx.provider().post("/chat.postMessage").json(&reply)).await?;
         api::write_back(cx, posted.message).await
@@ -208,9 +225,8 @@ impl Connector for Slack {
         let AttachmentRef::Service(id) = &attachment.at else {
             return Ok(Download::Gone);
         };
-        let info = api::call::<ApiFileInfo>(cx.provider().get("/files.info").query("file", id)).await.unless_gone()?;
-        match info {
-            Some(info) => info.file.download(cx, link).await,
+        match files::info(cx, id).await? {
+            Some(file) => file.download(cx, link).await,
             None => Ok(Download::Gone),
         }
     }

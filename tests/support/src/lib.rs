@@ -138,8 +138,13 @@ impl Emulator {
 
     /// A host of this connector without connections.
     pub fn host<C: Connector + HooksOf + Declared>(&self) -> TestHost {
+        self.host_over::<C>(HttpClient::new(true))
+    }
+
+    /// The same, over a network of the test's own.
+    pub fn host_over<C: Connector + HooksOf + Declared>(&self, network: impl NetworkPort) -> TestHost {
         let registry = Registry::of::<C>().expect("the connector is sound");
-        TestHost::with_network(registry, HttpClient::new(true)).api_url(self.service, self.api_url())
+        TestHost::with_network(registry, network).api_url(self.service, self.api_url())
     }
 
     /// Connects Ada on that host with this token.
@@ -253,8 +258,13 @@ impl Synced {
 
     /// What a user replies, to the end.
     pub async fn reply(&self, link: &LinkRow, content: &str) -> NoteRow {
-        let new =
-            NewUserNote { user: ada(), content: content.to_owned(), link: Some(link.link.id), recipients: Vec::new(), attachments: Vec::new() };
+        let new = NewUserNote {
+            user: ada(),
+            content: content.to_owned(),
+            link: Some(link.link.id),
+            recipients: Vec::new(),
+            attachments: Vec::new(),
+        };
         let note = self.runtime().create_note(link.link.thread, new).await.expect("it is stored");
         self.host.settle().await;
         self.notes(link).await.into_iter().find(|row| row.note.id == note.id).expect("the note is there")

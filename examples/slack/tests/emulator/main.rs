@@ -13,10 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use connector_core::engine::{ConnectionStatus, LinkRow, NoteRow, SyncState, TaskQuery};
 use connector_core::id::LinkTypeId;
-use connector_core::model::{Actor, Author, Delivery, Emoji, Recipient};
+use connector_core::model::{Actor, Author, Delivery, Download, Emoji, Recipient};
 use connector_core::runtime::{Compose, NewUserNote};
 use connector_core::secret::Secret;
 use connector_slack::{DirectMessage, Message};
+use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -148,8 +149,13 @@ async fn text_becomes_markdown() {
 }
 
 async fn reply(synced: &Synced, link: &LinkRow, content: &str) -> NoteRow {
-    let new =
-        NewUserNote { user: ada(), content: content.to_owned(), link: Some(link.link.id), recipients: Vec::new() };
+    let new = NewUserNote {
+        user: ada(),
+        content: content.to_owned(),
+        link: Some(link.link.id),
+        recipients: Vec::new(),
+        attachments: Vec::new(),
+    };
     let note = synced.runtime().create_note(link.link.thread, new).await.expect("it is stored");
     synced.host.settle().await;
     synced.notes(link).await.into_iter().find(|found| found.note.id == note.id).expect("the note is there")
@@ -231,6 +237,65 @@ async fn reactions_go_both_ways() {
     assert_eq!(dead(&synced).await, 0);
 }
 
+/// R10.4, R9.1, R9.3: a user's files are in Slack, in the thread or in a message of their own, once; and come back from there.
+#[tokio::test]
+async fn files_go_out_and_in() {
+    let Some(emulator) = support::emulator() else {
+        return;
+    };
+    let general = id(&emulator, "channels", "general").await;
+    let root = slack(&emulator, "bob", "chat.postMessage", json!({ "channel": general, "text": "The plan?" })).await;
+    let synced = synced(&emulator, "general").await;
+    let link = saved(&synced, &root["ts"]).await;
+    let plan: Vec<u8> = (0..=255).cycle().take(600_000).collect();
+    let files = [
+        synced.host.upload(&ada(), "plan.png", "image/png", plan.clone()).await,
+        synced.host.upload(&ada(), "note.txt", "text/plain", "a note").await,
+    ];
+    let new = NewUserNote {
+        user: ada(),
+        content: "Here *it* is".to_owned(),
+        link: Some(link.link.id),
+        recipients: Vec::new(),
+        attachments: files.to_vec(),
+    };
+    let note = synced.runtime().create_note(link.link.thread, new).await.expect("it is stored");
+    synced.host.settle().await;
+    let sent = async || {
+        let asked = json!({ "channel": general, "ts": root["ts"] });
+        let all = slack(&emulator, "bob", "conversations.replies", asked).await["messages"].clone();
+        let all = all.as_array().expect("a list").clone();
+        all.into_iter().filter(|message| message["files"].is_array()).collect::<Vec<_>>()
+    };
+    let arrived = sent().await;
+    assert_eq!((arrived.len(), &arrived[0]["text"]), (1, &json!("Here _it_ is")));
+    let names: Vec<_> = arrived[0]["files"].as_array().expect("files").iter().map(|file| &file["name"]).collect();
+    assert_eq!(names, [&json!("plan.png"), &json!("note.txt")]);
+    assert_eq!(arrived[0]["files"][0]["size"], 600_000);
+
+    synced.sync().await;
+    synced.sync().await;
+    let notes = synced.notes(&link).await;
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    let known = notes.iter().find(|found| found.note.id == note.id).expect("the note is there").note.clone();
+    assert_eq!((&known.delivery, known.attachments.len()), (&Some(Delivery::Delivered), 2));
+    assert!(known.files().next().is_none(), "Slack's stand for them");
+    let download = synced.runtime().download(note.id, 0, &ada()).await.expect("it is there");
+    let Download::Body { name, media_type, body } = download else { panic!("{download:?}") };
+    let body = body.try_collect::<Vec<_>>().await.expect("it is whole").concat();
+    assert_eq!((name.as_str(), media_type.as_str(), body), ("plan.png", "image/png", plan));
+
+    let file = synced.host.upload(&ada(), "menu.txt", "text/plain", "soup").await;
+    let menu = Compose { attachments: vec![file], ..compose(&synced, "message", "The menu") };
+    let draft = synced.runtime().compose(menu).await.expect("it is stored");
+    synced.host.settle().await;
+    synced.sync().await;
+    let composed = synced.engine().link(draft.id).await.expect("the store works").expect("it is there");
+    let notes = synced.notes(&composed).await;
+    assert_eq!((notes.len(), notes[0].note.attachments[0].name.as_str()), (1, "menu.txt"), "{notes:?}");
+    assert_eq!(dead(&synced).await, 0);
+}
+
 fn compose(synced: &Synced, link_type: &'static str, content: &str) -> Compose {
     Compose {
         user: ada(),
@@ -241,6 +306,7 @@ fn compose(synced: &Synced, link_type: &'static str, content: &str) -> Compose {
         title: "Lunch".to_owned(),
         content: Some(content.to_owned()),
         recipients: Vec::new(),
+        attachments: Vec::new(),
     }
 }
 

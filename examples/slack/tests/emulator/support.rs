@@ -1,12 +1,15 @@
 //! An emulator of a test's own, and a host with a connection to it.
 
+use connector_core::clock::BoxFuture;
 use connector_core::engine::{LinkRow, Write, WriteSet};
 use connector_core::id::{ChannelId, ConnectionId};
 use connector_core::model::Source;
+use connector_core::network::{NetworkPort, Request, Response, TransportError, UrlRules};
 use connector_core::runtime::{ActionError, HookAnswer};
 use connector_core::secret::Secret;
 use connector_core::testing::TestHost;
 use connector_core::webhook::WebhookRequest;
+use connector_host::network::HttpClient;
 use connector_slack::Slack;
 use connector_test_support::{Emulator, Synced};
 use http::Method;
@@ -14,6 +17,43 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+/// Where Slack has its files, which is not where its API is.
+const FILES: &str = "https://files.slack.com";
+
+/// The emulator has its files where its API is: the network of a host that finds them at the host that Slack has for
+/// them, as the connector declares it.
+struct FilesElsewhere {
+    client: HttpClient,
+    root: String,
+}
+
+impl NetworkPort for FilesElsewhere {
+    fn send<'a>(
+        &'a self,
+        mut request: Request,
+        rules: &'a UrlRules,
+    ) -> BoxFuture<'a, Result<Response, TransportError>> {
+        Box::pin(async move {
+            if !rules.allows(&request.url) {
+                return Err(TransportError::NotDeclared { url: request.url.to_string() });
+            }
+            let mut rules = rules.clone();
+            if let Some(path) = request.url.as_str().strip_prefix(FILES) {
+                request.url = format!("{}{path}", self.root).parse().expect("a URL");
+                rules.push_base(&self.root.parse().expect("a URL"));
+            }
+            let mut response = self.client.send(request, &rules).await?;
+            if let Ok(text) = String::from_utf8(response.body.to_vec()) {
+                let moved = |text: String, kind: &str| {
+                    text.replace(&format!("{}/{kind}/", self.root), &format!("{FILES}/{kind}/"))
+                };
+                response.body = moved(moved(text, "upload"), "files-pri").into();
+            }
+            Ok(response)
+        })
+    }
+}
 
 pub(crate) fn emulator() -> Option<Emulator> {
     Emulator::start("slack")
@@ -39,8 +79,11 @@ pub(crate) async fn id(emulator: &Emulator, kind: &str, name: &str) -> String {
 /// A host without connections, at the time of the newest message.
 pub(crate) async fn host(emulator: &Emulator) -> TestHost {
     let secret = Secret::new(emulator.variable("SLACK_SIGNING_SECRET"));
-    let host =
-        emulator.host::<Slack>().configure(|config| drop(config.webhook_secrets.insert("slack".to_owned(), secret)));
+    let api = url::Url::parse(emulator.api_url()).expect("a URL");
+    let network = FilesElsewhere { client: HttpClient::new(true), root: api.origin().ascii_serialization() };
+    let host = emulator
+        .host_over::<Slack>(network)
+        .configure(|config| drop(config.webhook_secrets.insert("slack".to_owned(), secret)));
     let newest = emulator.all("messages").await.iter().map(|message| crate::time(&message["ts"])).max();
     host.clock().set(newest.expect("there are messages"));
     host
