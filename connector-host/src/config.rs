@@ -122,6 +122,8 @@ pub struct Limits {
     pub keep_deliveries: Option<Duration>,
     /// How many of them are kept at most.
     pub max_deliveries: Option<NonZeroU32>,
+    /// Bytes of a file that a user uploads.
+    pub max_file: Option<NonZeroU32>,
     /// Dispatches of one connection within the window, beyond which it is suspended.
     pub budget_dispatches: Option<NonZeroU32>,
     /// Outbound requests of one connection within the window, beyond which it is suspended.
@@ -202,6 +204,7 @@ impl Config {
         config.public_url = self.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
         config.keep_deliveries = limits.keep_deliveries.unwrap_or(config.keep_deliveries);
         config.max_deliveries = limits.max_deliveries.map_or(config.max_deliveries, |most| u64::from(most.get()));
+        config.max_file = limits.max_file.map_or(config.max_file, |most| u64::from(most.get()));
         let secrets = self.providers.iter();
         config.webhook_secrets =
             secrets.filter_map(|(id, provider)| Some((id.clone(), provider.webhook_secret.clone()?))).collect();
@@ -262,6 +265,7 @@ const SETTINGS: &[(&str, Kind)] = &[
     ("limits.keep_deliveries", Kind::Seconds),
     ("limits.max_attempts", Kind::Count),
     ("limits.max_deliveries", Kind::Count),
+    ("limits.max_file", Kind::Count),
     ("limits.max_requests", Kind::Count),
     ("limits.max_time", Kind::Seconds),
     ("limits.max_webhook_body", Kind::Count),
@@ -530,6 +534,7 @@ impl Loading {
             ("limits.max_webhook_body", Value::Count(bytes)) => config.limits.max_webhook_body = Some(bytes),
             ("limits.max_webhook_time", Value::Seconds(time)) => config.limits.max_webhook_time = Some(time),
             ("limits.keep_deliveries", Value::Seconds(time)) => config.limits.keep_deliveries = Some(time),
+            ("limits.max_file", Value::Count(bytes)) => config.limits.max_file = Some(bytes),
             ("limits.max_deliveries", Value::Count(count)) => config.limits.max_deliveries = Some(count),
             _ => {}
         }

@@ -342,6 +342,7 @@ async fn housekeeping(host: Host) {
         let swept = async {
             host.trim_feed().await?;
             host.runtime().prune_deliveries().await?;
+            host.runtime().prune_files().await?;
             forget_answers(&host).await
         };
         if let Err(error) = swept.await {

@@ -7,6 +7,7 @@ mod channels;
 mod connections;
 mod connectors;
 mod extract;
+mod files;
 mod guard;
 mod health;
 mod hooks;
@@ -53,6 +54,7 @@ pub(crate) fn router(host: Host) -> Router {
         .merge(links::routes())
         .merge(schedules::routes())
         .merge(tasks::routes())
+        .merge(files::routes())
         .merge(attachments::routes())
         .merge(changes::routes())
         .merge(sessions::routes())

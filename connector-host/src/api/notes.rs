@@ -37,11 +37,15 @@ pub(super) struct NoteView {
     #[serde(flatten)]
     note: Note,
     connection: ConnectionId,
+    /// Where its attachments are, below the API, in their order. `?user=` is to be added: who opens it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attachment_urls: Vec<String>,
 }
 
 impl From<NoteRow> for NoteView {
     fn from(row: NoteRow) -> Self {
-        Self { note: row.note, connection: row.connection }
+        let urls = (0..row.note.attachments.len()).map(|index| format!("/api/v1/attachments/{}/{index}", row.id()));
+        Self { attachment_urls: urls.collect(), note: row.note, connection: row.connection }
     }
 }
 

@@ -184,11 +184,14 @@ fn problem(context: &mut GenContext, status: u16) -> Response {
     response
 }
 
-fn problems<const N: usize>(context: &mut GenContext, statuses: [u16; N]) -> Vec<(Option<StatusCode>, Response)> {
+pub(super) fn problems<const N: usize>(
+    context: &mut GenContext,
+    statuses: [u16; N],
+) -> Vec<(Option<StatusCode>, Response)> {
     statuses.map(|status| (Some(StatusCode::Code(status)), problem(context, status))).into()
 }
 
-fn schema(schema: schemars::Schema) -> SchemaObject {
+pub(super) fn schema(schema: schemars::Schema) -> SchemaObject {
     SchemaObject { json_schema: schema, example: None, external_docs: None }
 }
 

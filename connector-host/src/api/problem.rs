@@ -63,6 +63,12 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("the body has more than {limit} bytes"))
     }
 
+    /// The file has more than this many bytes.
+    pub(crate) fn file_too_large(limit: u64) -> Self {
+        let detail = format!("the file has more than {limit} bytes, which is as much as is taken (`limits.max_file`)");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+    }
+
     /// The caller may not do this.
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
@@ -107,6 +113,7 @@ impl From<ActionError> for Problem {
                 problem
             }
             ActionError::Conflict(detail) => Self::new(StatusCode::CONFLICT, "conflict", detail),
+            ActionError::TooLarge { limit } => Self::file_too_large(limit),
             ActionError::Connector(error) => error.0.into(),
             ActionError::Engine(error) => error.into(),
             other => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", other.to_string()),

@@ -5,7 +5,7 @@ use aide::axum::routing::{get_with, patch_with, post_with, put_with};
 use axum::Json;
 use axum::extract::State;
 use connector_core::engine::{LinkQuery, LinkRow, NoteRow, UserThreadRow};
-use connector_core::id::{ChannelId, ConnectionId, LinkId, LinkTypeId, StatusId, ThreadId, UserId};
+use connector_core::id::{ChannelId, ConnectionId, FileId, LinkId, LinkTypeId, StatusId, ThreadId, UserId};
 use connector_core::model::{Actor, Contact, ContactChanges, Recipient};
 use connector_core::runtime::{Compose, NewUserNote};
 use jiff::Timestamp;
@@ -341,6 +341,9 @@ struct NewThread {
     contacts: Vec<Contact>,
     #[serde(default)]
     invite_emails: Vec<String>,
+    /// Files that the user has uploaded.
+    #[serde(default)]
+    attachments: Vec<FileId>,
 }
 
 async fn compose(State(host): State<Host>, caller: Caller, Body(new): Body<NewThread>) -> Answer<Created<ThreadView>> {
@@ -365,6 +368,7 @@ async fn compose(State(host): State<Host>, caller: Caller, Body(new): Body<NewTh
         title: new.title,
         content: new.content,
         recipients: recipients.collect(),
+        attachments: new.attachments,
     };
     let link = host.runtime().compose(compose).await?;
     Ok(Created(view(&host, link.thread, Some(&new.user), false).await?))
@@ -375,12 +379,16 @@ async fn compose(State(host): State<Host>, caller: Caller, Body(new): Body<NewTh
 struct NewNote {
     /// Who acts.
     user: UserId,
-    /// As markdown.
+    /// As markdown. It may be empty where there are attachments.
+    #[serde(default)]
     content: String,
     /// The link that it answers; else the newest that takes replies.
     link: Option<LinkId>,
     #[serde(default)]
     recipients: Vec<Recipient>,
+    /// Files that the user has uploaded.
+    #[serde(default)]
+    attachments: Vec<FileId>,
 }
 
 async fn create_note(
@@ -394,7 +402,13 @@ async fn create_note(
     if let Some(link) = new.link {
         caller.link(&host, link).await?;
     }
-    let new = NewUserNote { user: new.user, content: new.content, link: new.link, recipients: new.recipients };
+    let new = NewUserNote {
+        user: new.user,
+        content: new.content,
+        link: new.link,
+        recipients: new.recipients,
+        attachments: new.attachments,
+    };
     let note = host.runtime().create_note(id, new).await?;
     Ok(Created(super::notes::shown(&host, note.id).await?))
 }

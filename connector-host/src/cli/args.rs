@@ -256,6 +256,9 @@ pub(super) struct Reply {
     /// The link that it answers [default: the newest that takes replies]
     #[arg(long)]
     pub(super) link: Option<String>,
+    /// Files to attach
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(super) attach: Vec<PathBuf>,
     /// Do not wait until it has reached the service
     #[arg(long)]
     pub(super) no_wait: bool,

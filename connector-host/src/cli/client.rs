@@ -1,6 +1,7 @@
 //! Requests of commands to the API: over HTTP to the process that has the database open, or in this one.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 use url::Url;
 
-use super::CliError;
+use super::{CliError, upload};
 use crate::config::Config;
 use crate::engine::SqliteEngine;
 use crate::host::{Host, HostError, LOCK_KEY, LOCK_URL};
@@ -177,22 +178,39 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<Value>,
     ) -> Result<Value, CliError> {
+        let body = match body {
+            Some(body) => serde_json::to_vec(&body).map_err(CliError::failed)?,
+            None => Vec::new(),
+        };
+        self.send(method, path, query, "application/json", Body::from(body)).await
+    }
+
+    /// Uploads a file of this machine, which is read while it is sent; what the API says of it.
+    pub(super) async fn upload(&self, path: &Path, user: &str) -> Result<Value, CliError> {
+        let (media_type, body) = upload::form(path, user).await?;
+        self.send(Method::POST, &["files"], &[], &media_type, body).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        media_type: &str,
+        body: Body,
+    ) -> Result<Value, CliError> {
         let base = match self {
             Self::Remote { base, .. } => base.clone(),
             Self::Here { .. } => Url::parse("http://localhost").map_err(CliError::failed)?,
         };
         let url = address(base, path, query);
-        let body = match body {
-            Some(body) => serde_json::to_vec(&body).map_err(CliError::failed)?,
-            None => Vec::new(),
-        };
         let (status, bytes) = match self {
             Self::Remote { http, key, .. } => {
                 let request = http
                     .request(method, url)
                     .bearer_auth(key)
-                    .header(header::CONTENT_TYPE, "application/json")
-                    .body(body);
+                    .header(header::CONTENT_TYPE, media_type)
+                    .body(reqwest::Body::wrap_stream(body.into_data_stream()));
                 let response = request.send().await.map_err(|error| unreachable(&error))?;
                 let status = response.status();
                 (status, response.bytes().await.map_err(|error| unreachable(&error))?)
@@ -206,8 +224,8 @@ impl Client {
                     .method(method)
                     .uri(target)
                     .header(header::AUTHORIZATION, format!("Bearer {}", host.local_key().expose()))
-                    .header(header::CONTENT_TYPE, "application/json")
-                    .body(Body::from(body))
+                    .header(header::CONTENT_TYPE, media_type)
+                    .body(body)
                     .map_err(CliError::failed)?;
                 let response = router.clone().oneshot(request).await.map_err(CliError::failed)?;
                 let status = response.status();
@@ -286,6 +304,19 @@ mod tests {
         let key = here.post(&["keys"], json!({"name": "a.b"})).await.expect("a key");
         assert_eq!(key["name"], "a.b");
         let error = open().await.err().expect("one command at a time").to_string();
+        let path = config.database.with_file_name("räport \"1\".bin");
+        std::fs::write(&path, vec![7; 200_000]).expect("a file");
+        let uploaded = json!({"name": "räport \"1\".bin", "type": "application/octet-stream", "size": 200_000});
+        let about = |mut file: Value| {
+            let id = file.as_object_mut().and_then(|file| file.remove("id"));
+            assert!(id.is_some_and(|id| id.as_str().is_some_and(|id| id.starts_with("fil_"))));
+            file
+        };
+        assert_eq!(about(here.upload(&path, "ada").await.expect("it is stored")), uploaded);
+        let directory = here.upload(&std::env::temp_dir(), "ada").await.expect_err("no file").to_string();
+        assert!(directory.contains("is no file"), "{directory}");
+        let missing = here.upload(&path.with_extension("none"), "ada").await.expect_err("not there").to_string();
+        assert!(missing.contains("none cannot be read"), "{missing}");
         let pid = std::process::id();
         assert!(error.contains(&format!("in use by another command (pid {pid})")), "{error}");
         here.close().await.expect("an end in order");
@@ -302,6 +333,7 @@ mod tests {
         });
         let there = open().await.expect("it is served");
         assert!(matches!(there, Client::Remote { .. }));
+        assert_eq!(about(there.upload(&path, "ada").await.expect("it is stored")), uploaded);
         let keys = there.list_whole(&["keys"], &[]).await.expect("the keys");
         assert_eq!(keys[0]["name"], "a.b");
         let refused = there.get(&["threads", "x/../../keys"], &[("user", "a&b")]).await;

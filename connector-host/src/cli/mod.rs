@@ -15,6 +15,7 @@ mod serve;
 mod sync;
 mod tasks;
 mod threads;
+mod upload;
 
 use std::process::ExitCode;
 

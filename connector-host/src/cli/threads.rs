@@ -88,6 +88,15 @@ fn thread_text(thread: &Value) -> String {
             shown.push_str(format!("    {line}").trim_end());
             shown.push('\n');
         }
+        for (index, attachment) in each(note, "/attachments").enumerate() {
+            let about: Vec<_> = [field(attachment, "/media_type"), size(at(attachment, "/size"))]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect();
+            let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+            let url = field(note, &format!("/attachment_urls/{index}"));
+            shown.push_str(&format!("    [{index}] {}{about}  {url}\n", field(attachment, "/name")));
+        }
         let reactions = each(note, "/reactions");
         let reactions: Vec<_> = reactions
             .map(|reaction| format!("{} {}", emoji(at(reaction, "/emoji")), author(at(reaction, "/actor"))))
@@ -97,6 +106,11 @@ fn thread_text(thread: &Value) -> String {
         }
     }
     shown
+}
+
+/// A number of bytes.
+fn size(bytes: &Value) -> String {
+    bytes.as_u64().map_or_else(String::new, |bytes| format!("{bytes} bytes"))
 }
 
 fn emoji(emoji: &Value) -> String {
@@ -116,7 +130,12 @@ fn delivery(thing: &Value) -> String {
 
 pub(super) async fn reply(client: &Client, reply: Reply, output: Output) -> Done {
     let text = if reply.text == "-" { read_input()? } else { reply.text };
-    let mut body = json!({"user": reply.user, "content": text});
+    let mut files = Vec::new();
+    for path in &reply.attach {
+        let file = client.upload(path, &reply.user).await?;
+        files.push(field(&file, "/id"));
+    }
+    let mut body = json!({"user": reply.user, "content": text, "attachments": files});
     if let (Some(link), Some(body)) = (reply.link, body.as_object_mut()) {
         body.insert("link".to_owned(), json!(link));
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::desk::{Bench, ids};
 use crate::document::{Operation, document, operations};
+use crate::files::{self, form};
 
 /// Everything of one user that an operation can name.
 struct Things {
@@ -48,6 +49,7 @@ fn request(operation: &Operation, things: &Things, user: &str) -> (String, Value
         "createThread" => {
             json!({"user": user, "connection": things.connection, "channel": "a/b c", "type": "ticket", "title": "T"})
         }
+        "createFile" => json!({"user": user}),
         "createSession" => json!({"user": user}),
         "createKey" => json!({"name": "one-more"}),
         "authorizeConnection" => json!({"token": "t"}),
@@ -63,6 +65,15 @@ fn request(operation: &Operation, things: &Things, user: &str) -> (String, Value
 }
 
 async fn send(bench: &Bench, token: Option<&str>, method: &str, path: &str, body: &Value) -> (StatusCode, Value) {
+    if path == "/api/v1/files" {
+        let user = body["user"].as_str().unwrap_or_default();
+        let form = form(&[("name=\"user\"", user), ("name=\"file\"; filename=\"a\"", "x")]);
+        let mut upload = files::request(token.unwrap_or_default(), form);
+        if token.is_none() {
+            upload.headers_mut().remove("authorization");
+        }
+        return bench.raw(upload).await;
+    }
     let request = Request::builder().method(method.to_uppercase().as_str()).uri(path);
     let request = match token {
         Some(token) => request.header("authorization", format!("Bearer {token}")),
@@ -89,7 +100,7 @@ async fn every_operation_asks_who_calls() {
     let open = ["listConnectors", "getConnector"];
     let lists = ["listConnections", "listThreads", "listChanges"];
     // Acting for himself.
-    let own = ["createConnection"];
+    let own = ["createConnection", "createFile"];
     for operation in operations(&document(&bench).await) {
         let id = operation.id();
         if !operation.needs_key() {

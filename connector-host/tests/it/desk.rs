@@ -37,7 +37,7 @@ pub struct DeskOptions {
 }
 
 /// A ticket.
-#[link_type(label = "Ticket", note_label = "Comment", compose(status = Open))]
+#[link_type(label = "Ticket", note_label = "Comment", compose(status = Open), supports(attachments))]
 pub enum Ticket {
     #[status(todo)]
     Open,

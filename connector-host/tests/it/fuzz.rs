@@ -267,6 +267,16 @@ impl Maker<'_> {
         let uri = if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) };
         let content = &operation.described["requestBody"]["content"];
         let body = match &content["application/json"]["schema"] {
+            Value::Null if content["multipart/form-data"].is_object() => {
+                builder = builder.header("content-type", "multipart/form-data; boundary=a-boundary");
+                let file = format!("name=\"file\"; filename=\"{}\"", self.text().replace(['"', '\r', '\n'], "_"));
+                let (user, text) = (self.dice.of(&["ada", "bob", ""]).to_owned(), self.text());
+                let mut body = crate::files::form(&[("name=\"user\"", &user), (&file, &text)]).into_bytes();
+                if self.dice.one_in(4) {
+                    body.truncate(self.dice.below(body.len() + 1));
+                }
+                body
+            }
             Value::Null => Vec::new(),
             schema => {
                 builder = builder.header("content-type", "application/json");

@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod desk;
 mod document;
+mod files;
 mod fuzz;
 mod guard;
 mod hooks;

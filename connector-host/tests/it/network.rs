@@ -144,7 +144,7 @@ async fn an_exchange() {
     let client = HttpClient::new(true);
     let mut asked = request(Method::POST, &server.url("/x?y=z"));
     asked.headers.insert("x-c", HeaderValue::from_static("d"));
-    asked.body = Bytes::from_static(b"body");
+    asked.body = Bytes::from_static(b"body").into();
     let response = send(&client, asked, &["*"]).await.unwrap();
     assert_eq!((response.status.as_u16(), response.header("x-a"), &response.body[..]), (404, Some("b"), &b"hello"[..]));
     assert_eq!(response.url.as_str(), server.url("/x?y=z"));
@@ -259,7 +259,7 @@ async fn a_redirect_keeps_or_changes_the_method() {
     ] {
         let mut asked = request(method.clone(), &server.url(&format!("/{status}")));
         if !matches!(method, Method::GET | Method::HEAD) {
-            asked.body = Bytes::from_static(b"body");
+            asked.body = Bytes::from_static(b"body").into();
             asked.headers.insert("content-type", HeaderValue::from_static("text/plain"));
         }
         let sent_with_body = !asked.body.is_empty();

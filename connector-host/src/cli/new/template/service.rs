@@ -151,7 +151,13 @@ async fn what_a_user_does_arrives_once() {
 
     let done = LinkUpdate { status: Some(StatusId::from_static("done")), ..LinkUpdate::default() };
     runtime.update_link(cook.link.id, &ada, done).await.unwrap();
-    let reply = NewUserNote { user: ada.clone(), content: "It is.".to_owned(), link: None, recipients: Vec::new() };
+    let reply = NewUserNote {
+        user: ada.clone(),
+        content: "It is.".to_owned(),
+        link: None,
+        recipients: Vec::new(),
+        attachments: Vec::new(),
+    };
     runtime.create_note(cook.link.thread, reply).await.unwrap();
     let compose = Compose {
         user: ada,
@@ -162,6 +168,7 @@ async fn what_a_user_does_arrives_once() {
         title: "Eat".to_owned(),
         content: Some("all of it".to_owned()),
         recipients: Vec::new(),
+        attachments: Vec::new(),
     };
     runtime.compose(compose).await.unwrap();
     synced.host.settle().await;
