@@ -51,7 +51,7 @@ impl Service {
     }
 
     fn answer(&mut self, request: &Request) -> Response {
-        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&request.body.bytes().unwrap_or_default()).unwrap_or_default();
         let parts: Vec<_> = request.url.path_segments().unwrap().collect();
         let query = |name: &str| request.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         let answer = match (request.method.as_str(), parts.as_slice()) {
