@@ -826,7 +826,13 @@ async fn what_is_written_while_its_channel_is_disabled_is_shown_as_not_sent() {
     bench.host.engine().fail_commits(move |set| {
         let disables = set.writes.iter().any(|write| matches!(write, Write::PutChannel { row, .. } if !row.enabled));
         if disables && late.lock().unwrap().is_none() {
-            let note = NewUserNote { user: "ada".into(), content: "Late".into(), link: None, recipients: Vec::new() };
+            let note = NewUserNote {
+                user: "ada".into(),
+                content: "Late".into(),
+                link: None,
+                recipients: Vec::new(),
+                attachments: Vec::new(),
+            };
             *late.lock().unwrap() = Some(runtime.create_note(thread, note).now_or_never().unwrap().unwrap().id);
         }
         None
