@@ -1,15 +1,10 @@
 //! Google Calendar: <https://developers.google.com/workspace/calendar/api/v3/reference>.
 
-use std::collections::BTreeMap;
-
-use connector_core::calendar::Series;
+use connector_core::calendar::Piece;
 use connector_core::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{Event, EventMeta, Google, Page, Product, horizon, mail};
-
-/// How far back a push is looked for.
-const RECENT: SignedDuration = SignedDuration::from_hours(1);
+use crate::{Event, EventMeta, Google, Page, horizon, mail, own_id, page_of};
 
 /// A walk over the events that have changed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -30,9 +25,9 @@ pub(crate) struct ApiCalendar {
 
 impl ApiCalendar {
     pub(crate) fn channel(self) -> Channel {
-        let mut channel = Product::Calendar.channel(&self.id, &self.summary).enabled_by_default(self.selected);
-        channel.description = self.description;
-        channel
+        let id = ChannelId::of_product("calendar", &self.id);
+        let channel = Channel::new(id, &self.summary).enabled_by_default(self.selected);
+        self.description.into_iter().fold(channel, Channel::description)
     }
 }
 
@@ -82,6 +77,7 @@ struct ApiPerson {
     email: Option<String>,
     display_name: Option<String>,
     response_status: Option<String>,
+    comment: Option<String>,
     #[serde(default)]
     optional: bool,
 }
@@ -110,161 +106,111 @@ impl ApiEvent {
         self.recurring_event_id.as_deref().unwrap_or(&self.id)
     }
 
-    /// As a piece of its series; none of one that was taken away before anything was known of it.
-    fn schedule(&self) -> Option<Schedule> {
+    /// What it says of its event, as of the last change of its calendar where Google does not say when it changed. None
+    /// of an occurrence that is nowhere.
+    fn piece(&self, channel: &ChannelId, calendar_updated: Timestamp) -> Option<Piece> {
+        let (source, version) = (source(channel, self.series()), self.updated.unwrap_or(calendar_updated));
         let occurrence = self.original_start_time.as_ref().and_then(ApiWhen::when);
+        if self.is_cancelled() && self.recurring_event_id.is_none() {
+            return Some(Piece::gone(source, version));
+        }
         let start = self.start.as_ref().and_then(ApiWhen::when).or(occurrence)?;
         let mut schedule = Schedule::new(self.id.as_str(), start);
         schedule.end = self.end.as_ref().and_then(ApiWhen::when);
         schedule.time_zone = self.start.as_ref().and_then(|start| start.time_zone.clone());
         schedule.recurrence.clone_from(&self.recurrence);
-        schedule.occurrence = occurrence.filter(|_| self.recurring_event_id.is_some());
-        schedule.cancelled = self.is_cancelled();
-        Some(self.attendees.iter().fold(schedule, |schedule, person| match person.actor() {
-            Some(actor) => schedule.attendee(actor, person.attendance()),
-            None => schedule,
-        }))
+        if self.recurring_event_id.is_some() {
+            schedule.occurrence = Some(occurrence?);
+        }
+        if self.is_cancelled() {
+            return Some(Piece::cancelled(source, version, schedule));
+        }
+        for person in &self.attendees {
+            schedule = person.actor().into_iter().fold(schedule, |to, who| to.attendee(who, person.attendance()));
+        }
+        Some(Piece::new(self.link(channel, source), version, schedule))
     }
 
-    /// The event with these schedules.
-    fn link(&self, channel: &ChannelId, series: &Series) -> NewLink {
-        let status = match self.status.as_deref() {
-            Some("tentative") => Event::Tentative,
-            Some("cancelled") => Event::Cancelled,
-            _ => Event::Confirmed,
-        };
-        let meta = EventMeta { event: self.series().to_owned(), location: self.location.clone() };
+    fn link(&self, channel: &ChannelId, source: Source) -> NewLink {
+        let status = if self.status.as_deref() == Some("tentative") { Event::Tentative } else { Event::Confirmed };
+        let meta = EventMeta { event: self.id.clone(), location: self.location.clone() };
         let organizer = self.organizer.as_ref().and_then(ApiPerson::actor);
         let author = organizer.clone().map_or_else(|| Author::system("an event without an organizer"), Author::Person);
         let occurred_at = self.created.or(self.updated).unwrap_or(Timestamp::UNIX_EPOCH);
-        let attendees = self.attendees.iter().filter_map(|person| {
-            Some(Contact::new(person.actor()?).role(if person.optional { "optional" } else { "attendee" }))
-        });
-        let organizer = organizer
-            .filter(|organizer| !self.attendees.iter().any(|to| to.actor().is_some_and(|to| to.id == organizer.id)));
+        let people = || self.attendees.iter().filter_map(|person| Some((person, person.actor()?)));
+        let attendees = people()
+            .map(|(person, actor)| Contact::new(actor).role(if person.optional { "optional" } else { "attendee" }));
+        let organizer = organizer.filter(|organizer| people().all(|(_, actor)| actor.id != organizer.id));
         let contacts = organizer.map(|actor| Contact::new(actor).role("organizer")).into_iter().chain(attendees);
-        let source = source(channel, self.series());
-        let description =
-            self.description.iter().filter(|text| !text.trim().is_empty()).map(|text| {
-                NewNote::new(source.clone(), "description", author.clone(), occurred_at, Content::html(text))
-            });
+        let note = |key: &str, author: Author, content| NewNote::new(source.clone(), key, author, occurred_at, content);
+        let description = self.description.iter().filter(|text| !text.trim().is_empty());
+        let description = description.map(|text| note("description", author.clone(), Content::html(text)));
+        // What people say with their answers.
+        let comments = people().filter_map(|(person, actor)| {
+            let text = person.comment.as_deref().filter(|text| !text.trim().is_empty())?;
+            Some(note(&format!("comment/{}", actor.id), Author::Person(actor), Content::text(text)))
+        });
         let link = NewLink::new(status.with(meta), source.clone(), channel, author.clone(), occurred_at)
             .title(self.summary.as_deref().unwrap_or("(no title)"))
             .contacts(contacts)
-            .schedules(series.schedules())
             // The same event in the calendars of others.
             .also(self.ical_uid.iter().map(|uid| Source::new("ical", [uid])))
-            .all_notes(description);
-        let link = self.html_link.iter().fold(link, NewLink::url);
-        let link = self.updated.iter().fold(link, |link, at| link.updated_at(*at));
-        if series.master().is_some_and(|master| master.recurrence.is_empty()) { link } else { link.recurring() }
+            .all_notes(description.chain(comments));
+        self.html_link.iter().fold(link, NewLink::url)
     }
 }
 
 /// Ids of events are unique within a calendar.
 fn source(channel: &ChannelId, id: &str) -> Source {
-    Source::new("google-calendar", [Product::Calendar.id(channel).unwrap_or_default(), id])
+    Source::new("google-calendar", [own_id(channel), id])
 }
 
-/// Where the events of a channel are in the API.
-fn path(channel: &ChannelId) -> Option<String> {
-    let id: String = url_encoded(Product::Calendar.id(channel)?);
-    Some(format!("/calendar/v3/calendars/{id}/events"))
-}
-
-/// Ids of calendars are addresses, some with a `#`.
-fn url_encoded(id: &str) -> String {
-    id.replace('%', "%25").replace('#', "%23").replace('/', "%2F").replace('?', "%3F")
+/// Where the events of a channel are in the API. Ids of calendars are addresses, some with a `#`.
+fn path(channel: &ChannelId) -> String {
+    let id = own_id(channel).replace('%', "%25").replace('#', "%23").replace('/', "%2F").replace('?', "%3F");
+    format!("/calendar/v3/calendars/{id}/events")
 }
 
 pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, walk: Walk) -> Result<Step<Walk>> {
-    let Some(path) = path(channel) else { return Ok(Step::Done(walk)) };
-    let request = cx.provider().get(path).query("maxResults", 100).query("showDeleted", true);
+    let request = cx.provider().get(path(channel)).query("maxResults", 100).query("showDeleted", true);
     let request = match &walk.sync_token {
         Some(token) => request.query("syncToken", token),
         // Google compares it with the end, and takes what recurs beyond it as well.
         None => request.query("timeMin", horizon(cx)),
     };
-    let request = walk.page.iter().fold(request, |request, token| request.query("pageToken", token));
-    let page: Page<ApiEvent> = request.fetch().await.map_err(|error| match error.kind() {
-        // 410: https://developers.google.com/workspace/calendar/api/guides/sync
-        ErrorKind::Gone if walk.sync_token.is_some() => Error::cursor_expired("Google Calendar forgot the sync token"),
-        _ => error,
-    })?;
-    save(cx, channel, &page.items).await?;
+    let page: Page<ApiEvent> =
+        page_of(request, walk.page.as_deref()).fetch().await.map_err(|error| match error.kind() {
+            // 410: https://developers.google.com/workspace/calendar/api/guides/sync
+            ErrorKind::Gone if walk.sync_token.is_some() => {
+                Error::cursor_expired("Google Calendar forgot the sync token")
+            }
+            _ => error,
+        })?;
+    let updated = page.updated.unwrap_or_else(|| cx.now());
+    cx.integrations().save_events(channel, page.items.iter().filter_map(|event| event.piece(channel, updated))).await?;
     Ok(match page.next_page_token {
         Some(token) => Step::Next(Walk { page: Some(token), ..walk }),
         None => Step::Done(Walk { sync_token: page.next_sync_token, page: None }),
     })
 }
 
-/// What has changed in the last hour.
-pub(crate) async fn recent(cx: &Context<Google>, channel: &ChannelId) -> Result<()> {
-    let Some(path) = path(channel) else { return Ok(()) };
-    let mut page = None::<String>;
-    loop {
-        let request = cx.provider().get(&path).query("showDeleted", true).query("updatedMin", cx.now() - RECENT);
-        let found: Page<ApiEvent> =
-            page.iter().fold(request, |request, token| request.query("pageToken", token)).fetch().await?;
-        save(cx, channel, &found.items).await?;
-        page = found.next_page_token;
-        if page.is_none() {
-            return Ok(());
-        }
-    }
-}
-
-/// Saves events. Their pieces come in any order and on different pages, so each series is kept as far as it is known (L27).
-async fn save(cx: &Context<Google>, channel: &ChannelId, events: &[ApiEvent]) -> Result<()> {
-    let mut by_series: BTreeMap<&str, Vec<&ApiEvent>> = BTreeMap::new();
-    for event in events {
-        by_series.entry(event.series()).or_default().push(event);
-    }
-    let (mut links, mut patches, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, pieces) in by_series {
-        let key = format!("series/{channel}/{id}");
-        let mut series: Series = cx.get(&key).await?.unwrap_or_default();
-        let known: Vec<_> = pieces.iter().filter_map(|piece| Some((piece, piece.schedule()?))).collect();
-        if known.is_empty() {
-            // Deleted, and no more than its id is left.
-            cx.clear(&key).await?;
-            gone.push(source(channel, id));
-            continue;
-        }
-        for (piece, schedule) in known {
-            // Of an occurrence that was cancelled it is not said when.
-            series.put(piece.updated.unwrap_or_else(|| cx.now()), schedule);
-        }
-        cx.set(&key, &series).await?;
-        let master = pieces.iter().find(|piece| piece.recurring_event_id.is_none() && piece.start.is_some());
-        match master.or_else(|| pieces.iter().find(|piece| series.master().is_none() && !piece.is_cancelled())) {
-            _ if series.is_cancelled() => gone.push(source(channel, id)),
-            Some(event) => links.push(event.link(channel, &series)),
-            // Only occurrences of what is there already.
-            None => patches.push(LinkPatch::new(source(channel, id)).schedules(series.schedules())),
-        }
-    }
-    cx.integrations().save_links(links).await?;
-    for patch in patches {
-        cx.integrations().patch_link(patch).await?;
-    }
-    cx.integrations().archive_links(LinkFilter::sources(gone)).await
+/// Where an event of a link is in the API; those who come hear of what changes.
+fn event_path(link: &Link, id: &str) -> String {
+    format!("{}/{id}?sendUpdates=all", path(&link.channel))
 }
 
 pub(crate) async fn update(cx: &Context<Google>, link: &Link, changes: &LinkChanges) -> Result<()> {
+    let path = event_path(link, &link.meta::<Event>()?.event);
+    if changes.status::<Event>() == Some(Event::Cancelled) {
+        return cx.provider().delete(path).send().await.unless_gone().map(drop);
+    }
     let mut event = serde_json::Map::new();
     event.extend(changes.title.as_ref().map(|title| ("summary".to_owned(), json!(title))));
     event.extend(changes.raw_status.as_ref().map(|status| ("status".to_owned(), json!(status))));
-    let id = link.meta::<Event>()?.event;
-    cx.provider().patch(event_path(link, &id)?).json(&event).send().await.map(drop)
+    cx.provider().patch(path).json(&event).send().await.map(drop)
 }
 
-fn event_path(link: &Link, id: &str) -> Result<String> {
-    let events = path(&link.channel).ok_or_else(|| Error::bug(format!("{} is in no calendar", link.id)))?;
-    Ok(format!("{events}/{id}"))
-}
-
-/// Says whether someone comes. Google takes the list of those who are invited only as a whole.
+/// Says whether the owner of the calendar comes: to all of an event, or to one occurrence.
 pub(crate) async fn answer(
     cx: &Context<Google>,
     link: &Link,
@@ -272,23 +218,18 @@ pub(crate) async fn answer(
     who: &Actor,
     attendance: Option<Attendance>,
 ) -> Result<()> {
-    let path = event_path(link, schedule.key.as_str())?;
-    let event: Value = cx.provider().get(&path).fetch().await?;
-    let mut attendees = event.get("attendees").and_then(Value::as_array).cloned().unwrap_or_default();
-    let of_them = |person: &Value| {
-        person.get("email").and_then(Value::as_str).is_some_and(|email| email.eq_ignore_ascii_case(&who.id))
-    };
-    let Some(person) = attendees.iter_mut().find(|person| of_them(person)).and_then(Value::as_object_mut) else {
-        return Err(Error::rejected(format!("{} is not invited", who.id)));
-    };
+    if cx.account().id.as_ref() != Some(&who.id) && own_id(&link.channel) != who.id {
+        return Err(Error::rejected("in Google Calendar everyone answers for themselves"));
+    }
     let status = match attendance {
         Some(Attendance::Attend) => "accepted",
         Some(Attendance::Skip) => "declined",
         None => "needsAction",
     };
-    person.insert("responseStatus".to_owned(), json!(status));
-    let request = cx.provider().patch(path).query("sendUpdates", "all");
-    request.json(&json!({ "attendees": attendees })).send().await.map(drop)
+    // The answers of others are left out, and stay.
+    let attendees = json!([{ "email": who.id, "responseStatus": status }]);
+    let event = json!({ "attendeesOmitted": true, "attendees": attendees });
+    cx.provider().patch(event_path(link, schedule.key.as_str())).json(&event).send().await.map(drop)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -302,13 +243,11 @@ struct ApiWatch {
 
 /// Makes Google push for a while: <https://developers.google.com/workspace/calendar/api/guides/push>.
 pub(crate) async fn watch(cx: &Context<Google>, channel: &ChannelId, endpoint: &Endpoint) -> Result<Registration> {
-    let Some(path) = path(channel) else {
-        return Err(Error::rejected("only calendars push to a URL: what else there is, is asked for"));
-    };
-    // Google takes an id once.
+    // Google takes an id once. A watch of which the answer was lost ends by itself.
     let id = format!("{}-{}", cx.idempotency_key(), cx.now().as_millisecond());
-    let watch = json!({ "id": id, "type": "web_hook", "address": endpoint.url });
-    let watch: ApiWatch = cx.provider().post(path + "/watch").json(&watch).fetch().await?;
+    let token = endpoint.secret.as_ref().map(Secret::expose);
+    let watch = json!({ "id": id, "type": "web_hook", "address": endpoint.url, "token": token });
+    let watch: ApiWatch = cx.provider().post(path(channel) + "/watch").json(&watch).fetch().await?;
     let ends = watch.expiration.as_deref().and_then(|ends| Timestamp::from_millisecond(ends.parse().ok()?).ok());
     let registration = Registration::new(format!("{} {}", watch.id, watch.resource_id));
     Ok(ends.into_iter().fold(registration, Registration::expires_at))

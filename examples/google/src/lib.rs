@@ -4,6 +4,7 @@ mod calendar;
 mod mail;
 mod tasks;
 
+use connector_core::network::RequestBuilder;
 use connector_core::prelude::*;
 
 use calendar::ApiCalendar;
@@ -63,7 +64,6 @@ pub struct Google;
     reply_label = "Reply",
     sharing = Message,
     contact_roles(from, to(label = "To", default), cc(label = "Cc"), bcc(label = "Bcc")),
-    supports(attachments),
     compose(target = addresses),
     meta = ConversationMeta,
 )]
@@ -132,39 +132,9 @@ pub struct GoogleOptions {
     pub history_days: u32,
 }
 
-/// A product, which is the first part of the id of its channels.
-#[derive(Clone, Copy, PartialEq)]
-enum Product {
-    Mail,
-    Calendar,
-    Tasks,
-}
-
-impl Product {
-    fn key(self) -> &'static str {
-        match self {
-            Self::Mail => "mail",
-            Self::Calendar => "calendar",
-            Self::Tasks => "tasks",
-        }
-    }
-
-    fn channel(self, id: &str, name: &str) -> Channel {
-        Channel::new(format!("{}:{id}", self.key()), name)
-    }
-
-    /// Google's id of a channel, if it is of this product.
-    fn id(self, channel: &ChannelId) -> Option<&str> {
-        channel.as_str().strip_prefix(self.key())?.strip_prefix(':')
-    }
-
-    fn is_granted(self, account: &Account) -> bool {
-        account.granted(match self {
-            Self::Mail => "https://www.googleapis.com/auth/gmail.modify",
-            Self::Calendar => "https://www.googleapis.com/auth/calendar",
-            Self::Tasks => "https://www.googleapis.com/auth/tasks",
-        })
-    }
+/// Google's id of a channel, behind that of its product.
+fn own_id(channel: &ChannelId) -> &str {
+    channel.as_str().split_once(':').map_or("", |(_, id)| id)
 }
 
 /// As far back as the user wants.
@@ -182,14 +152,19 @@ struct Page<T> {
     next_page_token: Option<String>,
     next_sync_token: Option<String>,
     history_id: Option<String>,
+    updated: Option<Timestamp>,
+}
+
+/// The request for a page of a list.
+fn page_of<'a>(request: RequestBuilder<'a>, token: Option<&str>) -> RequestBuilder<'a> {
+    token.into_iter().fold(request, |request, token| request.query("pageToken", token))
 }
 
 /// A list that fits into one dispatch.
 async fn list<T: serde::de::DeserializeOwned>(cx: &Context<Google>, path: &str) -> Result<Vec<T>> {
     let (mut items, mut token) = (Vec::new(), None::<String>);
     loop {
-        let request = cx.provider().get(path);
-        let request = token.iter().fold(request, |request, token| request.query("pageToken", token));
+        let request = page_of(cx.provider().get(path), token.as_deref());
         // A product that the account does not have, or that was not granted.
         let Some(page) = request.fetch::<Page<T>>().await.unless_gone()? else { return Ok(items) };
         items.extend(page.items);
@@ -221,17 +196,17 @@ impl Connector for Google {
         Ok(Some(profile.email))
     }
 
-    async fn get_channels(&self, cx: &Context<Self>, account: &Account) -> Result<Vec<Channel>> {
+    async fn get_channels(&self, cx: &Context<Self>, _: &Account) -> Result<Vec<Channel>> {
         let mut channels = Vec::new();
-        if Product::Mail.is_granted(account) {
+        if cx.has_product("mail") {
             let labels: Vec<ApiLabel> = list(cx, "/gmail/v1/users/me/labels").await?;
             channels.extend(labels.into_iter().filter_map(ApiLabel::channel));
         }
-        if Product::Calendar.is_granted(account) {
+        if cx.has_product("calendar") {
             let calendars: Vec<ApiCalendar> = list(cx, "/calendar/v3/users/me/calendarList").await?;
             channels.extend(calendars.into_iter().map(ApiCalendar::channel));
         }
-        if Product::Tasks.is_granted(account) {
+        if cx.has_product("tasks") {
             let lists: Vec<ApiTaskList> = list(cx, "/tasks/v1/users/@me/lists").await?;
             channels.extend(lists.into_iter().map(ApiTaskList::channel));
         }
@@ -257,7 +232,7 @@ impl Connector for Google {
         if link.is::<Conversation>() {
             return mail::reply(cx, note, link).await;
         }
-        Ok(WriteBack::failed("Google keeps no comments on events and tasks"))
+        Ok(WriteBack::failed("Google keeps no comments of yours on events and tasks"))
     }
 
     async fn on_thread_read(&self, cx: &Context<Self>, thread: &Thread, _: &Actor, unread: bool) -> Result<()> {
@@ -297,8 +272,8 @@ impl Connector for Google {
 
 #[connector]
 impl Google {
-    /// The conversations with a label.
-    #[sync(every = "5m")]
+    /// The conversations with a label. Gmail pushes to Pub/Sub alone, so it is asked for what has happened.
+    #[sync(every = "5m", product = "mail")]
     async fn conversations(
         &self,
         cx: &Context<Self>,
@@ -309,7 +284,7 @@ impl Google {
     }
 
     /// The events of a calendar.
-    #[sync(every = "15m")]
+    #[sync(every = "15m", product = "calendar")]
     async fn events(
         &self,
         cx: &Context<Self>,
@@ -320,7 +295,7 @@ impl Google {
     }
 
     /// The tasks of a list.
-    #[sync(every = "15m")]
+    #[sync(every = "15m", product = "tasks")]
     async fn tasks(
         &self,
         cx: &Context<Self>,
@@ -330,29 +305,19 @@ impl Google {
         tasks::walk(cx, &channel, after).await
     }
 
-    /// What a push says has changed in a calendar: it does not say what.
-    #[drain(batch = 20, delay = "2s")]
-    async fn changed_calendars(
-        &self,
-        cx: &Context<Self>,
-        channel: ChannelId,
-        _pushes: Vec<String>,
-    ) -> Result<Drained<String>> {
-        calendar::recent(cx, &channel).await?;
-        Ok(Drained::all())
-    }
-
-    /// What Google Calendar pushes: a notice without a body, to a URL that nobody else knows.
-    #[webhook(verify = secret_url)]
+    /// What Google Calendar pushes: a notice without a body, which does not say what has changed.
+    #[webhook(verify = state_header("X-Goog-Channel-Token"), product = "calendar")]
     async fn calendar_events(
         &self,
         cx: &Context<Self>,
         channel: ChannelId,
         #[input] request: Verified<WebhookRequest>,
     ) -> Result<()> {
-        // The first notice says that there is a watch, and nothing of the calendar.
-        let changed = request.header("X-Goog-Resource-State").filter(|state| *state != "sync").map(str::to_owned);
-        cx.mark_dirty(ChangedCalendars { channel }, changed).await
+        match request.header("X-Goog-Resource-State") {
+            // The first notice says that there is a watch, and nothing of the calendar.
+            Some("sync") => Ok(()),
+            _ => cx.sync_now(Events { channel }).await,
+        }
     }
 }
 

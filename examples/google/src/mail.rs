@@ -1,22 +1,28 @@
 //! Gmail: <https://developers.google.com/workspace/gmail/api/reference/rest>.
 
+use std::collections::BTreeSet;
+
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use connector_core::content::{html_of, mail::Mail};
 use connector_core::prelude::*;
 use futures_util::stream::{self, StreamExt};
 use mail_builder::MessageBuilder;
 use mail_parser::{Address, Message, MessageParser};
 use serde_json::json;
 
-use crate::{Conversation, ConversationMeta, Google, Page, Product, horizon};
+use crate::{Conversation, ConversationMeta, Google, Page, horizon, own_id, page_of};
 
 /// Conversations that a step takes; each is a request of its own.
 const PAGE: usize = 25;
 
+/// Gmail takes attachments of 25 MB, which are a third longer in base64.
+const MAX_ATTACHMENT: usize = 40 << 20;
+
 /// A walk over the conversations with a label, then over what has happened to them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) enum Walk {
-    /// Those that are there; what has happened until then is known at its end.
-    All { page: Option<String>, until: Option<String> },
+    /// Those that are there; what happens from its beginning on is asked for at its end.
+    All { page: Option<String>, history: String },
     /// What has happened since; Gmail may forget what did.
     Since { history: String, page: Option<String> },
 }
@@ -38,15 +44,23 @@ impl ApiLabel {
             _ if self.kind.as_deref() == Some("user") => &self.name,
             _ => return None,
         };
-        Some(Product::Mail.channel(&self.id, name).enabled_by_default(self.id == "INBOX"))
+        Some(Channel::new(channel(&self.id), name).enabled_by_default(self.id == "INBOX"))
     }
+}
+
+fn channel(label: &str) -> ChannelId {
+    ChannelId::of_product("mail", label)
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct ApiProfile {
+    history_id: String,
+}
+
+#[derive(Deserialize)]
 struct ApiThread {
     id: String,
-    history_id: Option<String>,
     #[serde(default)]
     messages: Vec<ApiMessage>,
 }
@@ -68,6 +82,8 @@ struct ApiMessage {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ApiPart {
+    #[serde(default)]
+    part_id: String,
     #[serde(default)]
     mime_type: String,
     #[serde(default)]
@@ -133,23 +149,25 @@ impl ApiMessage {
             + "\r\n"
     }
 
-    fn content(&self) -> Content {
-        let parts = || self.payload.iter().flat_map(ApiPart::flatten).filter(|part| part.filename.is_empty());
-        let of = |kind: &str| parts().filter(|part| part.mime_type == kind).find_map(ApiPart::text);
-        of("text/html")
-            .map(Content::Html)
-            .or_else(|| of("text/plain").map(Content::Text))
-            .unwrap_or_else(|| Content::text(&self.snippet))
+    fn parts(&self) -> impl Iterator<Item = &ApiPart> {
+        self.payload.iter().flat_map(ApiPart::flatten)
     }
 
-    fn attachments(&self) -> Vec<Attachment> {
-        let parts = self.payload.iter().flat_map(ApiPart::flatten).filter(|part| !part.filename.is_empty());
-        let attachment = |part: &ApiPart| {
-            let body = part.body.as_ref()?;
-            let reference = format!("{}/attachments/{}", self.id, body.attachment_id.as_ref()?);
+    fn content(&self) -> Content {
+        let parts = || self.parts().filter(|part| part.filename.is_empty());
+        let of = |kind: &str| parts().filter(|part| part.mime_type == kind).find_map(ApiPart::text);
+        let html = of("text/html").map(Content::Html);
+        written(html.or_else(|| of("text/plain").map(Content::Text)).unwrap_or_else(|| Content::text(&self.snippet)))
+    }
+
+    fn attachments(&self) -> impl Iterator<Item = Attachment> {
+        let files = self.parts().filter(|part| !part.filename.is_empty());
+        files.filter_map(|part| {
+            let body = part.body.as_ref().filter(|body| body.attachment_id.is_some())?;
+            // Gmail's id of an attachment is another one at each request; where it is in the mail stays.
+            let reference = format!("{}/{}", self.id, part.part_id);
             Some(Attachment::new(&part.filename, reference).media_type(&part.mime_type).size(body.size))
-        };
-        parts.filter_map(attachment).collect()
+        })
     }
 
     fn note(&self, link: &Source, mail: &Message<'_>) -> NewNote {
@@ -158,6 +176,18 @@ impl ApiMessage {
         NewNote::new(link.clone(), self.id.as_str(), author(mail), self.at(), self.content())
             .attachments(self.attachments())
             .recipients(recipients)
+    }
+}
+
+/// What the author of a mail wrote, without the earlier mails that it quotes: they are notes themselves.
+fn written(content: Content) -> Content {
+    let own = |whole: String| {
+        let own = Mail { quoted: None, ..Mail::parse(&whole) }.write();
+        if own.trim().is_empty() { whole } else { own }
+    };
+    match content {
+        Content::Text(text) => Content::Text(own(text)),
+        other => Content::Markdown(own(other.to_markdown())),
     }
 }
 
@@ -184,22 +214,27 @@ fn people(mail: &Message<'_>) -> Vec<Contact> {
 }
 
 impl ApiThread {
-    fn source(&self, cx: &Context<Google>) -> Source {
-        source(cx, &self.id)
-    }
-
     /// Not in the bin, not spam, and no draft.
     fn shown(&self) -> impl Iterator<Item = &ApiMessage> {
         self.messages.iter().filter(|mail| !["TRASH", "SPAM", "DRAFT"].iter().any(|label| mail.has(label)))
     }
 
-    fn is_starred(&self) -> bool {
-        self.shown().any(|mail| mail.has("STARRED"))
+    /// The channel that it is in: of those that are enabled the first that it is filed under, the inbox before all.
+    fn home(&self, cx: &Context<Google>) -> Option<ChannelId> {
+        let mut labels: Vec<_> = self.shown().flat_map(|mail| &mail.label_ids).collect();
+        labels.sort_by_key(|label| (*label != "INBOX", *label == "SENT", *label));
+        labels.into_iter().map(|label| channel(label)).find(|channel| cx.is_enabled(channel))
+    }
+
+    /// Nobody has answered yet.
+    fn is_sent(&self) -> bool {
+        let mut shown = self.shown().peekable();
+        shown.peek().is_some() && shown.all(|mail| mail.has("SENT"))
     }
 
     /// The conversation with its mails; none if all of them are gone.
     fn link(&self, cx: &Context<Google>, channel: &ChannelId) -> Option<NewLink> {
-        let source = self.source(cx);
+        let source = source(cx, &self.id);
         let headers: Vec<_> = self.shown().map(ApiMessage::headers).collect();
         let parser = MessageParser::new();
         let mails: Vec<_> =
@@ -207,7 +242,9 @@ impl ApiThread {
         let ((first, root), (last, _)) = (mails.first()?, mails.last()?);
         let mut contacts: Vec<Contact> = Vec::new();
         for contact in mails.iter().flat_map(|(_, mail)| people(mail)) {
-            if !contacts.iter().any(|known| known.actor.id == contact.actor.id) {
+            // Who it was hidden from does not learn of them, should the conversation be shared.
+            let hidden = contact.role.as_deref() == Some("bcc");
+            if !hidden && !contacts.iter().any(|known| known.actor.id == contact.actor.id) {
                 contacts.push(contact);
             }
         }
@@ -234,43 +271,34 @@ async fn thread(cx: &Context<Google>, id: &str) -> Result<Option<ApiThread>> {
 }
 
 pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
-    let walk = after.unwrap_or(Walk::All { page: None, until: None });
-    let Some(label) = Product::Mail.id(channel) else { return Ok(Step::Done(walk)) };
+    let walk = match after {
+        Some(walk) => walk,
+        None => {
+            let profile: ApiProfile = cx.provider().get("/gmail/v1/users/me/profile").fetch().await?;
+            Walk::All { page: None, history: profile.history_id }
+        }
+    };
     match walk {
-        Walk::All { page, until } => {
-            let request =
-                cx.provider().get("/gmail/v1/users/me/threads").query("labelIds", label).query("maxResults", PAGE);
-            let request = request.query("q", format!("after:{}", horizon(cx).as_second()));
-            let found: Page<ApiThread> =
-                page.iter().fold(request, |request, token| request.query("pageToken", token)).fetch().await?;
-            // The newest on the first page: what happens from then on is found by the next walk.
-            let newest = found
-                .items
-                .iter()
-                .filter_map(|thread| thread.history_id.clone())
-                .max_by_key(|id| (id.len(), id.clone()));
-            let until = until.or(newest);
-            save(cx, channel, found.items.into_iter().map(|thread| thread.id)).await?;
-            Ok(match (found.next_page_token, until) {
-                (Some(token), until) => Step::Next(Walk::All { page: Some(token), until }),
-                (None, Some(history)) => Step::Done(Walk::Since { history, page: None }),
-                // Nothing is there, so nothing has happened that could be asked for.
-                (None, None) => Step::Done(Walk::All { page: None, until: None }),
+        Walk::All { page, history } => {
+            let request = cx.provider().get("/gmail/v1/users/me/threads").query("labelIds", own_id(channel));
+            let request = request.query("maxResults", PAGE).query("q", format!("after:{}", horizon(cx).as_second()));
+            let found: Page<ApiThread> = page_of(request, page.as_deref()).fetch().await?;
+            save(cx, found.items.into_iter().map(|thread| thread.id)).await?;
+            Ok(match found.next_page_token {
+                Some(token) => Step::Next(Walk::All { page: Some(token), history }),
+                None => Step::Done(Walk::Since { history, page: None }),
             })
         }
         Walk::Since { history, page } => {
             let request = cx.provider().get("/gmail/v1/users/me/history").query("startHistoryId", &history);
-            let request = page.iter().fold(request, |request, token| request.query("pageToken", token));
+            let request = page_of(request.query("maxResults", PAGE), page.as_deref());
             let found: Page<ApiHistory> = request.fetch().await.map_err(|error| match error.kind() {
                 // 404: https://developers.google.com/workspace/gmail/api/guides/sync
                 ErrorKind::Gone => Error::cursor_expired("Gmail forgot what had happened by then"),
                 _ => error,
             })?;
-            let mut threads: Vec<_> =
-                found.items.into_iter().flat_map(|entry| entry.messages).map(|mail| mail.thread_id).collect();
-            threads.sort_unstable();
-            threads.dedup();
-            save(cx, channel, threads).await?;
+            let threads = found.items.into_iter().flat_map(|entry| entry.messages).map(|mail| mail.thread_id);
+            save(cx, threads.collect::<BTreeSet<_>>()).await?;
             Ok(match found.next_page_token {
                 Some(token) => Step::Next(Walk::Since { history, page: Some(token) }),
                 None => Step::Done(Walk::Since { history: found.history_id.unwrap_or(history), page: None }),
@@ -279,21 +307,21 @@ pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, after: Optio
     }
 }
 
-/// Saves conversations that are, or were, in a channel.
-async fn save(cx: &Context<Google>, channel: &ChannelId, ids: impl IntoIterator<Item = String>) -> Result<()> {
-    let label = Product::Mail.id(channel).unwrap_or_default();
+/// Saves conversations that are, or were, in a channel: which one is the same whoever looks.
+async fn save(cx: &Context<Google>, ids: impl IntoIterator<Item = String>) -> Result<()> {
     for id in ids {
         let found = thread(cx, &id).await?;
-        let link = found.as_ref().and_then(|found| found.link(cx, channel));
-        let (Some(found), Some(link)) = (found, link) else {
-            cx.integrations().archive_links(LinkFilter::sources([source(cx, &id)])).await?;
-            continue;
-        };
-        // What happens elsewhere in the mailbox changes what is there, and brings in nothing.
-        let is_in = found.messages.iter().any(|mail| mail.has(label));
-        cx.integrations().save_link(if is_in { link } else { link.update_only() }).await?;
-        if is_in {
-            cx.integrations().set_thread_to_do(found.source(cx), found.is_starred(), None).await?;
+        let home = found.as_ref().and_then(|found| found.home(cx));
+        match found.as_ref().zip(home).and_then(|(found, home)| Some((found, found.link(cx, &home)?))) {
+            Some((found, link)) => {
+                cx.integrations().save_link(link).await?;
+                let starred = found.shown().any(|mail| mail.has("STARRED"));
+                cx.integrations().set_thread_to_do(source(cx, &id), starred, None).await?;
+            }
+            // It stays where the user wrote it.
+            None if found.as_ref().is_some_and(ApiThread::is_sent) => {}
+            // Archived, filed elsewhere or deleted.
+            None => cx.integrations().archive_links(LinkFilter::sources([source(cx, &id)])).await?,
         }
     }
     Ok(())
@@ -311,12 +339,14 @@ pub(crate) async fn label(cx: &Context<Google>, thread: &Thread, label: &str, on
 
 /// A mail to these people, from the owner.
 fn mail<'x>(cx: &Context<Google>, to: &[Recipient], subject: &str, text: &str) -> MessageBuilder<'x> {
+    let html = html_of(text);
     let of = |role: &str| {
         let those = to.iter().filter(|to| to.role == role);
         those.map(|to| (to.actor.name.clone().unwrap_or_default(), to.actor.id.clone())).collect::<Vec<_>>()
     };
     let from = cx.account().id.clone().unwrap_or_default();
-    let mail = MessageBuilder::new().from(from).subject(subject.to_owned()).text_body(text.to_owned()).to(of("to"));
+    let mail = MessageBuilder::new().from(from).subject(subject.to_owned()).to(of("to"));
+    let mail = mail.text_body(text.to_owned()).html_body(html);
     let mail = if of("cc").is_empty() { mail } else { mail.cc(of("cc")) };
     // Gmail takes these for whom it is sent to, and out of what they get.
     if of("bcc").is_empty() { mail } else { mail.bcc(of("bcc")) }
@@ -335,7 +365,7 @@ pub(crate) async fn compose(cx: &Context<Google>, draft: &LinkDraft) -> Result<N
     let mail = mail(cx, &draft.recipients, &draft.title, draft.content.as_deref().unwrap_or_default());
     let sent = send(cx, mail, None).await?;
     let thread = thread(cx, &sent.thread_id).await?.ok_or_else(|| Error::bug("Gmail does not know what it sent"))?;
-    let link = thread.link(cx, &Product::Mail.channel("SENT", "Sent").id);
+    let link = thread.link(cx, &thread.home(cx).unwrap_or_else(|| channel("SENT")));
     link.ok_or_else(|| Error::bug("Gmail sent a mail without a text"))
 }
 
@@ -348,19 +378,30 @@ pub(crate) async fn reply(cx: &Context<Google>, note: &Note, link: &Link) -> Res
     let own = cx.account().id.clone().unwrap_or_default();
     let mut recipients = note.recipients.clone();
     if let (true, Some(answered)) = (recipients.is_empty(), &answered) {
-        // To all that the last one was from and to; who it was hidden to stays hidden.
-        let others = people(answered).into_iter().filter(|to| to.actor.id != own && to.role.as_deref() != Some("bcc"));
+        // To all that the last one was from and to; who it was hidden to stays hidden. Some are to be answered elsewhere.
+        let elsewhere = addresses(answered.reply_to()).into_iter().filter(|to| to.id != own);
+        let elsewhere: Vec<_> = elsewhere.map(|actor| Contact::new(actor).role("from")).collect();
+        let kept = |to: &Contact| match to.role.as_deref() {
+            Some("bcc") => false,
+            Some("from") => elsewhere.is_empty() && to.actor.id != own,
+            _ => to.actor.id != own && elsewhere.iter().all(|from| from.actor.id != to.actor.id),
+        };
+        let others: Vec<_> = people(answered).into_iter().filter(kept).collect();
+        let others = elsewhere.into_iter().chain(others);
         let role = |role: Option<String>| role.filter(|role| role == "cc").unwrap_or_else(|| "to".to_owned());
         recipients = others.map(|to| Recipient { actor: to.actor, role: role(to.role) }).collect();
     }
     let subject = link.title.clone().unwrap_or_default();
     let subject = if subject.to_ascii_lowercase().starts_with("re:") { subject } else { format!("Re: {subject}") };
     let mut mail = mail(cx, &recipients, &subject, &note.content);
-    if let Some(answered) = answered.as_ref().and_then(Message::message_id) {
-        mail = mail.in_reply_to(answered.to_owned()).references(answered.to_owned());
+    if let Some((answered, last)) = answered.as_ref().and_then(|mail| Some((mail, mail.message_id()?))) {
+        // All that came before, and the last one (RFC 5322 3.6.4).
+        let earlier = answered.references().as_text_list().into_iter().flatten();
+        let references: Vec<_> = earlier.map(|id| id.to_string()).chain([last.to_owned()]).collect();
+        mail = mail.in_reply_to(last.to_owned()).references(references);
     }
     let sent = send(cx, mail, Some(&id)).await?;
-    Ok(WriteBack::delivered(sent.id).stored(Content::text(&note.content)))
+    Ok(WriteBack::delivered(sent.id).stored(written(Content::Html(html_of(&note.content)))))
 }
 
 #[derive(Deserialize)]
@@ -369,13 +410,18 @@ struct ApiAttachment {
 }
 
 pub(crate) async fn download(cx: &Context<Google>, attachment: &Attachment) -> Result<Download> {
-    let connector_core::model::AttachmentRef::Service(reference) = &attachment.at else { return Ok(Download::Gone) };
-    let path = format!("/gmail/v1/users/me/messages/{reference}");
-    let Some(found) = cx.provider().get(path).fetch::<ApiAttachment>().await.unless_gone()? else {
+    let AttachmentRef::Service(reference) = &attachment.at else { return Ok(Download::Gone) };
+    let Some((mail, part)) = reference.split_once('/') else { return Ok(Download::Gone) };
+    let path = format!("/gmail/v1/users/me/messages/{mail}");
+    let Some(found) = cx.provider().get(&path).fetch::<ApiMessage>().await.unless_gone()? else {
         return Ok(Download::Gone);
     };
+    let body = found.parts().find(|found| found.part_id == part).and_then(|part| part.body.as_ref());
+    let Some(id) = body.and_then(|body| body.attachment_id.as_ref()) else { return Ok(Download::Gone) };
+    let request = cx.provider().get(format!("{path}/attachments/{id}")).max_response(MAX_ATTACHMENT);
+    let found: ApiAttachment = request.fetch().await?;
     let bytes = decoded(&found.data).ok_or_else(|| Error::bug("Gmail gave an attachment that is no base64"))?;
     let media_type = attachment.media_type.clone().unwrap_or_else(|| "application/octet-stream".to_owned());
-    let body = stream::iter([Ok(bytes.into())]).boxed();
-    Ok(Download::Body { name: attachment.name.clone(), media_type, body })
+    // Gmail gives it whole, as a text within JSON.
+    Ok(Download::Body { name: attachment.name.clone(), media_type, body: stream::iter([Ok(bytes.into())]).boxed() })
 }

@@ -3,7 +3,7 @@
 use connector_core::prelude::*;
 use serde_json::json;
 
-use crate::{Google, Page, Product, Task, TaskMeta};
+use crate::{Google, Page, Task, TaskMeta, own_id, page_of};
 
 /// What Google may have indexed late is looked at again this long (L30).
 const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
@@ -24,7 +24,7 @@ pub(crate) struct ApiTaskList {
 
 impl ApiTaskList {
     pub(crate) fn channel(self) -> Channel {
-        Product::Tasks.channel(&self.id, &self.title)
+        Channel::new(ChannelId::of_product("tasks", &self.id), &self.title)
     }
 }
 
@@ -48,11 +48,10 @@ impl ApiTask {
     fn link(&self, channel: &ChannelId) -> NewLink {
         let status = if self.status == "completed" { Task::Done } else { Task::Open };
         let due = self.due.as_deref().and_then(|due| due.get(..10)?.parse().ok());
-        let notes = self
-            .notes
-            .iter()
-            .map(|text| NewNote::new(source(&self.id), "notes", Author::Owner, self.updated, Content::text(text)));
-        let link = NewLink::new(status.with(TaskMeta { due }), source(&self.id), channel, Author::Owner, self.updated)
+        let source = source(channel, &self.id);
+        let note = |text| NewNote::new(source.clone(), "notes", Author::Owner, self.updated, Content::text(text));
+        let notes = self.notes.iter().filter(|text| !text.is_empty()).map(note);
+        let link = NewLink::new(status.with(TaskMeta { due }), source.clone(), channel, Author::Owner, self.updated)
             .title(&self.title)
             .updated_at(self.updated)
             .all_notes(notes);
@@ -60,29 +59,28 @@ impl ApiTask {
     }
 }
 
-fn source(id: &str) -> Source {
-    Source::new("google-tasks", [id])
+/// Ids of tasks are unique within a list.
+fn source(channel: &ChannelId, id: &str) -> Source {
+    Source::new("google-tasks", [own_id(channel), id])
 }
 
 /// Where a task is in the API.
 fn path(link: &Link) -> Result<String> {
-    let list = Product::Tasks.id(&link.channel).unwrap_or_default();
-    let id = link.source.qualifiers().next().ok_or_else(|| Error::bug("a task without an id"))?;
+    let list = own_id(&link.channel);
+    let id = link.source.qualifiers().nth(1).ok_or_else(|| Error::bug("a task without an id"))?;
     Ok(format!("/tasks/v1/lists/{list}/tasks/{id}"))
 }
 
 pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
     let walk = after.unwrap_or(Walk { since: Timestamp::UNIX_EPOCH, newest: Timestamp::UNIX_EPOCH, page: None });
-    let Some(list) = Product::Tasks.id(channel) else { return Ok(Step::Done(walk)) };
-    let request = cx.provider().get(format!("/tasks/v1/lists/{list}/tasks"));
+    let request = cx.provider().get(format!("/tasks/v1/lists/{}/tasks", own_id(channel)));
     let request = request.query("maxResults", 100).query("showCompleted", true).query("showHidden", true);
     let request = request.query("showDeleted", true).query("updatedMin", walk.since);
-    let page: Page<ApiTask> =
-        walk.page.iter().fold(request, |request, token| request.query("pageToken", token)).fetch().await?;
+    let page: Page<ApiTask> = page_of(request, walk.page.as_deref()).fetch().await?;
     let newest = page.items.iter().map(|task| task.updated).fold(walk.newest, Timestamp::max);
     let (gone, there): (Vec<_>, Vec<_>) = page.items.iter().partition(|task| task.deleted);
     cx.integrations().save_links(there.iter().map(|task| task.link(channel))).await?;
-    cx.integrations().archive_links(LinkFilter::sources(gone.iter().map(|task| source(&task.id)))).await?;
+    cx.integrations().archive_links(LinkFilter::sources(gone.iter().map(|task| source(channel, &task.id)))).await?;
     Ok(match page.next_page_token {
         Some(token) => Step::Next(Walk { newest, page: Some(token), ..walk }),
         None => Step::Done(Walk { since: (newest - OVERLAP).max(walk.since), newest, page: None }),
@@ -99,7 +97,7 @@ pub(crate) async fn update(cx: &Context<Google>, link: &Link, changes: &LinkChan
 
 pub(crate) async fn create(cx: &Context<Google>, draft: &LinkDraft) -> Result<NewLink> {
     let channel = draft.require_channel()?;
-    let list = Product::Tasks.id(channel).ok_or_else(|| Error::rejected("choose a list of tasks"))?;
+    let list = channel.in_product("tasks").ok_or_else(|| Error::rejected("choose a list of tasks"))?;
     let task = json!({ "title": draft.title, "notes": draft.content });
     let created: ApiTask = cx.provider().post(format!("/tasks/v1/lists/{list}/tasks")).json(&task).fetch().await?;
     Ok(created.link(channel))
