@@ -34,4 +34,4 @@ pub use crate::options::{
 pub use crate::schema::of as schema_of;
 pub use crate::tool::{Tool, ToolDeclaration};
 pub use crate::webhook::{Handshake, Tenant, TenantFn, Verified, Verify, VerifyFn, WebhookDeclaration, WebhookRequest};
-pub use crate::work::{DrainCallback, Drained, Step, SubscriptionFns, Work};
+pub use crate::work::{DrainCallback, Drained, Step, SubscriptionFns, SyncCallback, Work};

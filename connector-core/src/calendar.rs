@@ -1,8 +1,9 @@
 //! Events of calendars (L27): masters, the occurrences that differ from them, and those that are cancelled, in
 //! whatever order and however often a service gives them.
 //!
-//! A [`Series`] is kept in the state of a connection, one for each event, and is given every piece that arrives. What
-//! it says does not depend on the order:
+//! A connector gives each [`Piece`] as it comes to
+//! [`save_events`](crate::context::Integrations::save_events), which keeps a [`Series`] of each event and saves what
+//! that says, so the order does not matter:
 //!
 //! ```
 //! use connector_core::calendar::Series;
@@ -20,6 +21,7 @@
 //! ```
 
 mod recurrence;
+mod saving;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -29,6 +31,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+pub use saving::Piece;
+
 use crate::error::Result;
 use crate::model::{Schedule, When};
 
@@ -36,14 +40,16 @@ use crate::model::{Schedule, When};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Series {
     /// By the occurrence that each stands in for; the master by none.
-    pieces: BTreeMap<String, Piece>,
+    pieces: BTreeMap<String, Known>,
 }
 
+/// What is known of a piece.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Piece {
+struct Known {
     /// As of then.
     version: Timestamp,
-    schedule: Schedule,
+    /// None of a master that was taken away without a word about when it would have been.
+    schedule: Option<Schedule>,
 }
 
 /// One time at which an event takes place.
@@ -62,44 +68,70 @@ pub struct Occurrence {
 const MASTER: &str = "";
 
 impl Series {
-    /// Takes a piece as it was at the service at that time. An older one than is there already changes nothing; of two
-    /// of the same time one is taken, whichever came first.
-    pub fn put(&mut self, version: Timestamp, schedule: Schedule) {
+    /// Takes a piece as it was at the service at that time. An older one than is there already changes nothing, and is
+    /// answered by false; of two of the same time one is taken, whichever came first.
+    pub fn put(&mut self, version: Timestamp, schedule: Schedule) -> bool {
         let key = schedule.occurrence.map_or_else(|| MASTER.to_owned(), key);
-        let piece = Piece { version, schedule };
+        self.take(key, Known { version, schedule: Some(schedule) })
+    }
+
+    /// The service took all of it away at that time, and says no more of it.
+    pub fn cancel(&mut self, version: Timestamp) -> bool {
+        self.take(MASTER.to_owned(), Known { version, schedule: None })
+    }
+
+    fn take(&mut self, key: String, piece: Known) -> bool {
         match self.pieces.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(piece);
+                true
             }
-            Entry::Occupied(mut entry) if piece.rank() > entry.get().rank() => {
-                entry.insert(piece);
+            Entry::Occupied(mut entry) => {
+                let is_newer = piece.rank() >= entry.get().rank();
+                if is_newer {
+                    entry.insert(piece);
+                }
+                is_newer
             }
-            Entry::Occupied(_) => {}
         }
     }
 
-    /// What recurs, or the one that takes place once; none as long as only other pieces have arrived.
+    /// What recurs, or the one that takes place once; none as long as only other pieces have arrived, and once it was
+    /// cancelled.
     pub fn master(&self) -> Option<&Schedule> {
-        self.pieces.get(MASTER).map(|piece| &piece.schedule)
+        self.pieces.get(MASTER).and_then(Known::live)
     }
 
     /// Nothing of it takes place: the service took it away, or there was nothing but cancellations.
     pub fn is_cancelled(&self) -> bool {
-        match self.master() {
-            Some(master) => master.cancelled,
-            None => self.pieces.values().all(|piece| piece.schedule.cancelled),
-        }
+        self.shown().next().is_none()
+    }
+
+    /// It recurs, as far as is known.
+    pub fn is_recurring(&self) -> bool {
+        self.master().is_none_or(|master| !master.recurrence.is_empty())
+    }
+
+    /// When what takes place of it last changed: of what does not, services do not always say it.
+    pub fn updated_at(&self) -> Option<Timestamp> {
+        self.pieces.values().filter(|piece| piece.live().is_some()).map(|piece| piece.version).max()
+    }
+
+    /// The pieces that take place: those that a later cancellation of the whole does not take with it.
+    fn shown(&self) -> impl Iterator<Item = &Schedule> {
+        let cancelled = self.pieces.get(MASTER).filter(|master| master.live().is_none()).map(|master| master.version);
+        let pieces = self.pieces.values().filter(move |piece| cancelled.is_none_or(|at| piece.version > at));
+        pieces.filter_map(Known::live)
     }
 
     /// What a link is given: the master, and what differs from it. A cancellation is among them only where there is a
-    /// master that it takes something from, and nothing is where the master is cancelled.
+    /// master that it takes something from.
     pub fn schedules(&self) -> Vec<Schedule> {
-        let master = self.master().is_some_and(|master| !master.recurrence.is_empty());
-        let is_shown = |schedule: &&Schedule| !schedule.cancelled || master;
-        if self.is_cancelled() {
-            return Vec::new();
+        let takes_away = self.master().is_some() && self.is_recurring();
+        if !takes_away {
+            return self.shown().cloned().collect();
         }
-        self.pieces.values().map(|piece| &piece.schedule).filter(is_shown).cloned().collect()
+        self.pieces.values().filter_map(|piece| piece.schedule.clone()).collect()
     }
 
     /// When it takes place from one time until before another, in order. Days are taken in the zone of the event.
@@ -107,9 +139,6 @@ impl Series {
     /// Errors: the recurrence is none, by RFC 5545, or its zone is not known, or it has more than 10,000 occurrences
     /// in that time.
     pub fn occurrences(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Occurrence>> {
-        if self.is_cancelled() {
-            return Ok(Vec::new());
-        }
         let zone = match self.master() {
             Some(master) => recurrence::zone(master)?,
             None => TimeZone::UTC,
@@ -119,7 +148,7 @@ impl Series {
             None => Vec::new(),
         };
         found.retain(|occurrence| !self.pieces.contains_key(&key(occurrence.of)));
-        for Piece { schedule, .. } in self.pieces.values().filter(|piece| !piece.schedule.cancelled) {
+        for schedule in self.shown() {
             if let Some(of) = schedule.occurrence.filter(|_| is_within(schedule.start, &zone, from, until)) {
                 found.push(Occurrence { start: schedule.start, end: schedule.end, of });
             }
@@ -129,10 +158,15 @@ impl Series {
     }
 }
 
-impl Piece {
+impl Known {
+    /// It takes place.
+    fn live(&self) -> Option<&Schedule> {
+        self.schedule.as_ref().filter(|schedule| !schedule.cancelled)
+    }
+
     /// What decides between two: the time, and for the same time anything that is the same in any order.
     fn rank(&self) -> (Timestamp, bool, String) {
-        (self.version, self.schedule.cancelled, serde_json::to_string(&self.schedule).unwrap_or_default())
+        (self.version, self.live().is_none(), serde_json::to_string(&self.schedule).unwrap_or_default())
     }
 }
 

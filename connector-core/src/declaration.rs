@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::link_type::{LinkTypeDeclaration, Reactions};
+use crate::model::Account;
 use crate::options::OptionsDeclaration;
 use crate::secret::Secret;
 use crate::tool::ToolDeclaration;
@@ -270,6 +271,14 @@ pub struct Product {
     pub label: &'static str,
     /// The id of the optional scope group that grants it.
     pub scope_group: &'static str,
+}
+
+impl Declaration {
+    /// Whether an account was granted the scopes of a product.
+    pub(crate) fn grants(&self, product: &Product, account: &Account) -> bool {
+        let group = self.scopes.optional.iter().find(|group| group.id == product.scope_group);
+        group.is_some_and(|group| group.scopes.iter().all(|scope| account.granted(scope)))
+    }
 }
 
 /// Which hooks a connector's `impl Connector` has (R1.11).

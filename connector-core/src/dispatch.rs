@@ -15,6 +15,7 @@ use crate::connector::Connector;
 use crate::context::{Context, Dispatch};
 use crate::declaration::{Declaration, Hooks};
 use crate::error::{Error, ErrorKind, Result};
+use crate::id::ChannelId;
 use crate::model::{
     Account, Actor, Attachment, Attendance, Authorization, Channel, Contact, ContactChanges, Download, Emoji, Link,
     LinkChanges, LinkDraft, NewLink, Note, Schedule, SyncContext, Thread, WriteBack,
@@ -170,12 +171,21 @@ pub struct CallbackEntry {
     pub work: Option<Work>,
     /// There is one scope of its work for each enabled channel, in place of one for the connection.
     pub per_channel: bool,
+    /// Of a combined connector: only for channels of this product.
+    pub product: Option<&'static str>,
     /// The JSON Schema of its arguments.
     pub arguments: SchemaFn,
     /// Shows its value as JSON, for one that is invoked with an input.
     pub output: Option<OutputFn>,
     /// How it is registered at the service, for a webhook that has a URL of its own.
     pub subscription: Option<SubscriptionFns>,
+}
+
+impl CallbackEntry {
+    /// Whether there is a scope of its work for this channel.
+    pub(crate) fn concerns(&self, channel: &ChannelId) -> bool {
+        self.per_channel && self.product.is_none_or(|product| channel.in_product(product).is_some())
+    }
 }
 
 /// Shows a value of a callback's output type as JSON.

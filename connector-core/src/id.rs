@@ -298,6 +298,18 @@ host_id!(
     FileId, "fil", "file"
 );
 
+impl ChannelId {
+    /// A channel of a product of a combined connector (R1.10), by the id that the service gives it.
+    pub fn of_product(product: &str, id: &str) -> Self {
+        Self::new(format!("{product}:{id}"))
+    }
+
+    /// The service's id of a channel of this product; none of a channel of another.
+    pub fn in_product(&self, product: &str) -> Option<&str> {
+        self.as_str().strip_prefix(product)?.strip_prefix(':')
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

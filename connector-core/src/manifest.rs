@@ -43,6 +43,9 @@ pub struct CallbackManifest {
     /// When it runs by itself.
     #[serde(default)]
     pub work: Value,
+    /// The product whose channels that is for, in place of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
     /// The JSON Schema of its arguments.
     pub arguments: Value,
 }
@@ -86,6 +89,7 @@ impl RegisteredConnector {
                 description: entry.description.to_owned(),
                 aliases: entry.aliases.iter().map(ToString::to_string).collect(),
                 work: entry.work.map_or(Value::Null, |work| json!(work)),
+                product: entry.product.map(str::to_owned),
                 arguments: (entry.arguments)(),
             };
             (name, manifest)

@@ -219,6 +219,18 @@ impl RegisteredConnector {
         let mut ordered = Vec::new();
         for (namespace, block) in blocks {
             for (index, entry) in block.entries.iter().enumerate() {
+                if let Some(product) = entry.product
+                    && !declaration.products.iter().any(|declared| declared.key == product)
+                {
+                    let known: Vec<_> = declaration.products.iter().map(|declared| declared.key).collect();
+                    errors.push(format!(
+                        "`{}` of `{}` at {} is for the product `{product}`, which is not declared: there are {}",
+                        entry.name,
+                        declaration.id,
+                        block.location,
+                        if known.is_empty() { "none".to_owned() } else { known.join(", ") },
+                    ));
+                }
                 ordered.push((namespace, entry));
                 for name in std::iter::once(&entry.name).chain(entry.aliases) {
                     if let Some(first) = callbacks.insert((namespace, *name), FoundCallback { block, entry, index }) {

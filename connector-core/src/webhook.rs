@@ -132,6 +132,11 @@ pub enum Verify {
         /// `/value/*/clientState`: each of them must be right.
         pointer: &'static str,
     },
+    /// A header is the secret that the service was given.
+    StateHeader {
+        /// The header.
+        header: &'static str,
+    },
     /// A function says whether it does.
     Function {
         /// The function.
@@ -343,6 +348,11 @@ impl Verify {
                 let wrong = given.into_iter().flatten().filter(|text| !right(text)).count();
                 if wrong == 0 { Ok(()) } else { Err(VerifyError::Wrong) }
             }
+            Self::StateHeader { header } => {
+                let secret = secret()?;
+                let given = request.header(header).ok_or(VerifyError::Missing)?;
+                if same(given.as_bytes(), secret.expose().as_bytes()) { Ok(()) } else { Err(VerifyError::Wrong) }
+            }
             Self::Function { function } => (function.run)(request, secret().ok()),
         }
     }
@@ -353,7 +363,11 @@ impl Verify {
             Self::HmacSha256 { .. } => "",
             Self::Slack => request.header("x-slack-request-timestamp")?,
             Self::Timestamped { header } => request.header(header)?,
-            Self::SecretUrl | Self::StateField { .. } | Self::Function { .. } | Self::None { .. } => return None,
+            Self::SecretUrl
+            | Self::StateField { .. }
+            | Self::StateHeader { .. }
+            | Self::Function { .. }
+            | Self::None { .. } => return None,
         };
         Some([timestamp.as_bytes(), b"\0", &request.body].concat())
     }

@@ -80,6 +80,10 @@ pub trait DrainCallback: BoundCallback {
     type Id: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static;
 }
 
+/// The message of a `#[sync]`.
+#[diagnostic::on_unimplemented(message = "`{Self}` is not a sync", label = "not the message of a `#[sync]` method")]
+pub trait SyncCallback: BoundCallback {}
+
 /// A live registration at the service, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

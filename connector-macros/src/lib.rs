@@ -121,6 +121,7 @@ pub fn callback(_: TokenStream, item: TokenStream) -> TokenStream {
 /// | argument | value |
 /// |---|---|
 /// | `every` | from one walk to the next: `"500ms"`, `"30s"`, `"15m"`, `"24h"`, `"7d"` |
+/// | `product` | in a combined connector: only for channels of this product |
 /// | `name`, `alias` | as in `#[callback]` |
 ///
 /// ```text
@@ -139,6 +140,7 @@ pub fn sync(_: TokenStream, item: TokenStream) -> TokenStream {
 /// | `batch` | at most this many at a time; 20 |
 /// | `delay` | from the first mark to the pass; `"2s"` |
 /// | `max_attempts` | an id that was handed over this often becomes a dead letter; 5 |
+/// | `product` | in a combined connector: only for channels of this product |
 /// | `name`, `alias` | as in `#[callback]` |
 ///
 /// ```text
@@ -165,9 +167,10 @@ pub fn every(_: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | argument | value |
 /// |---|---|
-/// | `verify` | required: `hmac_sha256(header = "…", prefix = "…")`, `slack`, `timestamped(header = "…")`, `secret_url`, `state_field("/pointer")` or `none("reason")` |
+/// | `verify` | required: `hmac_sha256(header = "…", prefix = "…")`, `slack`, `timestamped(header = "…")`, `secret_url`, `state_field("/pointer")`, `state_header("X-Name")`, `function(path)` or `none("reason")` |
 /// | `handshake` | `echo_query("parameter")`, `echo_field("/pointer")` or `echo_header("X-Name")` |
 /// | `delivery_id` | the header with an id of the delivery |
+/// | `product` | in a combined connector: only for channels of this product |
 /// | `name`, `alias` | as in `#[callback]` |
 ///
 /// ```text

@@ -163,7 +163,7 @@ fn what_is_no_recurrence_is_named() {
 }
 
 /// A piece: of which occurrence, what it says, and as of when.
-fn piece() -> impl Strategy<Value = (Timestamp, Schedule)> {
+fn piece() -> impl Strategy<Value = (Timestamp, Option<Schedule>)> {
     let start = time("2026-01-05T09:00:00Z");
     (0i64..6, 0i64..3, any::<bool>(), 0i64..20).prop_map(move |(of, version, cancelled, moved)| {
         let at = start + SignedDuration::from_hours(24 * (of - 1));
@@ -171,7 +171,13 @@ fn piece() -> impl Strategy<Value = (Timestamp, Schedule)> {
             0 => recurring(start + SignedDuration::from_hours(moved), "UTC", &["RRULE:FREQ=DAILY;COUNT=5"]),
             _ => Schedule::new("exception", at + SignedDuration::from_hours(moved)).occurrence(at),
         };
-        (Timestamp::from_second(version).unwrap(), if cancelled { schedule.cancelled() } else { schedule })
+        let schedule = match cancelled {
+            // Of what was taken away whole it is not said when it would have been.
+            true if of == 0 && moved % 2 == 0 => None,
+            true => Some(schedule.cancelled()),
+            false => Some(schedule),
+        };
+        (Timestamp::from_second(version).unwrap(), schedule)
     })
 }
 
@@ -182,9 +188,14 @@ proptest! {
         (pieces, shuffled) in proptest::collection::vec(piece(), 0..12)
             .prop_flat_map(|pieces| (Just(pieces.clone()), Just([pieces.clone(), pieces].concat()).prop_shuffle()))
     ) {
-        let of = |pieces: Vec<(Timestamp, Schedule)>| {
+        let of = |pieces: Vec<(Timestamp, Option<Schedule>)>| {
             let mut series = Series::default();
-            pieces.into_iter().for_each(|(version, schedule)| series.put(version, schedule));
+            for (version, schedule) in pieces {
+                match schedule {
+                    Some(schedule) => series.put(version, schedule),
+                    None => series.cancel(version),
+                };
+            }
             series
         };
         let (first, second) = (of(pieces), of(shuffled));

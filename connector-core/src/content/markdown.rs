@@ -7,6 +7,19 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag};
 use super::document::{address, plain, tidy};
 use super::{Block, Document, Inline, Item, escape};
 
+/// Markdown as HTML, for services that take that. HTML in it is text, as everywhere here.
+pub fn html_of(markdown: &str) -> String {
+    let options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES;
+    let events = Parser::new_ext(markdown, options).map(|event| match event {
+        Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),
+        Event::SoftBreak => Event::HardBreak,
+        event => event,
+    });
+    let mut html = String::with_capacity(markdown.len() + markdown.len() / 4);
+    pulldown_cmark::html::push_html(&mut html, events);
+    html
+}
+
 impl Document {
     /// Reads markdown. HTML in it is text.
     pub fn from_markdown(text: &str) -> Self {

@@ -20,6 +20,8 @@ use sha2::{Digest, Sha256};
 
 #[cfg(feature = "formats")]
 pub use document::{Block, Document, Inline, Item, plain};
+#[cfg(feature = "formats")]
+pub use markdown::html_of;
 
 use crate::hex;
 use crate::model::Content;

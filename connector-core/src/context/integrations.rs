@@ -19,7 +19,7 @@ use crate::value;
 
 /// Links, notes, people and channels of a connection (R8).
 pub struct Integrations<'a> {
-    pub(super) dispatch: &'a Arc<Dispatch>,
+    pub(crate) dispatch: &'a Arc<Dispatch>,
 }
 
 /// What became of the items of a call.

@@ -26,7 +26,7 @@ use crate::engine::TaskPriority;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::hex;
-use crate::id::{ConnectionId, TaskId, UserId};
+use crate::id::{ChannelId, ConnectionId, TaskId, UserId};
 use crate::model::{Account, Emoji};
 use crate::network::{Admission, Asking, Network, NetworkPort, Outbound, ProviderApi, Response, UrlRules};
 use crate::runtime::{ActiveConnection, Shared};
@@ -289,6 +289,18 @@ impl<C: Component> Context<C> {
     /// The account that the connection works with, and the scopes that it was granted.
     pub fn account(&self) -> &Account {
         &self.dispatch.connection.row.account
+    }
+
+    /// Whether the scopes of a product of this combined connector were granted (R1.10).
+    pub fn has_product(&self, key: &str) -> bool {
+        let declaration = self.dispatch.connection.connector.declaration;
+        let product = declaration.products.iter().find(|product| product.key == key);
+        product.is_some_and(|product| declaration.grants(product, self.account()))
+    }
+
+    /// Whether the user has enabled a channel.
+    pub fn is_enabled(&self, channel: impl AsRef<ChannelId>) -> bool {
+        self.dispatch.connection.channels.get(channel.as_ref()).is_some_and(|row| row.enabled)
     }
 
     /// Why this dispatch looks at the service (R8.5).

@@ -11,9 +11,11 @@ use crate::engine::{KeyedTask, TaskPriority, TaskQuery, TaskRow, Write};
 use crate::error::{Error, Result};
 use crate::hex;
 use crate::id::TaskId;
-use crate::runtime::payload::{DrainTask, TaskPayload, declared_drain_key, drain_mark_prefix, drain_task_key};
+use crate::runtime::payload::{
+    DrainTask, TaskPayload, declared_drain_key, drain_mark_prefix, drain_task_key, work_task_key,
+};
 use crate::value;
-use crate::work::DrainCallback;
+use crate::work::{DrainCallback, SyncCallback};
 
 /// A task that was queued, for cancelling it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -218,6 +220,16 @@ impl<C: Component> Context<C> {
         }
         let key = declared_drain_key(C::NAMESPACE, M::NAME, drain.channel());
         self.drain(key, drain, ids, batch, delay, max_attempts).await
+    }
+
+    /// Lets a declared `#[sync]` look for changes now, for a push that does not say what has changed (R11.1). However
+    /// often it is asked for meanwhile, it runs once; while it runs, it runs once more. In a channel that is not
+    /// enabled nothing is looked for.
+    pub async fn sync_now<M: SyncCallback<Component = C>>(&self, sync: M) -> Result<()> {
+        let connection = self.connection();
+        let key_prefix = work_task_key("sync", M::NAME, sync.channel());
+        self.dispatch.unit().push(Write::HastenTasks { connection, key_prefix });
+        Ok(())
     }
 
     /// Hands changed ids to a callback that takes `Vec<Id>` and returns `Drained<Id>`, in one pass for a

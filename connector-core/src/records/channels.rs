@@ -36,7 +36,7 @@ pub(crate) fn enable_writes(
     row.recovering = recovering;
     row.walking.clear();
     let mut tasks = Vec::new();
-    for entry in connector.work().filter(|entry| entry.per_channel) {
+    for entry in connector.work().filter(|entry| entry.concerns(channel)) {
         if let Some(Work::Sync { .. }) = entry.work {
             row.walking.push(entry.name.to_owned());
         }

@@ -8,6 +8,8 @@ mod conformance;
 mod dispatch;
 mod drain;
 mod errors;
+#[cfg(feature = "calendar")]
+mod events;
 mod files;
 mod fixture;
 mod hooks;

@@ -99,6 +99,36 @@ fn two_callbacks_with_one_name_are_reported_with_both_places() {
     }
 }
 
+mod combined {
+    use connector_core::prelude::*;
+
+    /// Work for a product that there is not.
+    #[connector]
+    #[derive(Default)]
+    pub(super) struct Combined;
+
+    #[connector]
+    impl Connector for Combined {}
+
+    #[connector]
+    impl Combined {
+        #[sync(every = "1h", product = "mails")]
+        async fn walk(&self, _: &Context<Self>, channel: ChannelId, _after: Option<u64>) -> Result<Step<u64>> {
+            drop(channel);
+            Ok(Step::Done(0))
+        }
+    }
+}
+
+/// R1.10: work is for a product that is declared.
+#[test]
+fn work_for_an_unknown_product_is_reported() {
+    let errors = Registry::of::<combined::Combined>().unwrap_err();
+    let [error] = errors.0.as_slice() else { panic!("{errors}") };
+    assert!(error.contains("`walk` of `combined`") && error.contains("`mails`"), "{error}");
+    assert_eq!(places(error).len(), 1, "{error}");
+}
+
 /// R1.14: everything that is declared can be read by a machine.
 #[test]
 fn the_manifest_shows_what_is_declared() {

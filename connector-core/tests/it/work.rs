@@ -238,6 +238,26 @@ async fn sync_now_while_it_runs_runs_it_again() {
     }
 }
 
+/// R11.1, L3: a push that does not say what has changed lets the sync of its channel look, once, and no other.
+#[tokio::test]
+async fn a_push_lets_a_sync_look_now() {
+    let bench = Bench::new().await;
+    walk(1);
+    bench.enable("one").await;
+    bench.enable("two").await;
+    logged();
+    bench
+        .run(|cx| async move {
+            for channel in ["one", "one", "off"] {
+                cx.sync_now(crate::fixture::Items { channel: channel.into() }).await?;
+            }
+            Ok(())
+        })
+        .await;
+    bench.host.settle().await;
+    assert_eq!(logged(), ["one 1 Live"]);
+}
+
 /// R11.3, R6.3
 #[tokio::test]
 async fn declared_intervals_run_whatever_happens() {

@@ -147,7 +147,7 @@ fn read(method: &mut Method, self_ty: &Type, errors: &Errors) -> Option<Callback
     }
     let taken = signature::take_attributes(&mut method.sig);
     let name = &method.sig.ident;
-    let Declared { work, name: stable, aliases } = Declared::parse(attr, name, errors);
+    let Declared { work, name: stable, aliases, product } = Declared::parse(attr, name, errors);
     let parameters = signature::read(attr.kind, &method.sig, &taken, self_ty, errors);
     if let Some(Work::Webhook(webhook)) = &work
         && webhook.is_of_app()
@@ -155,14 +155,12 @@ fn read(method: &mut Method, self_ty: &Type, errors: &Errors) -> Option<Callback
     {
         errors.at(&channel.field, "a webhook of the whole app knows no channel: read it from the request");
     }
-    let message = message_name(name)?;
-    check_reserved(name, &message, errors);
-    Some(Callback {
+    let callback = Callback {
         cfgs: attrs::cfgs(&method.attrs),
         docs: crate::docs::attributes(&method.attrs).cloned().collect(),
         vis: method.vis.clone(),
         method: name.clone(),
-        message,
+        message: message_name(name)?,
         name: stable,
         aliases,
         context: parameters.context,
@@ -170,7 +168,13 @@ fn read(method: &mut Method, self_ty: &Type, errors: &Errors) -> Option<Callback
         input: parameters.input,
         output: parameters.output,
         work: work.unwrap_or(Work::None),
-    })
+        product,
+    };
+    check_reserved(name, &callback.message, errors);
+    if let (Some(product), None) = (&callback.product, callback.channel()) {
+        errors.at(product, "`product` says whose channels it runs for: it takes a `channel: ChannelId`");
+    }
+    Some(callback)
 }
 
 /// `sync_page` to `SyncPage`, shown at the method.

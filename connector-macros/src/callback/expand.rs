@@ -47,6 +47,12 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
             }
         }
     });
+    let sync = matches!(callback.work, Work::Sync { .. }).then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #private::SyncCallback for #message #all_bounds {}
+        }
+    });
     let check = callback.input.as_ref().map(|ty| {
         let check = respan(quote!(#private::callback_input), ty.span());
         quote!(#check::<#ty>();)
@@ -76,6 +82,7 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
             }
 
             #drain
+            #sync
             #check
         };
     }
@@ -335,6 +342,10 @@ fn entry(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
         quote!(::core::option::Option::None)
     };
     let per_channel = callback.is_work() && callback.channel().is_some();
+    let product = match &callback.product {
+        Some(product) => quote!(::core::option::Option::Some(#product)),
+        None => quote!(::core::option::Option::None),
+    };
     quote! {
         #private::CallbackEntry {
             name: #name,
@@ -342,6 +353,7 @@ fn entry(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
             description: #description,
             work: #work,
             per_channel: #per_channel,
+            product: #product,
             arguments: #arguments,
             output: #output,
             subscription: #subscription,

@@ -1,7 +1,7 @@
 //! A callback, as valid as it can be made.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use syn::{Attribute, Expr, Type, Visibility};
+use syn::{Attribute, Expr, LitStr, Type, Visibility};
 
 use crate::callback::webhook::Webhook;
 
@@ -31,6 +31,8 @@ pub(crate) struct Callback {
     pub(crate) output: TokenStream,
     /// When it runs by itself.
     pub(crate) work: Work,
+    /// The product whose channels it concerns, in place of all.
+    pub(crate) product: Option<LitStr>,
 }
 
 /// A bound argument.

@@ -281,6 +281,7 @@ fn a_webhook_says_how_it_is_verified() {
         quote!(secret_url),
         quote!(timestamped(header = "Stripe-Signature")),
         quote!(state_field("/clientState")),
+        quote!(state_header("X-Goog-Channel-Token")),
         quote!(function(crate::signatures::ed25519)),
         quote!(slack, delivery_id = "/event_id"),
         quote!(slack, app(tenant = "/team_id")),
@@ -290,17 +291,18 @@ fn a_webhook_says_how_it_is_verified() {
         assert_messages(quote!(#[webhook(verify = #good)] #method), &[]);
     }
     let forms = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `timestamped(header = \"…\")`, `secret_url`, \
-                 `state_field(\"/pointer\")`, `function(path)` or `none(\"reason\")`";
+                 `state_field(\"/pointer\")`, `state_header(\"X-Name\")`, `function(path)` or `none(\"reason\")`";
     for (arguments, message) in [
         (quote!(), format!("`#[webhook]` needs `verify`, so that nobody but the service can push: {forms}")),
         (
             quote!(verify = hmac),
-            "`hmac` is no way to verify a webhook: there are `hmac_sha256`, `slack`, `timestamped`, `secret_url`, `state_field`, `function`, `none`".to_owned(),
+            "`hmac` is no way to verify a webhook: there are `hmac_sha256`, `slack`, `timestamped`, `secret_url`, `state_field`, `state_header`, `function`, `none`".to_owned(),
         ),
         (quote!(verify = none), "`none` takes the reason why that is safe in quotes: `none(\"…\")`".to_owned()),
         (quote!(verify = slack(1)), "`slack` takes no arguments".to_owned()),
         (quote!(verify = hmac_sha256()), "`hmac_sha256` needs the header that has the signature: `header = \"…\"`".to_owned()),
         (quote!(verify = state_field("x")), "a JSON pointer begins with `/`: write `\"/x\"`".to_owned()),
+        (quote!(verify = state_header("a b")), "`a b` is no name of a header: it is letters, digits and `-`".to_owned()),
         (quote!(verify = slack, delivery_id = "a b"), "`a b` is no name of a header: it is letters, digits and `-`".to_owned()),
         (quote!(verify = function), "`function` takes the path of a function: `function(path)`".to_owned()),
         (
@@ -323,6 +325,21 @@ fn a_webhook_says_how_it_is_verified() {
     ] {
         assert_messages(quote!(#[webhook(#arguments)] #method), &[&message]);
     }
+}
+
+/// R1.10: work of a product is work of its channels.
+#[test]
+fn work_of_a_product_has_a_channel() {
+    let body = quote!(-> Result<Step<u64>> {});
+    let sync = quote!(#[sync(every = "1m", product = "mail")]);
+    assert_messages(
+        quote!(#sync async fn run(&self, cx: &Context<Self>, channel: ChannelId, after: Option<u64>) #body),
+        &[],
+    );
+    assert_messages(
+        quote!(#sync async fn run(&self, cx: &Context<Self>, after: Option<u64>) #body),
+        &["`product` says whose channels it runs for: it takes a `channel: ChannelId`"],
+    );
 }
 
 /// Design 6.2: a service that sends to one URL for the whole app says nothing of our channels.

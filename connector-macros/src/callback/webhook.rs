@@ -23,6 +23,7 @@ enum Verify {
     Timestamped { header: LitStr },
     SecretUrl,
     StateField { pointer: LitStr },
+    StateHeader { header: LitStr },
     Function { path: Path },
     None { reason: LitStr },
 }
@@ -38,9 +39,10 @@ enum Handshake {
     Header(LitStr),
 }
 
-const SCHEMES: [&str; 7] = ["hmac_sha256", "slack", "timestamped", "secret_url", "state_field", "function", "none"];
+const SCHEMES: [&str; 8] =
+    ["hmac_sha256", "slack", "timestamped", "secret_url", "state_field", "state_header", "function", "none"];
 const HANDSHAKES: [&str; 3] = ["echo_query", "echo_field", "echo_header"];
-const VERIFY_FORMS: &str = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `timestamped(header = \"…\")`, `secret_url`, `state_field(\"/pointer\")`, `function(path)` or `none(\"reason\")`";
+const VERIFY_FORMS: &str = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `timestamped(header = \"…\")`, `secret_url`, `state_field(\"/pointer\")`, `state_header(\"X-Name\")`, `function(path)` or `none(\"reason\")`";
 
 impl Webhook {
     /// Reads the arguments; `owner` is what `verify` is missing at.
@@ -81,6 +83,7 @@ impl Webhook {
             Verify::Timestamped { header } => quote!(Timestamped { header: #header }),
             Verify::SecretUrl => quote!(SecretUrl),
             Verify::StateField { pointer } => quote!(StateField { pointer: #pointer }),
+            Verify::StateHeader { header } => quote!(StateHeader { header: #header }),
             Verify::Function { path } => {
                 let function = function(&format_ident!("VerifyFn"), path, paths);
                 quote!(Function { function: #function })
@@ -135,6 +138,11 @@ impl Verify {
             "slack" => bare(&scheme, errors).then_some(Self::Slack),
             "secret_url" => bare(&scheme, errors).then_some(Self::SecretUrl),
             "state_field" => Some(Self::StateField { pointer: pointer(&scheme, errors)? }),
+            "state_header" => {
+                let header = only(&scheme, "a header", errors)?;
+                check_header(&header, errors);
+                Some(Self::StateHeader { header })
+            }
             "function" => {
                 let path = scheme.raw_list().and_then(|list| syn::parse2::<Path>(list.clone()).ok());
                 if path.is_none() {

@@ -33,6 +33,8 @@ pub(crate) struct Declared {
     pub(crate) name: String,
     /// Former names.
     pub(crate) aliases: Vec<String>,
+    /// The product whose channels it concerns, in place of all.
+    pub(crate) product: Option<LitStr>,
 }
 
 impl Declared {
@@ -40,9 +42,10 @@ impl Declared {
     pub(crate) fn parse(Attr { kind, attr }: &Attr, method: &Ident, errors: &Errors) -> Self {
         let (duration, args) = if *kind == "every" { interval(attr, errors) } else { (None, Args::of(attr, errors)) };
         let known: &[&str] = match *kind {
-            "sync" => &["every", "name", "alias"],
-            "drain" => &["batch", "delay", "max_attempts", "name", "alias"],
-            "webhook" => &["verify", "handshake", "delivery_id", "app", "name", "alias"],
+            "sync" => &["every", "product", "name", "alias"],
+            "drain" => &["batch", "delay", "max_attempts", "product", "name", "alias"],
+            "every" => &["product", "name", "alias"],
+            "webhook" => &["verify", "handshake", "delivery_id", "app", "product", "name", "alias"],
             _ => &["name", "alias"],
         };
         args.check(&format!("`#[{kind}]`"), known, &["alias"], errors);
@@ -66,6 +69,7 @@ impl Declared {
             work,
             name: name.map_or_else(|| method.unraw().to_string(), |name| name.value()),
             aliases: aliases.iter().map(LitStr::value).collect(),
+            product: args.string("product", errors),
         }
     }
 }

@@ -211,8 +211,9 @@ const _: () = {
         ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
         [::connector_core::__private::CallbackEntry { name : "page", aliases : &
         ["sync_page", "pages"], description : "One page of a repository.", work :
-        ::core::option::Option::None, per_channel : false, arguments : { fn arguments()
-        -> ::connector_core::__private::serde_json::Value where for < '__connector >
+        ::core::option::Option::None, per_channel : false, product :
+        ::core::option::Option::None, arguments : { fn arguments() ->
+        ::connector_core::__private::serde_json::Value where for < '__connector >
         ChannelId : ::connector_core::__private::CallbackArgument, for < '__connector >
         u32 : ::connector_core::__private::CallbackArgument, for < '__connector > Vec <
         String > : ::connector_core::__private::CallbackArgument {
@@ -231,7 +232,8 @@ const _: () = {
         .show(value) } output }), subscription : ::core::option::Option::None, },
         ::connector_core::__private::CallbackEntry { name : "tidy", aliases : & [],
         description : "", work : ::core::option::Option::None, per_channel : false,
-        arguments : ::connector_core::__private::schema_of:: < Tidy >, output :
+        product : ::core::option::Option::None, arguments :
+        ::connector_core::__private::schema_of:: < Tidy >, output :
         ::core::option::Option::None, subscription : ::core::option::Option::None, }],
         __connector_run)
     }

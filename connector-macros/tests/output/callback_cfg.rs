@@ -160,7 +160,8 @@ const _: () = {
         ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
         [::connector_core::__private::CallbackEntry { name : "always", aliases : & [],
         description : "", work : ::core::option::Option::None, per_channel : false,
-        arguments : ::connector_core::__private::schema_of:: < Always >, output :
+        product : ::core::option::Option::None, arguments :
+        ::connector_core::__private::schema_of:: < Always >, output :
         ::core::option::Option::None, subscription : ::core::option::Option::None, }],
         __connector_run)
     }
@@ -198,8 +199,9 @@ const _: () = {
         ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
         [::connector_core::__private::CallbackEntry { name : "sometimes", aliases : & [],
         description : "", work : ::core::option::Option::None, per_channel : false,
-        arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
-        where for < '__connector > u32 : ::connector_core::__private::CallbackArgument {
+        product : ::core::option::Option::None, arguments : { fn arguments() ->
+        ::connector_core::__private::serde_json::Value where for < '__connector > u32 :
+        ::connector_core::__private::CallbackArgument {
         ::connector_core::__private::schema_of:: < Sometimes > () } arguments }, output :
         ::core::option::Option::None, subscription : ::core::option::Option::None, }],
         __connector_run)

@@ -80,8 +80,9 @@ const _: () = {
         ::connector_core::__private::CallbackBlock::new:: < Contacts > (&
         [::connector_core::__private::CallbackEntry { name : "page", aliases : & [],
         description : "", work : ::core::option::Option::None, per_channel : false,
-        arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
-        where for < '__connector > u32 : ::connector_core::__private::CallbackArgument {
+        product : ::core::option::Option::None, arguments : { fn arguments() ->
+        ::connector_core::__private::serde_json::Value where for < '__connector > u32 :
+        ::connector_core::__private::CallbackArgument {
         ::connector_core::__private::schema_of:: < Page > () } arguments }, output :
         ::core::option::Option::None, subscription : ::core::option::Option::None, }],
         __connector_run)

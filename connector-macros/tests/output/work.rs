@@ -72,6 +72,13 @@ const _: () = {
             ::core::option::Option::Some(&self.channel)
         }
     }
+    #[automatically_derived]
+    impl ::connector_core::__private::SyncCallback for Issues
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Option<Cursor>: ::connector_core::__private::CallbackInput,
+    {}
     ::connector_core::__private::callback_input::<Option<Cursor>>();
 };
 #[derive(::core::clone::Clone, ::core::marker::Copy)]
@@ -332,24 +339,26 @@ const _: () = {
         [::connector_core::__private::CallbackEntry { name : "issues", aliases : & [],
         description : "", work :
         ::core::option::Option::Some(::connector_core::__private::Work::Sync { every :
-        ::core::time::Duration::from_millis(900000u64) }), per_channel : true, arguments
-        : { fn arguments() -> ::connector_core::__private::serde_json::Value where for <
-        '__connector > ChannelId : ::connector_core::__private::CallbackArgument {
+        ::core::time::Duration::from_millis(900000u64) }), per_channel : true, product :
+        ::core::option::Option::None, arguments : { fn arguments() ->
+        ::connector_core::__private::serde_json::Value where for < '__connector >
+        ChannelId : ::connector_core::__private::CallbackArgument {
         ::connector_core::__private::schema_of:: < Issues > () } arguments }, output :
         ::core::option::Option::None, subscription : ::core::option::Option::None, },
         ::connector_core::__private::CallbackEntry { name : "changed", aliases : &
         ["changes"], description : "", work :
         ::core::option::Option::Some(::connector_core::__private::Work::Drain { batch :
         50u32, delay : ::core::time::Duration::from_millis(500u64), max_attempts : 5u32
-        }), per_channel : false, arguments : ::connector_core::__private::schema_of:: <
-        Changed >, output : ::core::option::Option::None, subscription :
-        ::core::option::Option::None, }, ::connector_core::__private::CallbackEntry {
-        name : "daily", aliases : & [], description : "", work :
+        }), per_channel : false, product : ::core::option::Option::None, arguments :
+        ::connector_core::__private::schema_of:: < Changed >, output :
+        ::core::option::Option::None, subscription : ::core::option::Option::None, },
+        ::connector_core::__private::CallbackEntry { name : "daily", aliases : & [],
+        description : "", work :
         ::core::option::Option::Some(::connector_core::__private::Work::Every { interval
         : ::core::time::Duration::from_millis(86400000u64) }), per_channel : true,
-        arguments : { fn arguments() -> ::connector_core::__private::serde_json::Value
-        where for < '__connector > ChannelId :
-        ::connector_core::__private::CallbackArgument {
+        product : ::core::option::Option::None, arguments : { fn arguments() ->
+        ::connector_core::__private::serde_json::Value where for < '__connector >
+        ChannelId : ::connector_core::__private::CallbackArgument {
         ::connector_core::__private::schema_of:: < Refresh > () } arguments }, output :
         ::core::option::Option::None, subscription : ::core::option::Option::None, },
         ::connector_core::__private::CallbackEntry { name : "events", aliases : & [],
@@ -360,9 +369,10 @@ const _: () = {
         ::core::option::Option::Some(::connector_core::__private::Handshake::EchoQuery {
         parameter : "validationToken" }), delivery_id :
         ::core::option::Option::Some("X-GitHub-Delivery"), tenant :
-        ::core::option::Option::None, })), per_channel : true, arguments : { fn
-        arguments() -> ::connector_core::__private::serde_json::Value where for <
-        '__connector > ChannelId : ::connector_core::__private::CallbackArgument {
+        ::core::option::Option::None, })), per_channel : true, product :
+        ::core::option::Option::None, arguments : { fn arguments() ->
+        ::connector_core::__private::serde_json::Value where for < '__connector >
+        ChannelId : ::connector_core::__private::CallbackArgument {
         ::connector_core::__private::schema_of:: < Events > () } arguments }, output :
         ::core::option::Option::None, subscription :
         ::core::option::Option::Some(::connector_core::__private::SubscriptionFns::of:: <

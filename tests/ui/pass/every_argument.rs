@@ -157,6 +157,23 @@ impl Combined {
         Ok(Step::Done(1))
     }
 
+    #[sync(every = "5m", product = "mail")]
+    async fn mails(&self, cx: &Context<Self>, channel: ChannelId, _after: Option<u64>) -> Result<Step<u64>> {
+        cx.sync_now(Mails { channel }).await?;
+        Ok(Step::Done(1))
+    }
+
+    #[webhook(verify = state_header("X-Goog-Channel-Token"), product = "mail")]
+    async fn notices(
+        &self,
+        _: &Context<Self>,
+        channel: ChannelId,
+        #[input] _request: Verified<WebhookRequest>,
+    ) -> Result<()> {
+        drop(channel);
+        Ok(())
+    }
+
     #[drain(batch = 5, delay = "2s", max_attempts = 3, name = "changed")]
     async fn changes(&self, _: &Context<Self>, ids: Vec<String>) -> Result<Drained<String>> {
         Ok(Drained::retry(ids))
@@ -183,6 +200,16 @@ impl Combined {
 impl Subscription for Pushes {
     async fn create(&self, _: &Context<Combined>, _: &Endpoint) -> Result<Registration> {
         Ok(Registration::new("1"))
+    }
+
+    async fn delete(&self, _: &Context<Combined>, _: &Registration) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Subscription for Notices {
+    async fn create(&self, _: &Context<Combined>, _: &Endpoint) -> Result<Registration> {
+        Ok(Registration::new("3"))
     }
 
     async fn delete(&self, _: &Context<Combined>, _: &Registration) -> Result<()> {

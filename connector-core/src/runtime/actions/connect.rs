@@ -495,7 +495,7 @@ impl Runtime {
                 prefix: format!("h/{}", channel_key_prefix(channel)),
             });
             for (namespace, entry) in dispatch.connection.connector.callbacks() {
-                if entry.subscription.is_some() && entry.per_channel {
+                if entry.subscription.is_some() && entry.concerns(channel) {
                     let task = TaskId::from_number(shared.ports.engine.take_ids(1));
                     unit.push(subscription_task(task, id, entry.name, Some(channel))?);
                 }

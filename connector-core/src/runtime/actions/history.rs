@@ -22,7 +22,7 @@ pub(super) fn walk_again(
     let syncs = || connector.work().filter(|entry| matches!(entry.work, Some(Work::Sync { .. })));
     let mut writes = Vec::new();
     for row in channels.iter().filter(|row| row.enabled) {
-        for entry in syncs().filter(|entry| entry.per_channel) {
+        for entry in syncs().filter(|entry| entry.concerns(&row.channel.id)) {
             writes.push(Write::DeleteState { connection, key: cursor_key(entry.name, Some(&row.channel.id)) });
         }
         writes.extend(enable_writes(engine, connector, row, Some(row.version), true));

@@ -45,13 +45,9 @@ impl Runtime {
 
 fn product_views(declaration: &Declaration, row: &ConnectionRow, channels: &[ChannelRow]) -> Vec<ProductView> {
     let views = declaration.products.iter().map(|product| {
-        let group = declaration.scopes.optional.iter().find(|group| group.id == product.scope_group);
-        let granted = |scope: &&str| row.account.scopes.iter().any(|known| known == scope);
-        let own = |channel: &&ChannelRow| {
-            channel.channel.id.as_str().strip_prefix(product.key).is_some_and(|rest| rest.starts_with(':'))
-        };
+        let own = |channel: &&ChannelRow| channel.channel.id.in_product(product.key).is_some();
         let mut own = channels.iter().filter(own).peekable();
-        let state = if !group.is_some_and(|group| group.scopes.iter().all(granted)) {
+        let state = if !declaration.grants(product, &row.account) {
             ProductState::ScopeMissing
         } else if own.peek().is_none() {
             ProductState::NoChannels

@@ -130,7 +130,7 @@ impl Runtime {
             let Some(work) = entry.work.filter(|work| !matches!(work, Work::Webhook(_))) else { continue };
             let scope = |channel| Scope { name: entry.name, work, channel };
             if entry.per_channel {
-                let enabled = channels.iter().filter(|row| row.enabled);
+                let enabled = channels.iter().filter(|row| row.enabled && entry.concerns(&row.channel.id));
                 scopes.extend(enabled.map(|row| scope(Some(row.channel.id.clone()))));
             } else {
                 scopes.push(scope(None));

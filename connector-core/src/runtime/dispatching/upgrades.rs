@@ -65,7 +65,8 @@ impl Shared {
         let enabled: Vec<_> = engine.channels(id).await?.into_iter().filter(|row| row.enabled).collect();
         for entry in connector.work() {
             if entry.per_channel {
-                enabled.iter().for_each(|row| begin(entry.name, entry.work, Some(&row.channel.id)));
+                let concerned = enabled.iter().filter(|row| entry.concerns(&row.channel.id));
+                concerned.for_each(|row| begin(entry.name, entry.work, Some(&row.channel.id)));
             } else {
                 begin(entry.name, entry.work, None);
             }
@@ -75,12 +76,15 @@ impl Shared {
         }
         for row in &enabled {
             let channel = &row.channel.id;
-            let syncs = connector.work().filter(|entry| entry.per_channel && is_sync(entry.work));
+            let syncs = connector.work().filter(|entry| entry.concerns(channel) && is_sync(entry.work));
             let new: Vec<_> =
                 syncs.map(|entry| entry.name).filter(|name| !there.contains(&(name, Some(channel.clone())))).collect();
             self.change_channel(dispatch, channel, |row| {
                 for name in row.walking.clone() {
-                    let declared = |name| connector.callback("", name).is_some_and(|found| is_sync(found.entry.work));
+                    let declared = |name| {
+                        let found = connector.callback("", name).map(|found| found.entry);
+                        found.is_some_and(|entry| entry.concerns(channel) && is_sync(entry.work))
+                    };
                     if name != OWN_WALK && !declared(&name) {
                         row.sync.failing.retain(|failing| *failing != name);
                         end_walk(row, &name, now);
@@ -129,7 +133,7 @@ fn known(connector: &RegisteredConnector, task: &TaskRow) -> Known {
             (TaskPayload::Subscription { .. }, Some(Work::Webhook(_))) => true,
             _ => false,
         };
-        work && entry.per_channel == channel.is_some()
+        work && channel.as_ref().map_or(!entry.per_channel, |channel| entry.concerns(channel))
     });
     match same {
         Some(entry) => Known::As((entry.name, channel.clone())),

@@ -14,7 +14,7 @@ use crate::engine::{
 };
 use crate::id::{ChannelId, ConnectionId, UserId};
 use crate::link_type::ComposeTarget;
-use crate::model::Delivery;
+use crate::model::{Delivery, Schedule, When};
 use crate::registry::{RegisteredConnector, Registry};
 use crate::runtime::{
     ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, HookError, LinkUpdate, NewUserNote, Runtime,
@@ -68,6 +68,8 @@ pub(super) enum Kind {
     State,
     /// A task was given up.
     Dead,
+    /// It takes place at other times.
+    Schedule,
     /// The user could not do something.
     Action,
     /// The service was changed more often than by the user's edits.
@@ -615,6 +617,10 @@ impl<'a, S: ConformanceService> Life<'a, S> {
                 found.push((Kind::Time, format!("`{title}` is of {created} at the service and of {ours} here")));
             }
         }
+        if !item.schedules.is_empty() {
+            let differs = differs(&item.schedules, &link.link.schedules);
+            found.extend(differs.map(|how| (Kind::Schedule, format!("`{title}` {how}"))));
+        }
         let mut ours: Vec<_> = self
             .notes(link)
             .await
@@ -643,6 +649,30 @@ impl<'a, S: ConformanceService> Life<'a, S> {
     pub(super) fn changes(&self) -> usize {
         self.gate.calls_after(0).iter().filter(|call| call.changed).count()
     }
+}
+
+/// When something takes place at the service and here, where that is not the same.
+fn differs(theirs: &[Schedule], ours: &[Schedule]) -> Option<String> {
+    let told = |schedules: &[Schedule]| {
+        let one = |schedule: &Schedule| {
+            let when = |when: When| match when {
+                When::Day(day) => day.to_string(),
+                When::At(at) => at.to_string(),
+            };
+            let Schedule { start, end, occurrence, recurrence, cancelled, .. } = schedule;
+            let of = occurrence.map(|of| format!("for {} ", when(of))).unwrap_or_default();
+            if *cancelled {
+                return format!("{of}not");
+            }
+            let until = end.map(|end| format!(" until {}", when(end))).unwrap_or_default();
+            format!("{of}at {}{until} {}", when(*start), recurrence.join(" ")).trim_end().to_owned()
+        };
+        let mut told: Vec<_> = schedules.iter().map(one).collect();
+        told.sort();
+        told.join(", ")
+    };
+    let (theirs, ours) = (told(theirs), told(ours));
+    (theirs != ours).then(|| format!("takes place {theirs} at the service, and here {ours}"))
 }
 
 /// The words of a text: formatting, which each end writes in its own way, is not compared.

@@ -6,6 +6,7 @@
 //! fault at each call and a kill at each commit in turn. The [`Report`] says of each
 //! [promise](Promise) whether it is kept.
 
+mod calendar;
 mod gate;
 mod life;
 mod report;
@@ -114,6 +115,7 @@ impl<S: ConformanceService> Conformance<S> {
             scenarios::faults(setup, &mut report, &calls).await;
             scenarios::crashes(setup, &mut report, commits).await;
             scenarios::burst(setup, &mut report).await;
+            calendar::any_order(setup, &mut report).await;
             scenarios::week(setup, &mut report, 1, 4 * setup.points).await;
             report
         })

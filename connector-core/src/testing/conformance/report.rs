@@ -33,7 +33,7 @@ const PROMISES: [(&str, &str); 30] = [
     ("an edit changes what the user changed", ""),
     ("the user's formatting stays", "users write no notes"),
     ("content is converted in one place", "the host sees to it"),
-    ("calendars take events in any order", "the host sees to it"),
+    ("events come in any order", "the service has no events that recur"),
     ("what tests run against is real", "choose the service of the tests so"),
     ("secrets are not seen", ""),
     ("what is indexed late, or in the same second, is not skipped", ""),

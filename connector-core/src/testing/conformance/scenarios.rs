@@ -14,7 +14,7 @@ use crate::testing::Fault;
 const NAMED: [(&str, u8); 2] = [("it must return fast", 5), ("among the URLs that the connector declares", 12)];
 
 /// The promise that a difference breaks, in a life in which nothing went wrong.
-fn blame(kind: Kind) -> u8 {
+pub(super) fn blame(kind: Kind) -> u8 {
     match kind {
         Kind::Missing | Kind::Foreign | Kind::NoteMissing => 30,
         Kind::Twice => 20,
@@ -26,6 +26,7 @@ fn blame(kind: Kind) -> u8 {
         Kind::Dead | Kind::Action => 10,
         Kind::Push => 14,
         Kind::Registered => 13,
+        Kind::Schedule => 27,
     }
 }
 
@@ -33,7 +34,14 @@ fn blame(kind: Kind) -> u8 {
 fn blame_fault(strike: Strike, kind: Kind) -> u8 {
     match (kind, strike) {
         (
-            Kind::Twice | Kind::NoteTwice | Kind::Writes | Kind::Time | Kind::State | Kind::Push | Kind::Registered,
+            Kind::Twice
+            | Kind::NoteTwice
+            | Kind::Writes
+            | Kind::Time
+            | Kind::State
+            | Kind::Push
+            | Kind::Registered
+            | Kind::Schedule,
             _,
         ) => blame(kind),
         (_, Strike::Rotate) => 15,
@@ -53,7 +61,7 @@ fn blame_crash(kind: Kind) -> u8 {
 }
 
 /// Enters what was found, and that nothing else was.
-fn enter(report: &mut Report, kept: &[u8], when: &str, found: Vec<Difference>, blame: impl Fn(Kind) -> u8) {
+pub(super) fn enter(report: &mut Report, kept: &[u8], when: &str, found: Vec<Difference>, blame: impl Fn(Kind) -> u8) {
     for promise in kept {
         report.check(*promise, None);
     }
@@ -210,9 +218,9 @@ async fn formatting<S: ConformanceService>(life: &mut Life<'_, S>, report: &mut 
 /// What shows up late is found: with an older time than what is known, and with the same one.
 async fn late<S: ConformanceService>(life: &mut Life<'_, S>, report: &mut Report) {
     let Some(channel) = life.channels.first().cloned() else { return };
-    life.make(&channel, "Newest item", life.now());
+    let newest = life.now();
+    life.make(&channel, "Newest item", newest);
     life.look().await;
-    let newest = life.items().iter().filter_map(|item| item.created_at).max().unwrap_or_else(|| life.now());
     life.make(&channel, "Item of the same second", newest);
     life.make(&channel, "Item indexed late", newest - SignedDuration::from_secs(30));
     life.look().await;
@@ -527,6 +535,8 @@ async fn shown<S: ConformanceService>(life: &Life<'_, S>) -> Vec<(String, serde_
             .notes(&row)
             .await
             .into_iter()
+            // What did not arrive is here alone.
+            .filter(|row| !matches!(row.note.delivery, Some(Delivery::Failed { .. })))
             .map(|row| format!("{} {:?} {}", row.note.content, row.note.key, row.note.occurred_at))
             .collect();
         notes.sort();

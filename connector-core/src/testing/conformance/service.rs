@@ -1,6 +1,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 
+use crate::model::Schedule;
 use crate::network::{Request, Response};
 use crate::webhook::hmac_sha256;
 
@@ -99,13 +100,16 @@ pub struct Item {
     pub notes: Vec<String>,
     /// When it came to be. None is not compared.
     pub created_at: Option<Timestamp>,
+    /// When it takes place: of an event that recurs the event itself, and each occurrence that differs from it. Who
+    /// attends is not compared; none are not either.
+    pub schedules: Vec<Schedule>,
 }
 
 impl Item {
     /// An item in this channel.
     pub fn new(id: impl Into<String>, channel: impl Into<String>, title: impl Into<String>) -> Self {
         let (id, channel, title) = (id.into(), channel.into(), title.into());
-        Self { id, channel, title, status: None, notes: Vec::new(), created_at: None }
+        Self { id, channel, title, status: None, notes: Vec::new(), created_at: None, schedules: Vec::new() }
     }
 
     /// In this status.
@@ -125,6 +129,12 @@ impl Item {
         self.created_at = Some(at);
         self
     }
+
+    /// Takes place then.
+    pub fn schedules(mut self, schedules: impl IntoIterator<Item = Schedule>) -> Self {
+        self.schedules.extend(schedules);
+        self
+    }
 }
 
 /// What someone else does to an item at the service.
@@ -137,6 +147,22 @@ pub enum Edit {
     Status(String),
     /// Comments on it, or replies.
     Note(String),
+    /// Lets the event recur daily, so many times from when it takes place.
+    Repeat(u32),
+    /// Lets the occurrence of an event that would begin then take place at another time.
+    Move {
+        /// When it would begin.
+        occurrence: Timestamp,
+        /// When it begins.
+        to: Timestamp,
+    },
+    /// Lets the occurrence of an event that would begin then not take place.
+    Cancel {
+        /// When it would begin.
+        occurrence: Timestamp,
+    },
+    /// Deletes it.
+    Delete,
 }
 
 /// A request that the service pushes.
