@@ -21,14 +21,14 @@ pub(crate) use links::draft_key;
 
 use crate::context::Mode;
 use crate::engine::{
-    DeadTask, Engine, EngineResult, Expect, FeedEntry, FeedKind, LinkRow, NoteRow, TaskError, TaskPriority, TaskQuery,
-    TaskRow, UserThreadRow, Write,
+    DeadTask, Engine, EngineResult, Expect, FeedEntry, FeedKind, LinkRow, NoteRow, SourceRow, TaskError, TaskPriority,
+    TaskQuery, TaskRow, UserThreadRow, Write,
 };
 use crate::error::ErrorKind;
 use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, NoteKey, ThreadId, UserId};
 use crate::model::{
-    Actor, Author, Channel, CustomEmoji, Delivery, LinkFilter, LinkInput, NewNote, NoteFilter, NoteRef, Reaction,
-    Source, WriteBack,
+    Actor, Author, Channel, CustomEmoji, Delivery, LinkFields, LinkFilter, LinkInput, NewNote, NoteFilter, NoteRef,
+    Reaction, Source, WriteBack,
 };
 use crate::registry::RegisteredConnector;
 use crate::runtime::payload::{HookTask, TaskPayload, unsent_key};
@@ -113,16 +113,26 @@ impl<T: Clone + PartialEq> Tracked<T> {
     }
 }
 
+/// What is known of a source.
+#[derive(Default)]
+struct Known {
+    /// The link of this connection that it is the source of.
+    link: Option<LinkId>,
+    /// The thread that it belongs to.
+    thread: Option<ThreadId>,
+    /// The same as it was read.
+    stored_thread: Option<ThreadId>,
+    /// The commit relies on that already.
+    expected: bool,
+}
+
 /// Rows that the intents concern, while they are resolved.
 struct Resolver<'a> {
     about: &'a Resolution<'a>,
     links: BTreeMap<LinkId, Tracked<LinkRow>>,
-    by_source: HashMap<Source, Option<LinkId>>,
-    threads: HashMap<Source, Option<ThreadId>>,
-    /// The same as they were read.
-    stored_threads: HashMap<Source, Option<ThreadId>>,
-    /// Sources whose thread the commit relies on already.
-    expected: HashSet<Source>,
+    sources: HashMap<Source, Known>,
+    /// Threads that begin here: nobody has marked them yet.
+    new_threads: HashSet<ThreadId>,
     notes: BTreeMap<NoteId, Tracked<NoteRow>>,
     by_key: HashMap<(LinkId, NoteKey), Option<NoteId>>,
     /// Links whose notes have all been read.
@@ -143,10 +153,8 @@ pub(crate) async fn resolve(
     let mut resolver = Resolver {
         about,
         links: BTreeMap::new(),
-        by_source: HashMap::new(),
-        threads: HashMap::new(),
-        stored_threads: HashMap::new(),
-        expected: HashSet::new(),
+        sources: HashMap::new(),
+        new_threads: HashSet::new(),
         notes: BTreeMap::new(),
         by_key: HashMap::new(),
         complete: Vec::new(),
@@ -156,9 +164,9 @@ pub(crate) async fn resolve(
         expects: Vec::new(),
         writes: Vec::new(),
     };
-    resolver.load_links(intents).await?;
-    resolver.stored_threads = resolver.threads.clone();
+    resolver.load_sources(intents).await?;
     resolver.load_notes(intents).await?;
+    resolver.load_marks(intents).await?;
     for intent in intents {
         match intent {
             RecordIntent::Link(input) => resolver.link(input).await?,
@@ -189,50 +197,81 @@ pub(crate) async fn resolve(
 }
 
 impl Resolver<'_> {
-    /// Reads the links that the intents name, and the threads of sources that this connection does not have, at once.
-    async fn load_links(&mut self, intents: &[RecordIntent]) -> EngineResult<()> {
-        let mut own = Vec::new();
-        let mut all = Vec::new();
+    /// Reads the links that the intents name and the threads of all their sources, at once.
+    async fn load_sources(&mut self, intents: &[RecordIntent]) -> EngineResult<()> {
+        let mut sources = Vec::with_capacity(intents.len());
+        let mut may_be_drafts = false;
         for intent in intents {
             match intent {
                 RecordIntent::Link(input) => {
-                    own.push(input.source.clone());
-                    all.extend(input.also.iter().cloned());
+                    sources.push(input.source.clone());
+                    sources.extend(input.also.iter().cloned());
+                    may_be_drafts = may_be_drafts || self.may_be_draft(input);
                 }
-                RecordIntent::Note(note) => own.push(note.link.clone()),
+                RecordIntent::Composed { created: Some(created), .. } => {
+                    sources.push(created.source.clone());
+                    sources.extend(created.also.iter().cloned());
+                }
+                RecordIntent::Note(note) => sources.push(note.link.clone()),
                 RecordIntent::ArchiveNotes(NoteFilter { link, .. })
                 | RecordIntent::ToDo { link, .. }
-                | RecordIntent::Reactions { note: NoteRef { link, .. }, .. } => own.push(link.clone()),
-                RecordIntent::Composed { created: Some(created), .. } => {
-                    own.push(created.source.clone());
-                    all.extend(created.also.iter().cloned());
-                }
+                | RecordIntent::Reactions { note: NoteRef { link, .. }, .. } => sources.push(link.clone()),
                 _ => {}
             }
         }
-        own.sort();
-        own.dedup();
-        if !own.is_empty() {
-            let rows = self.about.engine.links_by_source(self.about.connection, own.clone()).await?;
-            for (source, row) in own.into_iter().zip(rows) {
-                self.by_source.insert(source.clone(), row.as_ref().map(LinkRow::id));
-                match row {
-                    Some(row) => {
-                        self.threads.insert(source, Some(row.link.thread));
-                        self.links.insert(row.id(), Tracked::loaded(row));
-                    }
-                    None => all.push(source),
-                }
+        sources.sort_unstable();
+        sources.dedup();
+        if sources.is_empty() {
+            return Ok(());
+        }
+        let rows = self.about.engine.sources(self.about.connection, sources.clone());
+        // Both are read side by side.
+        let marks = may_be_drafts.then(|| self.draft_marks());
+        for (source, SourceRow { link, thread }) in sources.into_iter().zip(rows.await?) {
+            let id = link.as_ref().map(LinkRow::id);
+            self.sources.insert(source, Known { link: id, thread, stored_thread: thread, expected: false });
+            if let Some(row) = link {
+                self.links.insert(row.id(), Tracked::loaded(row));
             }
         }
-        all.sort();
-        all.dedup();
-        all.retain(|source| !self.threads.contains_key(source));
-        if !all.is_empty() {
-            let threads = self.about.engine.threads_of_sources(all.clone()).await?;
-            self.threads.extend(all.into_iter().zip(threads));
+        if let Some(marks) = marks {
+            let marks = marks.await?;
+            self.load_drafts(marks).await?;
         }
         Ok(())
+    }
+
+    /// Reads what the owner has done to the threads that the intents may mark.
+    async fn load_marks(&mut self, intents: &[RecordIntent]) -> EngineResult<()> {
+        let live = self.about.mode == Mode::Live;
+        let marked = |intent: &RecordIntent| match intent {
+            RecordIntent::Link(input) => {
+                let known = self.sources.get(&input.source)?;
+                let LinkFields { provider_read, unarchive, .. } = &input.fields;
+                let news = live && known.link.is_none() && input.create.is_some();
+                (news || provider_read.is_some() || unarchive.is_some()).then_some(known.thread)?
+            }
+            RecordIntent::Note(note) if live => self.sources.get(&note.link)?.thread,
+            RecordIntent::ToDo { link, .. } => self.sources.get(link)?.thread,
+            _ => None,
+        };
+        let mut threads: Vec<_> = intents.iter().filter_map(marked).collect();
+        threads.sort_unstable();
+        threads.dedup();
+        if threads.is_empty() {
+            return Ok(());
+        }
+        let owner = self.about.owner;
+        let rows = self.about.engine.user_threads(owner.clone(), threads.clone()).await?;
+        for (thread, row) in threads.into_iter().zip(rows) {
+            self.marks.insert(thread, row.map_or_else(|| Tracked::new(untouched(owner, thread)), Tracked::loaded));
+        }
+        Ok(())
+    }
+
+    /// The link of this connection with this source.
+    fn link_of(&self, source: &Source) -> Option<LinkId> {
+        self.sources.get(source)?.link
     }
 
     /// Reads the notes that the intents name, of links that are there already.
@@ -244,8 +283,8 @@ impl Resolver<'_> {
                 RecordIntent::Reactions { note, .. } => (&note.link, &note.key),
                 _ => continue,
             };
-            if let Some(Some(link)) = self.by_source.get(source) {
-                keys.push((*link, key.clone()));
+            if let Some(link) = self.link_of(source) {
+                keys.push((link, key.clone()));
             }
         }
         keys.sort();
@@ -343,7 +382,7 @@ impl Resolver<'_> {
 
     /// The owner's marks of a thread.
     async fn marks(&mut self, thread: ThreadId) -> EngineResult<&mut UserThreadRow> {
-        if !self.marks.contains_key(&thread) {
+        if !self.marks.contains_key(&thread) && !self.new_threads.contains(&thread) {
             let stored = self.about.engine.user_threads(self.about.owner.clone(), vec![thread]).await?.pop().flatten();
             let tracked = match stored {
                 Some(row) => Tracked::loaded(row),
@@ -383,9 +422,7 @@ impl Resolver<'_> {
     }
 
     async fn mark_to_do(&mut self, link: &Source, todo: bool, date: Option<Date>) -> EngineResult<()> {
-        if let Some(Some(id)) = self.by_source.get(link)
-            && let Some(row) = self.links.get(id)
-        {
+        if let Some(row) = self.link_of(link).and_then(|id| self.links.get(&id)) {
             let thread = row.current.link.thread;
             let marks = self.marks(thread).await?;
             (marks.todo, marks.todo_date) = (todo, date.filter(|_| todo));

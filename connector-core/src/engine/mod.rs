@@ -14,8 +14,8 @@ use jiff::Timestamp;
 
 pub use rows::{
     CallbackRow, ChannelRow, ChannelSync, ConnectionRow, ConnectionStatus, DeadTask, DeliveryRow, FeedEntry, FeedKind,
-    FileRow, LastSync, LinkColumns, LinkDocument, LinkRow, NoteRow, SecretRow, StateValue, SyncState, TaskError,
-    TaskPriority, TaskRow, UserThreadRow,
+    FileRow, LastSync, LinkColumns, LinkDocument, LinkRow, NoteRow, SecretRow, SourceRow, StateValue, SyncState,
+    TaskError, TaskPriority, TaskRow, UserThreadRow,
 };
 pub use write_set::{After, Committed, Completion, Expect, KeyedTask, TaskChange, Write, WriteSet};
 
@@ -261,8 +261,12 @@ pub trait Engine: Send + Sync + 'static {
         sources: Vec<Source>,
     ) -> BoxFuture<'static, EngineResult<Vec<Option<LinkRow>>>>;
 
-    /// The threads that these sources belong to, in any connection, in the order given.
-    fn threads_of_sources(&self, sources: Vec<Source>) -> BoxFuture<'static, EngineResult<Vec<Option<ThreadId>>>>;
+    /// What there is of these sources, in the order given.
+    fn sources(
+        &self,
+        connection: ConnectionId,
+        sources: Vec<Source>,
+    ) -> BoxFuture<'static, EngineResult<Vec<SourceRow>>>;
 
     /// The thread that this one was merged into, else itself.
     fn current_thread(&self, thread: ThreadId) -> BoxFuture<'static, EngineResult<ThreadId>>;

@@ -223,6 +223,15 @@ pub struct LinkRow {
     pub version: i64,
 }
 
+/// What a store has of a source.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SourceRow {
+    /// The link of the connection that asks.
+    pub link: Option<LinkRow>,
+    /// The thread that it belongs to, in any connection.
+    pub thread: Option<ThreadId>,
+}
+
 /// What of a link an engine finds links by, for engines that keep it in columns of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "as in `Link`")]

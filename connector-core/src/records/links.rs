@@ -2,10 +2,11 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{RecordIntent, Resolver, Tracked};
-use crate::engine::{EngineResult, Expect, LinkQuery, LinkRow, Write};
+use super::{Known, RecordIntent, Resolver, Tracked};
+use crate::clock::BoxFuture;
+use crate::engine::{EngineResult, Expect, LinkQuery, LinkRow, StateValue, Write};
 use crate::id::{LinkId, ThreadId};
-use crate::model::{Delivery, Link, LinkFields, LinkFilter, LinkIdentity, LinkInput, Source};
+use crate::model::{Delivery, Link, LinkFields, LinkFilter, LinkIdentity, LinkInput, Patch, Source};
 
 /// Links that are read at once while many are archived.
 const ARCHIVE_PAGE: usize = 1000;
@@ -36,7 +37,7 @@ const MAX_TITLE: usize = 500;
 impl Resolver<'_> {
     /// Upserts an item by its source (R8.3).
     pub(super) async fn link(&mut self, input: &LinkInput) -> EngineResult<()> {
-        let id = match self.by_source.get(&input.source).copied().flatten() {
+        let id = match self.link_of(&input.source) {
             Some(id) => {
                 if let Some(tracked) = self.links.get_mut(&id) {
                     let was_archived = tracked.current.link.archived;
@@ -93,7 +94,7 @@ impl Resolver<'_> {
                 };
                 apply(&mut link, &input.fields);
                 self.links.insert(id, Tracked::new(LinkRow { connection: self.about.connection, link, version: 0 }));
-                self.by_source.insert(input.source.clone(), Some(id));
+                self.known(&input.source).link = Some(id);
                 self.complete.push(id);
                 let unarchive = input.fields.unarchive == Some(true);
                 self.news(thread, &create.author, input.fields.provider_read, unarchive).await?;
@@ -109,23 +110,37 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// What is known of a source, for more to be noted.
+    fn known(&mut self, source: &Source) -> &mut Known {
+        self.sources.entry(source.clone()).or_default()
+    }
+
+    fn thread_of(&self, source: &Source) -> Option<ThreadId> {
+        self.sources.get(source)?.thread
+    }
+
     /// The commit relies on it that a source is in the thread in which it was read.
     fn expect_thread(&mut self, source: &Source) {
-        if self.expected.insert(source.clone()) {
-            let thread = self.stored_threads.get(source).copied().flatten();
+        let known = self.known(source);
+        if !known.expected {
+            known.expected = true;
+            let thread = known.stored_thread;
             self.expects.push(Expect::SourceThread { source: source.clone(), thread });
         }
     }
 
     /// The thread of a new link: that of the first of its sources which has one, else a new one.
     fn thread_for(&mut self, source: &Source, also: &[Source]) -> ThreadId {
-        let known =
-            std::iter::once(source).chain(also).filter_map(|source| self.threads.get(source).copied().flatten()).min();
+        let known = std::iter::once(source).chain(also).filter_map(|source| self.thread_of(source)).min();
         for source in std::iter::once(source).chain(also) {
             self.expect_thread(source);
         }
-        let thread = known.unwrap_or_else(|| ThreadId::from_number(self.about.engine.take_ids(1)));
-        self.threads.insert(source.clone(), Some(thread));
+        let thread = known.unwrap_or_else(|| {
+            let thread = ThreadId::from_number(self.about.engine.take_ids(1));
+            self.new_threads.insert(thread);
+            thread
+        });
+        self.known(source).thread = Some(thread);
         thread
     }
 
@@ -135,7 +150,7 @@ impl Resolver<'_> {
         let mut stays = thread;
         let mut goes = Vec::new();
         for source in also {
-            let known = self.threads.get(source).copied().flatten();
+            let known = self.thread_of(source);
             if known == Some(thread) {
                 continue;
             }
@@ -149,13 +164,13 @@ impl Resolver<'_> {
                 Some(other) if other != stays && !goes.contains(&other) => goes.push(other),
                 Some(_) => {}
             }
-            self.threads.insert(source.clone(), Some(stays));
+            self.known(source).thread = Some(stays);
             self.writes.push(Write::PutSource { source: source.clone(), thread: stays });
         }
         for from in goes {
             self.writes.push(Write::MergeThreads { from, into: stays });
-            for thread in self.threads.values_mut().filter(|thread| **thread == Some(from)) {
-                *thread = Some(stays);
+            for known in self.sources.values_mut().filter(|known| known.thread == Some(from)) {
+                known.thread = Some(stays);
             }
             for tracked in self.links.values_mut().filter(|tracked| tracked.current.link.thread == from) {
                 tracked.current.link.thread = stays;
@@ -205,7 +220,7 @@ impl Resolver<'_> {
 
     fn track(&mut self, rows: impl IntoIterator<Item = LinkRow>) {
         for row in rows {
-            self.by_source.insert(row.link.source.clone(), Some(row.id()));
+            self.known(&row.link.source).link = Some(row.id());
             self.links.entry(row.id()).or_insert_with(|| Tracked::loaded(row));
         }
     }
@@ -235,16 +250,25 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// Whether an item may be one that the owner composed, as far as it says itself.
+    pub(super) fn may_be_draft(&self, input: &LinkInput) -> bool {
+        let titled = matches!(input.fields.title, Patch::Set(_));
+        titled && input.create.as_ref().is_some_and(|create| self.may_be_owner(&create.author))
+    }
+
     /// An item that comes from the service may be one that a user composed here, and of which the host
     /// never heard that it arrived: then it is that one, and no second (R9.3, L19).
     async fn draft_of(&mut self, input: &LinkInput, create: &LinkIdentity) -> EngineResult<Option<LinkId>> {
-        if !self.may_be_owner(&create.author) {
+        if !self.may_be_draft(input) {
+            return Ok(None);
+        }
+        let drafts = self.drafts().await?;
+        if drafts.is_empty() {
             return Ok(None);
         }
         let Some(Some(title)) = input.fields.title.as_option().map(|title| title.map(|title| one_line(title))) else {
             return Ok(None);
         };
-        let drafts = self.drafts().await?;
         let found = drafts.into_iter().find(|id| {
             self.links.get(id).is_some_and(|tracked| {
                 let draft = &tracked.current.link;
@@ -263,8 +287,17 @@ impl Resolver<'_> {
         if let Some(drafts) = &self.drafts {
             return Ok(drafts.clone());
         }
+        let marks = self.draft_marks().await?;
+        self.load_drafts(marks).await
+    }
+
+    /// The marks of composed items that were sent.
+    pub(super) fn draft_marks(&self) -> BoxFuture<'static, EngineResult<Vec<(String, StateValue)>>> {
+        self.about.engine.state_entries(self.about.connection, DRAFTS.to_owned(), MAX_DRAFTS)
+    }
+
+    pub(super) async fn load_drafts(&mut self, marks: Vec<(String, StateValue)>) -> EngineResult<Vec<LinkId>> {
         let connection = self.about.connection;
-        let marks = self.about.engine.state_entries(connection, DRAFTS.to_owned(), MAX_DRAFTS).await?;
         let mut drafts = Vec::new();
         for (key, mark) in marks {
             let id = key.strip_prefix(DRAFTS).and_then(|id| id.parse::<LinkId>().ok());
@@ -297,7 +330,7 @@ impl Resolver<'_> {
             }
             return Ok(());
         };
-        match self.by_source.get(&created.source).copied().flatten() {
+        match self.link_of(&created.source) {
             // A sync was faster: the draft becomes one with what it found, in the older thread.
             Some(found) if found != id => {
                 let other = self.links.get(&found).map_or(thread, |tracked| tracked.current.link.thread);
@@ -340,9 +373,9 @@ impl Resolver<'_> {
                     }
                     apply(link, &created.fields);
                 }
-                let thread_now = self.threads.get(&created.source).copied().flatten();
+                let thread_now = self.thread_of(&created.source);
                 self.expect_thread(&created.source);
-                self.by_source.insert(created.source.clone(), Some(id));
+                self.known(&created.source).link = Some(id);
                 if let Some(other) = thread_now.filter(|other| *other != thread) {
                     let (from, into) = if other < thread { (thread, other) } else { (other, thread) };
                     self.writes.push(Write::MergeThreads { from, into });

@@ -6,7 +6,7 @@ use crate::model::{Author, Content, Delivery, NewNote, Note, NoteFilter, NoteRef
 impl Resolver<'_> {
     /// Upserts a note by its key within its link (R8.2).
     pub(super) async fn note(&mut self, new: &NewNote) -> EngineResult<()> {
-        let Some(link) = self.by_source.get(&new.link).copied().flatten() else {
+        let Some(link) = self.link_of(&new.link) else {
             // The link was removed since the dispatch saw it; its notes go with it.
             return Ok(());
         };
@@ -146,7 +146,7 @@ impl Resolver<'_> {
     }
 
     pub(super) async fn archive_notes(&mut self, filter: &NoteFilter) -> EngineResult<()> {
-        let Some(link) = self.by_source.get(&filter.link).copied().flatten() else { return Ok(()) };
+        let Some(link) = self.link_of(&filter.link) else { return Ok(()) };
         self.load_all_notes(link).await?;
         for tracked in self.notes.values_mut().filter(|tracked| tracked.current.note.link == link) {
             let note = &mut tracked.current.note;
@@ -158,12 +158,8 @@ impl Resolver<'_> {
     }
 
     pub(super) fn reactions(&mut self, note: &NoteRef, reactions: &[Reaction]) {
-        let id = self
-            .by_source
-            .get(&note.link)
-            .copied()
-            .flatten()
-            .and_then(|link| self.by_key.get(&(link, note.key.clone())).copied().flatten());
+        let id =
+            self.link_of(&note.link).and_then(|link| self.by_key.get(&(link, note.key.clone())).copied().flatten());
         if let Some(tracked) = id.and_then(|id| self.notes.get_mut(&id)) {
             tracked.current.note.reactions = reactions.to_vec();
         }

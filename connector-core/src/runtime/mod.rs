@@ -192,7 +192,7 @@ impl Shared {
         if !committed.tasks.is_empty() {
             let mut scheduler = self.scheduler();
             let before = scheduler.next_timer();
-            scheduler.apply(committed.tasks.clone(), self.ports.clock.now());
+            scheduler.apply(&committed.tasks, self.ports.clock.now());
             let (runnable, after) = (scheduler.has_runnable(), scheduler.next_timer());
             drop(scheduler);
             if runnable {

@@ -97,27 +97,26 @@ impl Scheduler {
     }
 
     /// Takes over what a commit changed.
-    pub(crate) fn apply(&mut self, changes: Vec<TaskChange>, now: Timestamp) {
+    pub(crate) fn apply(&mut self, changes: &[TaskChange], now: Timestamp) {
         for change in changes {
             match change {
                 TaskChange::Waits(row) => self.waits(row, now),
-                TaskChange::Gone(id) => self.remove(id),
+                TaskChange::Gone(id) => self.remove(*id),
                 TaskChange::AllGone { connection, channel, except } => {
-                    self.remove_all(connection, channel.as_ref(), except)
+                    self.remove_all(*connection, channel.as_ref(), *except)
                 }
             }
         }
     }
 
     /// A task waits, as this row says.
-    pub(crate) fn waits(&mut self, row: TaskRow, now: Timestamp) {
+    pub(crate) fn waits(&mut self, row: &TaskRow, now: Timestamp) {
         if let Some(Position::Running { next, .. }) = self.tasks.get_mut(&row.id) {
-            *next = Some(Arc::new(row));
+            *next = Some(Arc::new(row.clone()));
             return;
         }
         self.remove(row.id);
-        let run_at = row.run_at;
-        let entry = Entry {
+        let mut entry = Entry {
             id: row.id,
             connection: row.connection,
             channel: row.channel.clone(),
@@ -127,17 +126,21 @@ impl Scheduler {
                 Some(every) => Some(SignedDuration::from_millis(every)),
                 None => (row.attempt > 0).then_some(BACKOFF_CAP),
             },
-            row: (self.rows < MAX_ROWS).then(|| Arc::new(row)),
+            row: None,
         };
-        self.rows += usize::from(entry.row.is_some());
-        match run_at {
+        match row.run_at {
             Some(at) if at > now => self.set_timer(at, entry),
-            _ => self.make_ready(entry),
+            _ => {
+                if self.rows < MAX_ROWS {
+                    entry.row = Some(Arc::new(row.clone()));
+                    self.rows += 1;
+                }
+                self.make_ready(entry);
+            }
         }
     }
 
-    fn set_timer(&mut self, at: Timestamp, mut entry: Entry) {
-        self.rows -= usize::from(entry.row.take().is_some());
+    fn set_timer(&mut self, at: Timestamp, entry: Entry) {
         if self.horizon.is_some_and(|horizon| (at, entry.id) > horizon) {
             return;
         }
@@ -246,7 +249,7 @@ impl Scheduler {
         let Some(Position::Running { next, entry }) = self.tasks.remove(&id) else { return };
         self.release(&entry);
         if let Some(row) = next {
-            self.waits(Arc::unwrap_or_clone(row), now);
+            self.waits(&row, now);
         }
         self.take_turn(entry.connection);
     }
@@ -256,7 +259,7 @@ impl Scheduler {
         let Some(Position::Running { next, mut entry }) = self.tasks.remove(&id) else { return };
         self.release(&entry);
         if let Some(row) = next {
-            self.waits(Arc::unwrap_or_clone(row), now);
+            self.waits(&row, now);
         } else if let Some(at) = until.filter(|at| *at > now) {
             entry.row = None;
             self.tasks.insert(entry.id, Position::Timer(at));
@@ -444,7 +447,7 @@ mod tests {
     fn scheduler(rows: impl IntoIterator<Item = TaskRow>) -> Scheduler {
         let mut scheduler = Scheduler::new(4);
         for row in rows {
-            scheduler.waits(row, Timestamp::UNIX_EPOCH);
+            scheduler.waits(&row, Timestamp::UNIX_EPOCH);
         }
         scheduler
     }
@@ -507,7 +510,7 @@ mod tests {
     fn what_is_scheduled_anew_while_it_runs_runs_again() {
         let mut scheduler = scheduler([row(1, 1, Some("a"), TaskPriority::User)]);
         assert_eq!(run(&mut scheduler), Some(1));
-        scheduler.waits(row(1, 1, Some("a"), TaskPriority::User), Timestamp::UNIX_EPOCH);
+        scheduler.waits(&row(1, 1, Some("a"), TaskPriority::User), Timestamp::UNIX_EPOCH);
         assert_eq!(run(&mut scheduler), None);
         finish(&mut scheduler, 1);
         assert_eq!(run(&mut scheduler), Some(1));
@@ -522,9 +525,9 @@ mod tests {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         let mut scheduler = Scheduler::new(4);
         for (id, seconds) in [(1, 30), (2, 10), (3, 20)] {
-            scheduler.waits(TaskRow { run_at: Some(at(seconds)), ..row(id, 1, None, TaskPriority::User) }, at(0));
+            scheduler.waits(&TaskRow { run_at: Some(at(seconds)), ..row(id, 1, None, TaskPriority::User) }, at(0));
         }
-        scheduler.apply(vec![TaskChange::Gone(TaskId::from_number(3))], at(0));
+        scheduler.apply(&[TaskChange::Gone(TaskId::from_number(3))], at(0));
         assert_eq!(scheduler.next_timer(), Some(at(10)));
         scheduler.fire(at(25));
         assert_eq!([run(&mut scheduler), run(&mut scheduler)], [Some(2), None]);

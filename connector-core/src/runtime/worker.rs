@@ -64,7 +64,7 @@ impl Runtime {
             let (full, now) = (rows.len() == PAGE, self.shared.ports.clock.now());
             let mut scheduler = self.shared.scheduler();
             for row in rows {
-                scheduler.waits(row, now);
+                scheduler.waits(&row, now);
             }
             drop(scheduler);
             if !full {
@@ -211,7 +211,7 @@ impl Shared {
             // While they are read, none may be kept out as too far away.
             scheduler.set_horizon(None);
             for row in rows {
-                scheduler.waits(row, now);
+                scheduler.waits(&row, now);
             }
             if let Some(last) = last {
                 position = last;

@@ -13,8 +13,8 @@ use self::tables::Tables;
 use crate::clock::BoxFuture;
 use crate::engine::{
     CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow,
-    Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue,
-    TaskQuery, TaskRow, UserThreadRow, WriteSet,
+    Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow, SourceRow,
+    StateValue, TaskQuery, TaskRow, UserThreadRow, WriteSet,
 };
 use crate::id::{
     ChannelId, ConnectionId, ConnectorId, DeliveryId, FileId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
@@ -283,8 +283,19 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn threads_of_sources(&self, sources: Vec<Source>) -> BoxFuture<'static, EngineResult<Vec<Option<ThreadId>>>> {
-        self.read(move |tables| sources.iter().map(|source| tables.thread_of_source(source)).collect())
+    fn sources(
+        &self,
+        connection: ConnectionId,
+        sources: Vec<Source>,
+    ) -> BoxFuture<'static, EngineResult<Vec<SourceRow>>> {
+        self.read(move |tables| {
+            let found = sources.into_iter().map(|source| {
+                let thread = tables.thread_of_source(&source);
+                let link = tables.links_by_source.get(&(source, connection)).and_then(|id| tables.links.get(id));
+                SourceRow { link: link.cloned(), thread }
+            });
+            found.collect()
+        })
     }
 
     fn current_thread(&self, thread: ThreadId) -> BoxFuture<'static, EngineResult<ThreadId>> {

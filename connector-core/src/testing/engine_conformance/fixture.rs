@@ -160,7 +160,9 @@ impl TestStore {
 
     pub(super) async fn threads_of(&self, sources: &[&Source]) -> Vec<Option<ThreadId>> {
         let sources = sources.iter().map(|source| (*source).clone()).collect();
-        self.read(|engine| engine.threads_of_sources(sources)).await
+        let nobody = ConnectionId::from_number(i64::MAX);
+        let found = self.read(|engine| engine.sources(nobody, sources)).await;
+        found.into_iter().map(|source| source.thread).collect()
     }
 
     /// Closes the store and opens it again; none if it cannot be.

@@ -58,7 +58,7 @@ pub(super) fn needs_savepoint(set: &WriteSet) -> bool {
 
 impl Apply<'_, '_> {
     /// Checks and writes a set. After a refusal, the caller undoes what was written of it.
-    pub(super) fn set(&mut self, set: &WriteSet, documents: &[String]) -> Applied<Committed> {
+    pub(super) fn set<'s>(&mut self, set: &'s WriteSet, documents: &'s [String]) -> Applied<Committed> {
         let mut committed = Committed::default();
         if let Some(completion) = &set.completes {
             committed.tasks.push(self.complete(completion)?);
@@ -67,8 +67,12 @@ impl Apply<'_, '_> {
             self.check(expect)?;
         }
         let mut documents = documents.iter().map(String::as_str);
+        let mut feed = Vec::new();
         for write in &set.writes {
-            self.write(write, &mut documents, &mut committed)?;
+            self.write(write, &mut documents, &mut feed, &mut committed)?;
+        }
+        for alike in feed.chunk_by(|one, next| (one.kind, one.connection) == (next.kind, next.connection)) {
+            committed.feed_end = Some(self.feed(alike)?);
         }
         Ok(committed)
     }
@@ -194,10 +198,11 @@ impl Apply<'_, '_> {
         if holds { Ok(()) } else { Err(CommitError::RecordConflict.into()) }
     }
 
-    fn write<'d>(
+    fn write<'s>(
         &mut self,
-        write: &Write,
-        documents: &mut impl Iterator<Item = &'d str>,
+        write: &'s Write,
+        documents: &mut impl Iterator<Item = &'s str>,
+        feed: &mut Vec<&'s FeedEntry>,
         committed: &mut Committed,
     ) -> Applied {
         match write {
@@ -324,7 +329,7 @@ impl Apply<'_, '_> {
                     params![thread.number(), user.as_str()],
                 )?;
             }
-            Write::Feed(entry) => committed.feed_end = Some(self.feed(entry)?),
+            Write::Feed(entry) => feed.push(entry),
             Write::PutSecret { row, expect } => self.put_secret(row, *expect)?,
             Write::DeleteSecret { name, expect: None } => {
                 self.db.run("DELETE FROM secret WHERE name = ?1", [name])?;
@@ -344,10 +349,7 @@ impl Apply<'_, '_> {
                 let sql = "DELETE FROM setting WHERE name >= ?1 AND name < ?2";
                 self.db.run(sql, params![prefix, prefix_end(prefix)])?;
             }
-            Write::TrimFeed { upto } => {
-                let upto = (*upto).min(self.feed_end.saturating_sub(1));
-                self.db.run("DELETE FROM feed WHERE position <= ?1", [i64::try_from(upto).unwrap_or(i64::MAX)])?;
-            }
+            Write::TrimFeed { upto } => self.trim_feed(*upto)?,
         }
         Ok(())
     }
@@ -665,19 +667,37 @@ impl Apply<'_, '_> {
         Ok(())
     }
 
-    fn feed(&mut self, entry: &FeedEntry) -> Applied<u64> {
-        let position = *self.feed_end + 1;
+    /// Adds entries that are alike, as one row. The position of the last of them.
+    fn feed(&mut self, alike: &[&FeedEntry]) -> Applied<u64> {
+        let Some(entry) = alike.first() else { return Ok(*self.feed_end) };
+        let position = *self.feed_end + alike.len() as u64;
         self.db.run(
-            "INSERT INTO feed(position, kind, connection_id, ref) VALUES(?1, ?2, ?3, ?4)",
+            "INSERT INTO feed(position, kind, connection_id, refs) VALUES(?1, ?2, ?3, ?4)",
             params![
-                i64::try_from(position).unwrap_or(i64::MAX),
+                queries::position(position),
                 entry.kind.as_str(),
                 entry.connection.map(ConnectionId::number),
-                entry.id
+                rows::feed_refs(alike.iter().copied())?,
             ],
         )?;
         *self.feed_end = position;
         Ok(position)
+    }
+
+    /// The row that the position is within keeps the entries after it.
+    fn trim_feed(&self, upto: u64) -> Applied {
+        let upto = upto.min(self.feed_end.saturating_sub(1));
+        self.db.run("DELETE FROM feed WHERE position <= ?1", [queries::position(upto)])?;
+        let sql = "SELECT position, kind, connection_id, refs FROM feed ORDER BY position LIMIT 1";
+        let rest = self.db.first(sql, [], rows::feed_entries)?.unwrap_or_default();
+        if let (Some(first), Some(last)) = (rest.first(), rest.last())
+            && first.position <= upto
+        {
+            let refs = rows::feed_refs(rest.iter().filter(|entry| entry.position > upto))?;
+            let position = queries::position(last.position);
+            self.db.run("UPDATE feed SET refs = ?2 WHERE position = ?1", params![position, refs])?;
+        }
+        Ok(())
     }
 }
 

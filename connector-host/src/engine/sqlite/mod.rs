@@ -8,6 +8,7 @@
 //! own journal at each commit, which halves the rate of single commits.
 
 mod apply;
+mod crowd;
 mod fail;
 mod files;
 mod ids;
@@ -34,8 +35,8 @@ use bytes::Bytes;
 use connector_core::clock::BoxFuture;
 use connector_core::engine::{
     CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow,
-    Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue,
-    TaskQuery, TaskRow, UserThreadRow, WriteSet,
+    Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow, SourceRow,
+    StateValue, TaskQuery, TaskRow, UserThreadRow, WriteSet,
 };
 use connector_core::id::{
     ChannelId, ConnectionId, ConnectorId, DeliveryId, FileId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
@@ -400,7 +401,8 @@ impl Engine for SqliteEngine {
         };
         Box::pin(async move {
             sent?;
-            answered.await.map_err(|_| EngineError::Closed)?
+            let (outcome, ..) = answered.await.map_err(|_| EngineError::Closed)?;
+            outcome
         })
     }
 
@@ -478,8 +480,8 @@ impl Engine for SqliteEngine {
         self.readers.read(move |c| queries::links_by_source(c, connection, &sources))
     }
 
-    fn threads_of_sources(&self, sources: Vec<Source>) -> Reading<Vec<Option<ThreadId>>> {
-        self.readers.read(move |c| queries::threads_of_sources(c, &sources))
+    fn sources(&self, connection: ConnectionId, sources: Vec<Source>) -> Reading<Vec<SourceRow>> {
+        self.readers.read(move |c| queries::sources(c, connection, &sources))
     }
 
     fn current_thread(&self, thread: ThreadId) -> Reading<ThreadId> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use connector_core::engine::{
     CallbackRow, ChannelRow, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow, FeedEntry, LinkQuery,
-    LinkRow, NoteRow, SecretRow, StateValue, TaskQuery, TaskRow, UserThreadRow,
+    LinkRow, NoteRow, SecretRow, SourceRow, StateValue, TaskQuery, TaskRow, UserThreadRow,
 };
 use connector_core::id::{
     ChannelId, ConnectionId, ConnectorId, DeliveryId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
@@ -66,7 +66,7 @@ pub(super) fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn position(position: u64) -> i64 {
+pub(super) fn position(position: u64) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
 }
 
@@ -147,21 +147,32 @@ pub(super) fn links_by_source(
     owner: ConnectionId,
     sources: &[Source],
 ) -> Found<Vec<Option<LinkRow>>> {
+    sources.iter().map(|source| link_by_source(db, owner, source)).collect()
+}
+
+fn link_by_source(db: &Statements<'_>, owner: ConnectionId, source: &Source) -> Found<Option<LinkRow>> {
     let sql = link_sql!("SELECT " columns " FROM link WHERE source = ?1 AND connection_id = ?2");
-    sources.iter().map(|source| db.first(sql, params![source.as_str(), owner.number()], rows::link)).collect()
+    db.first(sql, params![source.as_str(), owner.number()], rows::link)
 }
 
+/// All links with a source are in one thread.
 pub(super) fn thread_of_source(db: &Statements<'_>, source: &Source) -> Found<Option<ThreadId>> {
-    let read = |row: &Row<'_>| Ok(ThreadId::from_number(row.get(0)?));
-    let sql = "SELECT thread_id FROM link WHERE source = ?1 ORDER BY connection_id LIMIT 1";
-    if let Some(thread) = db.first(sql, [source.as_str()], read)? {
-        return Ok(Some(thread));
-    }
-    db.first("SELECT thread_id FROM source WHERE source = ?1", [source.as_str()], read)
+    let sql = "SELECT thread_id FROM link WHERE source = ?1
+               UNION ALL SELECT thread_id FROM source WHERE source = ?1 LIMIT 1";
+    Ok(db.number(sql, [source.as_str()])?.map(ThreadId::from_number))
 }
 
-pub(super) fn threads_of_sources(db: &Statements<'_>, sources: &[Source]) -> Found<Vec<Option<ThreadId>>> {
-    sources.iter().map(|source| thread_of_source(db, source)).collect()
+pub(super) fn sources(db: &Statements<'_>, owner: ConnectionId, sources: &[Source]) -> Found<Vec<SourceRow>> {
+    // The parts run in their order, and no further than to the first row: what follows the link of the
+    // owner matters only where there is none.
+    let sql = link_sql!("SELECT " columns " FROM link WHERE source = ?1 AND connection_id = ?2
+        UNION ALL SELECT NULL, NULL, NULL, thread_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM link WHERE source = ?1
+        UNION ALL SELECT NULL, NULL, NULL, thread_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM source WHERE source = ?1
+        LIMIT 1");
+    let read = |source: &Source| {
+        Ok(db.first(sql, params![source.as_str(), owner.number()], rows::source)?.unwrap_or_default())
+    };
+    sources.iter().map(read).collect()
 }
 
 pub(super) fn current_thread(db: &Statements<'_>, thread: ThreadId) -> Found<ThreadId> {
@@ -318,13 +329,23 @@ pub(super) fn user_threads(
 }
 
 pub(super) fn feed(db: &Statements<'_>, after: u64, count: usize) -> Found<Vec<FeedEntry>> {
-    let sql = "SELECT position, kind, connection_id, ref FROM feed WHERE position > ?1 ORDER BY position LIMIT ?2";
-    db.all(sql, params![position(after), limit(count)], rows::feed_entry)
+    let sql = "SELECT position, kind, connection_id, refs FROM feed WHERE position > ?1 ORDER BY position";
+    let mut found = Vec::new();
+    if count == 0 {
+        return Ok(found);
+    }
+    db.each(sql, [position(after)], |row| {
+        let room = count - found.len();
+        found.extend(rows::feed_entries(row)?.into_iter().filter(|entry| entry.position > after).take(room));
+        Ok(found.len() < count)
+    })?;
+    Ok(found)
 }
 
 pub(super) fn feed_start(db: &Statements<'_>) -> Found<u64> {
-    let start = db.number("SELECT position FROM feed ORDER BY position LIMIT 1", [])?;
-    Ok(start.and_then(|start| u64::try_from(start).ok()).unwrap_or(0))
+    let sql = "SELECT position, kind, connection_id, refs FROM feed ORDER BY position LIMIT 1";
+    let first = db.first(sql, [], rows::feed_entries)?;
+    Ok(first.and_then(|entries| Some(entries.first()?.position)).unwrap_or(0))
 }
 
 pub(super) fn feed_end(db: &Statements<'_>) -> Found<u64> {

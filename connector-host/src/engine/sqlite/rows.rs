@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use connector_core::engine::{
     CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, FeedKind, FileRow, LinkColumns,
-    LinkDocument, LinkRow, NoteRow, SecretRow, StateValue, TaskError, TaskPriority, TaskRow, UserThreadRow, Write,
-    WriteSet,
+    LinkDocument, LinkRow, NoteRow, SecretRow, SourceRow, StateValue, TaskError, TaskPriority, TaskRow, UserThreadRow,
+    Write, WriteSet,
 };
 use connector_core::id::{
     ChannelId, ConnectionId, DeliveryId, FileId, LinkId, LinkTypeId, StatusId, TaskId, ThreadId, UserId,
@@ -79,7 +79,10 @@ pub(super) fn documents(set: &WriteSet) -> Result<(Vec<String>, usize), serde_js
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
-    serde_json::to_string(value)
+    // Most fit, and need not grow.
+    let mut text = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut text, value)?;
+    String::from_utf8(text).map_err(serde::ser::Error::custom)
 }
 
 /// The errors as they are stored; none if there are none.
@@ -166,6 +169,13 @@ pub(super) fn link(row: &Row<'_>) -> Result<LinkRow, Fail> {
     Ok(LinkRow { connection, link: document.into_link(columns), version: row.get(10)? })
 }
 
+/// Columns: those of `link_sql`, of which all but the thread are null where the link is another's.
+pub(super) fn source(row: &Row<'_>) -> Result<SourceRow, Fail> {
+    let own = row.get_ref(0)? != rusqlite::types::ValueRef::Null;
+    let link = if own { Some(link(row)?) } else { None };
+    Ok(SourceRow { link, thread: Some(ThreadId::from_number(row.get(3)?)) })
+}
+
 /// Columns: `connection_id`, `version`, `doc`, `baseline`.
 pub(super) fn note(row: &Row<'_>) -> Result<NoteRow, Fail> {
     Ok(NoteRow {
@@ -233,13 +243,20 @@ pub(super) fn user_thread(row: &Row<'_>) -> Result<UserThreadRow, Fail> {
     })
 }
 
-/// Columns: `position`, `kind`, `connection_id`, `ref`.
-pub(super) fn feed_entry(row: &Row<'_>) -> Result<FeedEntry, Fail> {
+/// Columns: `position`, `kind`, `connection_id`, `refs`. The entries of one row, oldest first.
+pub(super) fn feed_entries(row: &Row<'_>) -> Result<Vec<FeedEntry>, Fail> {
+    let last = count(row.get(0)?);
     let kind: String = row.get(1)?;
-    Ok(FeedEntry {
-        position: count(row.get(0)?),
-        kind: FeedKind::from_word(&kind).ok_or_else(|| Fail::Damaged(format!("a feed entry is about a `{kind}`")))?,
-        connection: row.get::<_, Option<i64>>(2)?.map(ConnectionId::from_number),
-        id: row.get(3)?,
-    })
+    let kind = FeedKind::from_word(&kind).ok_or_else(|| Fail::Damaged(format!("a feed entry is about a `{kind}`")))?;
+    let connection = row.get::<_, Option<i64>>(2)?.map(ConnectionId::from_number);
+    let ids: Vec<String> = parse(row, 3, "feed entry")?;
+    let before = last.saturating_sub(ids.len() as u64);
+    let entries = ids.into_iter().zip(before + 1..).map(|(id, position)| FeedEntry { position, kind, connection, id });
+    Ok(entries.collect())
+}
+
+/// The ids that one row of the feed is about, as they are stored.
+pub(super) fn feed_refs<'a>(entries: impl Iterator<Item = &'a FeedEntry>) -> Result<String, Fail> {
+    let ids: Vec<&str> = entries.map(|entry| entry.id.as_str()).collect();
+    json(&ids).map_err(|error| Fail::Damaged(format!("a feed entry cannot be stored: {error}")))
 }

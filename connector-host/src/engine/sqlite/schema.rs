@@ -225,6 +225,11 @@ CREATE TABLE note_file(
 ) WITHOUT ROWID;
 CREATE INDEX note_file_file ON note_file(file_id);
 ",
+    // Entries of one commit that are alike share a row: its position is that of the last of them.
+    "
+UPDATE feed SET ref = json_array(ref);
+ALTER TABLE feed RENAME COLUMN ref TO refs;
+",
 ];
 
 /// The version that the migrations lead to.

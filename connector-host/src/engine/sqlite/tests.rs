@@ -471,6 +471,76 @@ async fn a_refused_set_among_others_leaves_no_trace() {
     assert_eq!(feed.iter().map(|entry| entry.position).collect::<Vec<_>>(), ends);
 }
 
+/// R10.2: entries of a set that are alike share a row of the file, and are entries of their own for who reads and trims.
+#[tokio::test]
+async fn alike_entries_of_a_set_share_a_row() {
+    let place = Place::new();
+    let engine = place.open();
+    let entry = |number: i64| Write::Feed(FeedEntry::new(FeedKind::Link, CONNECTION, LinkId::from_number(number)));
+    engine.commit(WriteSet::of((1..=100).map(entry))).await.unwrap();
+    engine.commit(WriteSet::of([entry(101)])).await.unwrap();
+    let other = Connection::open_with_flags(place.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let rows: i64 = other.query_row("SELECT COUNT(*) FROM feed", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 2);
+    let positions = async |after, limit| {
+        let found = engine.feed(after, limit).await.unwrap();
+        found.into_iter().map(|entry| (entry.position, entry.id)).collect::<Vec<_>>()
+    };
+    let of = |numbers: std::ops::RangeInclusive<u64>| {
+        numbers.map(|number| (number, format!("lnk_{number}"))).collect::<Vec<_>>()
+    };
+    assert_eq!(positions(40, 7).await, of(41..=47));
+    assert_eq!(positions(95, 100).await, of(96..=101));
+    engine.commit(WriteSet::of([Write::TrimFeed { upto: 60 }])).await.unwrap();
+    assert_eq!((engine.feed_start().await.unwrap(), engine.feed_end().await.unwrap()), (61, 101));
+    assert_eq!(positions(0, 2).await, of(61..=62));
+}
+
+/// R10.2: what stood in the feed of an earlier version stands there still, at the same positions.
+#[tokio::test]
+async fn the_feed_of_an_earlier_version_goes_on() {
+    let place = Place::new();
+    {
+        let mut connection = Connection::open(place.database()).unwrap();
+        schema::migrate(&mut connection, 0..4).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO feed(position, kind, connection_id, ref)
+                 VALUES(7, 'link', 1, 'lnk_5'), (8, 'thread', NULL, 'thr_4'), (9, 'channel', 1, 'a \"quoted\" one')",
+            )
+            .unwrap();
+    }
+    let engine = place.open();
+    let entry = Write::Feed(FeedEntry::new(FeedKind::Link, CONNECTION, LinkId::from_number(6)));
+    engine.commit(WriteSet::of([entry])).await.unwrap();
+    let found = engine.feed(0, 100).await.unwrap();
+    let found: Vec<_> = found.iter().map(|entry| (entry.position, entry.kind, entry.id.as_str())).collect();
+    let wanted = [
+        (7, FeedKind::Link, "lnk_5"),
+        (8, FeedKind::Thread, "thr_4"),
+        (9, FeedKind::Channel, "a \"quoted\" one"),
+        (10, FeedKind::Link, "lnk_6"),
+    ];
+    assert_eq!(found, wanted);
+    engine.close().await.unwrap();
+}
+
+/// R7.1: a link that is there refuses the whole set, wherever it stands in it.
+#[tokio::test]
+async fn one_link_of_many_that_is_there_refuses_all() {
+    let place = Place::new();
+    let engine = place.open();
+    let links = |from: i64| (from..from + 20).map(|id| put_link(&link(id, &format!("github:{id}"), "A title")));
+    engine.commit(WriteSet::of(links(1))).await.unwrap();
+    for from in [20, 3, 10] {
+        let error = engine.commit(WriteSet::of(links(from))).await.unwrap_err();
+        assert!(matches!(error, CommitError::RecordConflict), "{error}");
+        assert_eq!(engine.counts().await.unwrap().links, 20);
+    }
+    engine.commit(WriteSet::of(links(21))).await.unwrap();
+    assert_eq!(engine.counts().await.unwrap().links, 40);
+}
+
 /// What the store cannot do for one set, it does for the others of the group.
 #[tokio::test]
 async fn a_damaged_row_fails_the_sets_that_need_it_and_no_others() {

@@ -1,14 +1,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Duration;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use connector_core::engine::{CommitError, Committed, EngineError, EngineResult, WriteSet};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::apply::{Apply, needs_savepoint};
+use super::crowd::{Crowd, Wait};
 use super::fail::{Fail, Refusal};
 use super::ids::Ids;
 use super::lock::LockFile;
@@ -17,11 +18,8 @@ use super::statements::Statements;
 /// More sets than this in one transaction save nothing more (storage.md, 2).
 const GROUP_SETS: usize = 512;
 
-/// From this many on, those who commit side by side are worth a pause to go together.
-const CROWD: usize = 8;
-
-/// The pause: less than a wait for the disk.
-const REGROUP: Duration = Duration::from_micros(20);
+/// Between looks for who has come, while a group waits: to be woken by each of them would cost more than it saves.
+const LOOK: Duration = Duration::from_micros(20);
 /// More than this would make those that wait for the group wait long.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
@@ -32,8 +30,11 @@ pub(super) struct Job {
     pub(super) set: WriteSet,
     pub(super) documents: Vec<String>,
     pub(super) bytes: usize,
-    pub(super) answer: oneshot::Sender<Outcome>,
+    pub(super) answer: oneshot::Sender<Answer>,
 }
+
+/// What became of a set, and the set, for another thread than the one that writes to free it.
+pub(super) type Answer = (Outcome, WriteSet, Vec<String>);
 
 /// What the writer is asked to do.
 pub(super) enum Message {
@@ -68,6 +69,62 @@ pub(super) struct Writer {
     pub(super) log: Log,
 }
 
+/// What is committed together.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<Job>,
+    bytes: usize,
+    /// A new bound of the ids is asked for.
+    reserve: bool,
+    /// Nothing comes after it; whom to answer, if someone waits for the end.
+    stop: Option<Option<oneshot::Sender<EngineResult<()>>>>,
+}
+
+impl Group {
+    fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && !self.reserve && self.stop.is_none()
+    }
+
+    fn is_full(&self) -> bool {
+        self.stop.is_some() || self.jobs.len() >= GROUP_SETS || self.bytes >= GROUP_BYTES
+    }
+
+    fn add(&mut self, message: Message) {
+        match message {
+            Message::Commit(job) => {
+                self.bytes += job.bytes;
+                self.jobs.push(job);
+            }
+            Message::ReserveIds => self.reserve = true,
+            Message::Stop(answer) => self.stop = Some(answer),
+        }
+    }
+
+    /// Takes what has come, as far as there is room.
+    fn take(&mut self, waiting: &Receiver<Message>) {
+        while !self.is_full() {
+            match waiting.try_recv() {
+                Ok(message) => self.add(message),
+                // One that nobody can send to any more is found by who waits for a message.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits for others, as long as some come.
+    fn wait(&mut self, waiting: &Receiver<Message>, wait: Wait) {
+        let began = Instant::now();
+        while !self.is_full() && self.jobs.len() < wait.enough && began.elapsed() < wait.limit {
+            let before = self.jobs.len();
+            std::thread::sleep(LOOK);
+            self.take(waiting);
+            if self.jobs.len() == before {
+                return;
+            }
+        }
+    }
+}
+
 /// How full the write-ahead log is.
 pub(super) struct Log {
     /// Pages after the last commit.
@@ -99,48 +156,29 @@ impl Writer {
 
     /// Commits what comes, until it is told to stop; whom to answer, if it is.
     fn serve(&mut self, db: &Statements<'_>, waiting: &Receiver<Message>) -> Option<oneshot::Sender<EngineResult<()>>> {
-        let mut group = Vec::with_capacity(GROUP_SETS);
-        // How many commit side by side, by the groups so far.
-        let mut crowd = 0;
+        let mut group = Group::default();
+        let mut crowd = Crowd::default();
         loop {
-            let mut message = waiting.recv().ok()?;
-            let mut reserve = false;
-            let mut waited = false;
-            let mut bytes = 0;
-            let stop = loop {
-                match message {
-                    Message::Commit(job) => {
-                        bytes += job.bytes;
-                        group.push(job);
-                    }
-                    Message::ReserveIds => reserve = true,
-                    Message::Stop(answer) => break Some(answer),
-                }
-                if group.len() >= GROUP_SETS || bytes >= GROUP_BYTES {
-                    break None;
-                }
-                match waiting.try_recv() {
-                    Ok(next) => message = next,
-                    // Those of the last group were all answered at once, and are about to come back:
-                    // without them this group would wait for the disk nearly alone, and they for it.
-                    Err(TryRecvError::Empty) if !waited && crowd >= CROWD && group.len() < crowd / 2 => {
-                        waited = true;
-                        std::thread::sleep(REGROUP);
-                        match waiting.try_recv() {
-                            Ok(next) => message = next,
-                            Err(_) => break None,
-                        }
-                    }
-                    Err(_) => break None,
-                }
-            };
-            crowd = group.len().max(crowd - crowd / 8);
-            if !group.is_empty() || reserve {
-                self.commit_group(db, &mut group);
+            if group.is_empty() {
+                group.add(waiting.recv().ok()?);
+                group.take(waiting);
             }
-            if let Some(answer) = stop {
+            if let Some(wait) = crowd.wait(group.jobs.len()) {
+                let before = group.jobs.len();
+                group.wait(waiting, wait);
+                crowd.waited(group.jobs.len() - before);
+            }
+            if !group.jobs.is_empty() || group.reserve {
+                let (members, began) = (group.jobs.len(), Instant::now());
+                self.commit_group(db, &mut group.jobs);
+                crowd.committed(members, began.elapsed());
+            }
+            if let Some(answer) = group.stop.take() {
                 return answer;
             }
+            (group.bytes, group.reserve) = (0, false);
+            // What came meanwhile: those who were answered now are yet to come back.
+            group.take(waiting);
         }
     }
 
@@ -328,7 +366,7 @@ fn roll_back(db: &Statements<'_>) {
 }
 
 fn answer(job: Job, outcome: Outcome) {
-    if job.answer.send(outcome).is_err() {
+    if job.answer.send((outcome, job.set, job.documents)).is_err() {
         tracing::trace!("nobody waits for a commit any more");
     }
 }
