@@ -84,7 +84,7 @@ pub(crate) fn plain(args: &[String]) {
         rustls::crypto::ring::default_provider().install_default().unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         for pass in 0..2 {
-            let start = std::time::Instant::now();
+            let meter = rig::meter();
             for page in 0.. {
                 let response = client.get(format!("{url}?page={page}")).send().await.unwrap();
                 let more = response.headers().get("x-more").is_some_and(|more| more == "1");
@@ -104,7 +104,7 @@ pub(crate) fn plain(args: &[String]) {
                     break;
                 }
             }
-            println!("pass{pass}\t{}", count() as f64 / start.elapsed().as_secs_f64());
+            report(pass, meter());
         }
     });
     println!("peak\t{}", rig::memory().0);
@@ -121,13 +121,12 @@ pub(crate) fn ours(args: &[String]) {
         let mut memory = Vec::new();
         for pass in 0..2 {
             let feed = engine.feed_end().await.unwrap();
-            let start = std::time::Instant::now();
+            let (meter, start) = (rig::meter(), std::time::Instant::now());
             if pass == 0 {
                 runtime.enable_channel(connection, &channel, ChannelUpdate::default()).await.unwrap();
             } else {
                 runtime.sync_now(connection).await.unwrap();
             }
-            let before = start;
             loop {
                 rig::drained(&runtime).await;
                 let last = runtime.last_sync(connection).await.unwrap();
@@ -135,11 +134,11 @@ pub(crate) fn ours(args: &[String]) {
                 if last.is_some() && row.walking.is_empty() && runtime.queue_depths().0 == 0 {
                     break;
                 }
-                if before.elapsed().as_secs() > 600 {
+                if start.elapsed().as_secs() > 600 {
                     panic!("the sync does not end: {row:?}");
                 }
             }
-            println!("pass{pass}\t{}", count() as f64 / start.elapsed().as_secs_f64());
+            report(pass, meter());
             let written: usize = engine
                 .feed(feed, usize::MAX / 2)
                 .await
@@ -155,6 +154,10 @@ pub(crate) fn ours(args: &[String]) {
         rig::close(&engine).await;
     });
     println!("peak\t{}", rig::memory().0);
+}
+
+fn report(pass: usize, cost: rig::Cost) {
+    println!("pass{pass}\t{}\ncpu{pass}\t{}", count() as f64 / cost.wall, cost.cpu * 1e6 / count() as f64);
 }
 
 fn child(args: &[&str]) -> Vec<(String, f64)> {
@@ -193,12 +196,15 @@ pub(crate) fn run() {
         let plain = child(&["links-plain", &folder.join(format!("plain{round}.db")).display().to_string(), &url]);
         let ours = child(&["links-ours", &folder.join(format!("ours{round}.db")).display().to_string(), &url]);
         println!(
-            "plain loop {:.0}/s then {:.0}/s in {:.0} MiB; ours {:.0}/s then {:.0}/s in {:.0} MiB; second sync wrote {} records",
+            "plain loop {:.0}/s ({:.1} us of CPU each) then {:.0}/s in {:.0} MiB; ours {:.0}/s ({:.1} us) then {:.0}/s ({:.1} us) in {:.0} MiB; second sync wrote {} records",
             figure(&plain, "pass0"),
+            figure(&plain, "cpu0"),
             figure(&plain, "pass1"),
             figure(&plain, "peak"),
             figure(&ours, "pass0"),
+            figure(&ours, "cpu0"),
             figure(&ours, "pass1"),
+            figure(&ours, "cpu1"),
             figure(&ours, "peak"),
             figure(&ours, "written1"),
         );

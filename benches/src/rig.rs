@@ -78,19 +78,35 @@ pub(crate) async fn close(engine: &Arc<SqliteEngine>) {
     engine.close().await.expect("the store closes");
 }
 
-/// Seconds that something takes.
-pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
-    let start = Instant::now();
-    let value = work();
-    (value, start.elapsed().as_secs_f64())
+/// What some work took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    /// Seconds by the clock.
+    pub wall: f64,
+    /// User and system seconds of this process, and of children that have ended: what others do on the machine hardly
+    /// changes them.
+    pub cpu: f64,
 }
 
-/// User and system seconds of this process so far.
-pub(crate) fn cpu_seconds() -> f64 {
+/// Measures from here on.
+pub(crate) fn meter() -> impl Fn() -> Cost {
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    move || Cost { wall: start.elapsed().as_secs_f64(), cpu: cpu_seconds() - cpu }
+}
+
+/// What something takes.
+pub(crate) fn measured<T>(work: impl FnOnce() -> T) -> (T, Cost) {
+    let meter = meter();
+    let value = work();
+    (value, meter())
+}
+
+/// User and system seconds of this process and its ended children so far.
+fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks = |place: usize| fields.get(place).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or_default();
-    (ticks(11) + ticks(12)) / 100.0
+    (11..15).map(ticks).sum::<f64>() / 100.0
 }
 
 /// Peak and present resident memory of this process, in MiB.

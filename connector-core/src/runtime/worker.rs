@@ -63,8 +63,8 @@ impl Runtime {
             after = last.id;
             let (full, now) = (rows.len() == PAGE, self.shared.ports.clock.now());
             let mut scheduler = self.shared.scheduler();
-            for row in rows {
-                scheduler.waits(&row, now);
+            for row in &rows {
+                scheduler.waits(row, now);
             }
             drop(scheduler);
             if !full {
@@ -210,8 +210,8 @@ impl Shared {
             let mut scheduler = self.scheduler();
             // While they are read, none may be kept out as too far away.
             scheduler.set_horizon(None);
-            for row in rows {
-                scheduler.waits(&row, now);
+            for row in &rows {
+                scheduler.waits(row, now);
             }
             if let Some(last) = last {
                 position = last;
