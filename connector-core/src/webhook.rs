@@ -419,9 +419,7 @@ fn same(left: &[u8], right: &[u8]) -> bool {
         && left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right)) == 0
 }
 
-/// The HMAC-SHA256 of a body, in hex.
-pub(crate) fn hmac_sha256(secret: &str, body: &[u8]) -> String {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
-    mac.update(body);
-    hex::encode(&mac.finalize().into_bytes())
+/// The HMAC-SHA256 of these parts in a row, in hex.
+pub(crate) fn hmac_sha256(secret: &str, parts: &[&[u8]]) -> String {
+    mac(&Secret::new(secret), parts).map(|mac| hex::encode(&mac.finalize().into_bytes())).unwrap_or_default()
 }

@@ -221,6 +221,14 @@ impl Runtime {
 }
 
 impl Hook {
+    /// How its requests are checked; none for a URL that the connector made itself, which it checks itself.
+    pub(crate) fn declared(&self) -> Option<&WebhookDeclaration> {
+        match &self.place {
+            Place::Own { declared, .. } => declared.as_ref(),
+            Place::App { declared, .. } => Some(declared),
+        }
+    }
+
     /// Takes a request that came to it. When this returns without an error, it is stored, or needs not be.
     pub async fn receive(self, request: WebhookRequest) -> Result<HookAnswer, HookError> {
         let Self { shared, place } = self;

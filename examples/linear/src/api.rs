@@ -243,6 +243,27 @@ pub(crate) async fn create_webhook(cx: &Context<Linear>, team: &ChannelId, endpo
     Ok(done.webhook_create.webhook.id)
 }
 
+/// The webhooks of a team.
+pub(crate) async fn webhooks(cx: &Context<Linear>, team: &ChannelId) -> Result<Vec<Registration>> {
+    #[derive(Deserialize)]
+    struct Found {
+        team: Option<Team>,
+    }
+    #[derive(Deserialize)]
+    struct Team {
+        webhooks: Page<Webhook>,
+    }
+    #[derive(Deserialize)]
+    struct Webhook {
+        id: String,
+        url: String,
+    }
+    let query = "query($team: String!) { team(id: $team) { webhooks(first: 100) { nodes { id url } } } }";
+    let Found { team } = cx.provider().graphql(query, &json!({ "team": team })).await?;
+    let webhooks = team.map(|team| team.webhooks.nodes).unwrap_or_default();
+    Ok(webhooks.into_iter().map(|webhook| Registration::new(webhook.id).url(webhook.url)).collect())
+}
+
 pub(crate) async fn delete_webhook(cx: &Context<Linear>, id: &str) -> Result<()> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -138,4 +138,8 @@ impl Subscription for TeamEvents {
     async fn delete(&self, cx: &Context<Linear>, registration: &Registration) -> Result<()> {
         api::delete_webhook(cx, &registration.id).await
     }
+
+    async fn list(&self, cx: &Context<Linear>) -> Result<Option<Vec<Registration>>> {
+        api::webhooks(cx, &self.channel).await.map(Some)
+    }
 }

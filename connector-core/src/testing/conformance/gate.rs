@@ -1,10 +1,12 @@
 //! The network between a connector and its service: counts what passes, and lets faults strike.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{ConformanceService, Refusal};
+use super::{ConformanceService, Push, Refusal};
 use crate::clock::BoxFuture;
 use crate::engine::{ConnectionRow, Write};
 use crate::error::Result;
@@ -65,6 +67,8 @@ pub(super) struct Call {
     pub(super) is_write: bool,
     /// It changed what the service holds.
     pub(super) changed: bool,
+    /// It registered an endpoint.
+    pub(super) registered: bool,
     pub(super) struck: Option<Strike>,
 }
 
@@ -92,6 +96,11 @@ struct State<S> {
     striking: Option<(Strike, String, Timestamp)>,
     /// Every write is refused, for good.
     rejects_writes: bool,
+    /// Calls like these are refused, for good.
+    rejects: Vec<String>,
+    /// What a change leads to overtakes the answer to it: a call that changed something is held back until it is let go.
+    holds: bool,
+    holding: bool,
     exposed: Vec<String>,
     keys: Keys,
     engine: Option<MemoryEngine>,
@@ -117,6 +126,9 @@ impl<S: ConformanceService> Gate<S> {
             plan,
             striking: None,
             rejects_writes: false,
+            rejects: Vec::new(),
+            holds: false,
+            holding: false,
             exposed: Vec::new(),
             keys: Keys::default(),
             engine: None,
@@ -175,6 +187,48 @@ impl<S: ConformanceService> Gate<S> {
         self.state().rejects_writes = rejects;
     }
 
+    /// Calls like these are refused from now on.
+    pub(super) fn reject(&self, rejects: Vec<String>) {
+        self.state().rejects = rejects;
+    }
+
+    /// Whether answers to changes are held back, from now on.
+    pub(super) fn hold(&self, holds: bool) {
+        self.state().holds = holds;
+    }
+
+    /// Whether an answer is held back at the moment.
+    pub(super) fn is_holding(&self) -> bool {
+        self.state().holding
+    }
+
+    pub(super) fn let_go(&self) {
+        self.state().holding = false;
+    }
+
+    /// Something is going to strike.
+    pub(super) fn is_planned(&self) -> bool {
+        self.state().plan.is_some()
+    }
+
+    /// What the service has pushed.
+    pub(super) fn take_pushes(&self) -> Vec<Push> {
+        let now = self.now();
+        self.with(|service| {
+            service.pass(now);
+            service.take_pushes()
+        })
+    }
+
+    /// The endpoints that are registered with the service.
+    pub(super) fn registrations(&self) -> Vec<String> {
+        let now = self.now();
+        self.with(|service| {
+            service.pass(now);
+            service.registrations()
+        })
+    }
+
     /// The token stops to work.
     pub(super) fn revoke(&self) {
         self.state().keys.revoked = true;
@@ -193,15 +247,11 @@ impl<S: ConformanceService> Gate<S> {
     }
 }
 
-/// A request is struck while it is like the one that was struck first.
-fn what(request: &Request) -> String {
-    format!("{} {}", request.method, request.url.path())
-}
-
 impl<S: ConformanceService> State<S> {
     fn send(&mut self, request: &Request, now: Timestamp) -> Result<Response, TransportError> {
         let url = || host_and_path(&request.url);
-        let what = what(request);
+        // A request is struck while it is like the one that was struck first.
+        let what = self.service.describe(request);
         let no_connection = || TransportError::NoConnection { url: url(), reason: "the host is dead".to_owned() };
         if self.engine.as_ref().is_some_and(MemoryEngine::is_stopped) {
             return Err(no_connection());
@@ -218,7 +268,8 @@ impl<S: ConformanceService> State<S> {
         };
         let is_write = self.service.is_write(request);
         let place = self.calls.len();
-        self.calls.push(Call { at: now, what, is_write, changed: false, struck: strike });
+        let rejected = (self.rejects_writes && is_write) || self.rejects.contains(&what);
+        self.calls.push(Call { at: now, what, is_write, changed: false, registered: false, struck: strike });
         if request.url.as_str().contains(TOKEN) {
             self.exposed.push(url());
         }
@@ -237,16 +288,19 @@ impl<S: ConformanceService> State<S> {
             }
             _ => {}
         }
-        if self.rejects_writes && is_write {
+        if rejected {
             return Ok(self.service.refuse(Refusal::Rejected));
         }
-        let before = self.service.items();
+        self.service.pass(now);
+        let (before, endpoints) = (self.service.items(), self.service.registrations().len());
         let mut response = self.service.answer(request, now);
         response.url = request.url.clone();
         let changed = before != self.service.items();
         if let Some(call) = self.calls.get_mut(place) {
             call.changed = changed;
+            call.registered = self.service.registrations().len() > endpoints;
         }
+        self.holding |= self.holds && changed;
         match strike {
             Some(Strike::Timeout) => Err(TransportError::Timeout { url: url(), limit: request.timeout }),
             Some(Strike::Truncated) => {
@@ -294,11 +348,13 @@ impl<S: ConformanceService> NetworkPort for Gate<S> {
         Box::pin(async move {
             let now = self.now();
             let request = whole(request).await?;
-            let mut state = self.state();
             if !rules.allows(&request.url) {
                 return Err(TransportError::NotDeclared { url: host_and_path(&request.url) });
             }
-            state.send(&request, now)
+            let answer = self.state().send(&request, now);
+            // Whoever lets it go polls it again.
+            poll_fn(|_| if self.is_holding() { Poll::Pending } else { Poll::Ready(()) }).await;
+            answer
         })
     }
 }

@@ -1,26 +1,29 @@
 //! One life of a connector: a host, its service, and a user, all driven by the script.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
+use futures_util::future::join;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::gate::{Gate, Strike};
-use super::{ConformanceService, Edit, Item, Push};
-use crate::declaration::Hooks;
+use super::pushes::{PUBLIC_URL, Pushes};
+use super::{ConformanceService, Edit, Item};
+use crate::credential::Credential;
+use crate::dispatch::CallbackEntry;
 use crate::engine::{
-    ChannelRow, ConnectionRow, Engine, LinkQuery, LinkRow, NoteRow, SyncState, TaskQuery, Write, WriteSet,
+    ChannelRow, ConnectionRow, ConnectionStatus, Engine, LinkQuery, LinkRow, NoteRow, Write, WriteSet,
 };
 use crate::id::{ChannelId, ConnectionId, UserId};
-use crate::link_type::ComposeTarget;
-use crate::model::{Delivery, Schedule, When};
+use crate::options::{Field, FieldKind};
 use crate::registry::{RegisteredConnector, Registry};
-use crate::runtime::{
-    ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, HookError, LinkUpdate, NewUserNote, Runtime,
-};
+use crate::runtime::{ActionError, ChannelUpdate, ConnectRequest, ConnectionUpdate, Runtime};
+use crate::secret::Secret;
 use crate::testing::{Fault, TestHost};
-use crate::webhook::WebhookRequest;
 use crate::work::Work;
 
 /// What every life of a connector begins with.
@@ -39,6 +42,8 @@ pub(super) struct Setup<S> {
 pub(super) struct Wrong {
     pub(super) call: Option<(usize, Strike)>,
     pub(super) commit: Option<(usize, Fault)>,
+    /// The optional scope group that the user declines.
+    pub(super) declined: Option<&'static str>,
 }
 
 /// Counts commits, and lets one of them be the host's last.
@@ -76,14 +81,13 @@ pub(super) enum Kind {
     Writes,
     /// What the service pushed was not taken.
     Push,
+    /// What anyone could send was taken.
+    Forged,
     /// More endpoints are registered with the service than there are.
     Registered,
 }
 
 pub(super) type Difference = (Kind, String);
-
-/// Where the service reaches the host.
-const PUBLIC_URL: &str = "https://host.conformance.test";
 
 /// How often a user tries something.
 const TRIES: usize = 6;
@@ -105,9 +109,10 @@ pub(super) struct Life<'a, S> {
     /// The most calls of one task.
     pub(super) most_calls: usize,
     pub(super) endless: bool,
+    pub(super) pushes: Pushes,
+    /// The optional scope group that the user has declined.
+    declined: Option<&'static str>,
     failures: Vec<Difference>,
-    /// What the service pushed, and the host could not take.
-    undelivered: Vec<Push>,
 }
 
 pub(super) fn minutes(minutes: i64) -> SignedDuration {
@@ -118,8 +123,14 @@ impl<'a, S: ConformanceService> Life<'a, S> {
     pub(super) async fn new(setup: &'a Setup<S>, wrong: Wrong) -> Self {
         let gate = Gate::new((setup.make)(), wrong.call);
         let mut host = TestHost::with_network(setup.registry.clone(), gate.clone());
-        host = host.configure(|config| config.public_url = Some(PUBLIC_URL.to_owned()));
-        if setup.connector.declaration.provider.is_some() {
+        let (provider, app) = (setup.connector.declaration.provider, gate.with(|service| service.app()));
+        host = host.configure(|config| {
+            config.public_url = Some(PUBLIC_URL.to_owned());
+            if let (Some(provider), Some(app)) = (provider, app) {
+                config.webhook_secrets.insert(provider.id().to_owned(), Secret::new(app.secret));
+            }
+        });
+        if provider.is_some() {
             host = host.credentials(gate.clone());
         }
         let commits = Arc::new(Commits { plan: Mutex::new(wrong.commit), ..Commits::default() });
@@ -135,8 +146,9 @@ impl<'a, S: ConformanceService> Life<'a, S> {
             edits: 0,
             most_calls: 0,
             endless: false,
+            pushes: Pushes::new(),
+            declined: wrong.declined,
             failures: Vec::new(),
-            undelivered: Vec::new(),
         };
         life.attach();
         life
@@ -151,6 +163,11 @@ impl<'a, S: ConformanceService> Life<'a, S> {
             let due = plan.as_ref().is_some_and(|(at, _)| number >= *at) && !commits.spared.load(Ordering::Relaxed);
             if due { plan.take().map(|(_, fault)| fault) } else { None }
         });
+    }
+
+    /// A user's own write is not struck meanwhile.
+    pub(super) fn spare(&self, spared: bool) {
+        self.commits.spared.store(spared, Ordering::Relaxed);
     }
 
     pub(super) fn commits(&self) -> usize {
@@ -192,7 +209,7 @@ impl<'a, S: ConformanceService> Life<'a, S> {
         for _ in 0..MAX_STEPS {
             self.revive().await;
             let before = self.gate.count();
-            let ran = self.host.step().await;
+            let ran = Box::pin(self.step()).await;
             self.most_calls = self.most_calls.max(self.gate.count() - before);
             if !ran && !self.host.engine().is_stopped() && !self.deliver().await {
                 return;
@@ -201,43 +218,56 @@ impl<'a, S: ConformanceService> Life<'a, S> {
         self.endless = true;
     }
 
-    /// Delivers what the service pushed: the last first, and each twice. False if there was nothing.
-    async fn deliver(&mut self) -> bool {
-        let mut pushes = self.gate.with(S::take_pushes);
-        pushes.append(&mut self.undelivered);
-        if pushes.is_empty() {
-            return false;
+    /// Runs one task that is ready. Should it change the service while answers to changes are held back, then what
+    /// the service pushes of it arrives, and is handed over, before its answer does.
+    pub(super) async fn step(&mut self) -> bool {
+        let Self { host, gate, pushes, setup, .. } = self;
+        let mut step = pin!(host.step());
+        let answered = poll_fn(|cx| match step.as_mut().poll(cx) {
+            Poll::Ready(ran) => Poll::Ready(Some(ran)),
+            Poll::Pending if gate.is_holding() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
+        if let Some(ran) = answered {
+            return ran;
         }
-        for push in pushes.into_iter().rev() {
-            for _ in 0..2 {
-                let Some(token) = push.url.strip_prefix(PUBLIC_URL).and_then(|path| path.strip_prefix("/hooks/"))
-                else {
-                    self.fail(Kind::Push, format!("the service pushed to `{}`, which is not of this host", push.url));
-                    break;
-                };
-                let mut request = WebhookRequest::new("POST", push.body.clone(), self.now());
-                for (name, value) in &push.headers {
-                    request = request.with_header(name, value.clone());
-                }
-                let taken = match self.runtime().find_hook(token).await {
-                    Ok(hook) => hook.receive(request).await.map(drop),
-                    Err(error) => Err(error),
-                };
-                match taken {
-                    Ok(()) | Err(HookError::Unknown | HookError::Disabled) => {}
-                    Err(HookError::Unverified(error)) => {
-                        self.fail(Kind::Push, format!("what the service pushed was refused: {error}"));
-                    }
-                    // The host was killed meanwhile: the service sends it again.
-                    Err(_) => {
-                        self.undelivered.push(push.clone());
-                        break;
-                    }
+        pushes.deliver(host, gate, &setup.connector).await;
+        for _ in 0..MAX_STEPS {
+            let mut other = pin!(host.step());
+            match poll_fn(|cx| Poll::Ready(other.as_mut().poll(cx))).await {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => break,
+                // It waits for time, which does not pass while an answer is held back, or changes the service as well.
+                Poll::Pending => {
+                    gate.hold(false);
+                    gate.let_go();
+                    join(step, other).await;
+                    gate.hold(true);
+                    return true;
                 }
             }
         }
+        gate.let_go();
+        step.await
+    }
+
+    /// Delivers what the service has pushed. False if there was nothing.
+    async fn deliver(&mut self) -> bool {
+        let delivered = self.pushes.deliver(&self.host, &self.gate, &self.setup.connector).await;
+        self.failures.append(&mut self.pushes.failures);
         self.revive().await;
-        true
+        delivered
+    }
+
+    /// The answers to changes come after what those lead to, from now on.
+    pub(super) fn overtake(&self, overtakes: bool) {
+        self.gate.hold(overtakes);
+    }
+
+    /// Whether the host is going to be killed.
+    pub(super) fn is_doomed(&self) -> bool {
+        self.gate.is_planned() || self.commits.plan.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// The host is killed at the commit, or at the call, so many from now.
@@ -262,7 +292,8 @@ impl<'a, S: ConformanceService> Life<'a, S> {
         let end = self.now().checked_add(by).unwrap_or(Timestamp::MAX);
         loop {
             self.settle().await;
-            let due = self.runtime().next_due().filter(|due| *due <= end && !self.endless);
+            let next = self.runtime().next_due().into_iter().chain(self.pushes.next_due()).min();
+            let due = next.filter(|due| *due <= end && !self.endless);
             match due {
                 Some(due) if due > self.now() => self.host.clock().set(due),
                 Some(_) => {}
@@ -277,11 +308,29 @@ impl<'a, S: ConformanceService> Life<'a, S> {
 
     /// The time after which every change at the service has been looked for.
     pub(super) fn interval(&self) -> SignedDuration {
-        let declared = self.connector().work().filter_map(|entry| match entry.work {
-            Some(Work::Sync { every }) => SignedDuration::try_from(every).ok(),
+        let of_items = |entry: &CallbackEntry| match entry.work {
+            // What has no channel are people and the like.
+            Some(Work::Sync { every }) if entry.per_channel => SignedDuration::try_from(every).ok(),
             _ => None,
-        });
+        };
+        let declared = self.connector().work().filter_map(of_items);
         declared.max().unwrap_or(SignedDuration::from_hours(24)) + minutes(2)
+    }
+
+    /// How many endpoints are to be registered with the service.
+    pub(super) async fn expected_registrations(&self) -> usize {
+        let enabled = self.channel_rows().await.iter().filter(|row| row.enabled).count();
+        let scopes = self.connector().work().map(|entry| match entry.work {
+            Some(Work::Webhook(declared)) if declared.tenant.is_none() => {
+                if entry.per_channel {
+                    enabled
+                } else {
+                    1
+                }
+            }
+            _ => 0,
+        });
+        scopes.sum()
     }
 
     /// Lets the connector look at the service once.
@@ -290,10 +339,14 @@ impl<'a, S: ConformanceService> Life<'a, S> {
     }
 
     /// Something that the user does, and does again if it fails.
-    async fn act<T>(&mut self, what: &str, code: impl AsyncFn(&Runtime) -> Result<T, ActionError>) -> Option<T> {
+    pub(super) async fn act<T>(
+        &mut self,
+        what: &str,
+        code: impl AsyncFn(&Self) -> Result<T, ActionError>,
+    ) -> Option<T> {
         let mut failure = String::new();
         for _ in 0..TRIES {
-            let outcome = self.host.run(code(self.host.runtime())).await;
+            let outcome = Box::pin(self.host.run(code(&*self))).await;
             let killed = self.host.engine().is_stopped();
             self.revive().await;
             match outcome {
@@ -318,35 +371,61 @@ impl<'a, S: ConformanceService> Life<'a, S> {
         {
             request.options.insert(key.to_owned(), Value::String(self.gate.token().expose().to_owned()));
         }
-        request.token = declaration.provider.map(|_| self.gate.token());
+        let groups = declaration.scopes.optional.iter().map(|group| group.id.to_owned());
+        request.scope_groups = Some(groups.collect());
         request
     }
 
-    /// Connects. Nothing has run yet.
+    /// What the provider gives when the user authorizes the connection, and allows all that is asked for, but for
+    /// what they decline.
+    fn credential(&self, row: &ConnectionRow) -> Result<Credential, ActionError> {
+        let declared = &self.setup.connector.declaration.scopes;
+        let asked = self.runtime().scopes_to_ask(row)?;
+        let mut granted = asked.clone();
+        if let Some(declined) = declared.optional.iter().find(|group| Some(group.id) == self.declined) {
+            let others = declared.optional.iter().filter(|group| group.id != declined.id);
+            let kept: Vec<_> = declared.required.iter().chain(others.flat_map(|group| group.scopes)).collect();
+            granted.retain(|scope| !declined.scopes.contains(&scope.as_str()) || kept.contains(&&scope.as_str()));
+        }
+        let app = self.gate.with(|service| {
+            service.grant(&granted);
+            service.app()
+        });
+        Ok(Credential {
+            scopes: Some(granted),
+            asked_scopes: asked,
+            tenant: app.map(|app| app.tenant),
+            ..Credential::new(self.gate.token())
+        })
+    }
+
+    /// Connects, and authorizes. Nothing has run yet.
     pub(super) async fn connect(&mut self) -> bool {
-        let (request, user, gate) = (self.request(), self.user.clone(), self.gate.clone());
+        let (request, user) = (self.request(), self.user.clone());
         let connected = self
-            .act("connecting", async |runtime| {
+            .act("connecting", async |life| {
                 // The host may have been killed when it had stored it.
-                let known = runtime.ports().engine.connections(Some(user.clone()), None, None, 1).await?;
-                match known.first() {
-                    Some(known) => Ok(known.id),
-                    None => {
-                        // The user signs in anew each time.
-                        let token = request.token.as_ref().map(|_| gate.token());
-                        runtime.connect(ConnectRequest { token, ..request.clone() }).await.map(|row| row.id)
-                    }
+                let known = life.runtime().ports().engine.connections(Some(user.clone()), None, None, 1).await?;
+                let row = match known.into_iter().next() {
+                    Some(known) => known,
+                    None => life.runtime().connect(request.clone()).await?,
+                };
+                if row.status == ConnectionStatus::AwaitingAuthorization {
+                    // The user signs in anew each time.
+                    life.runtime().authorize(row.id, life.credential(&row)?).await?;
                 }
+                Ok(row.id)
             })
             .await;
         self.connection = connected;
-        let rows = self.channel_rows().await;
+        let listed: Vec<_> = self.channel_rows().await.into_iter().map(|row| row.channel.id.clone()).collect();
         self.channels = if self.setup.channels.is_empty() {
-            rows.iter().map(|row| row.channel.id.clone()).take(2).collect()
+            listed.into_iter().take(2).collect()
         } else {
-            self.setup.channels.clone()
+            self.setup.channels.iter().filter(|channel| listed.contains(channel)).cloned().collect()
         };
-        if connected.is_some() && self.channels.is_empty() {
+        // What is declined may be all that there is.
+        if connected.is_some() && self.channels.is_empty() && self.declined.is_none() {
             self.fail(Kind::Action, "`get_channels` gave no channel: the service has to have at least one");
         }
         connected.is_some() && !self.channels.is_empty()
@@ -363,48 +442,73 @@ impl<'a, S: ConformanceService> Life<'a, S> {
 
     pub(super) async fn list(&mut self) {
         let Some(id) = self.connection else { return };
-        self.act("listing the channels", async |runtime| runtime.channels(id).await).await;
+        self.act("listing the channels", async |life| life.runtime().channels(id).await).await;
     }
 
     pub(super) async fn enable(&mut self, channel: &ChannelId) {
         let Some(id) = self.connection else { return };
-        self.act("enabling a channel", async |runtime| {
-            runtime.enable_channel(id, channel, ChannelUpdate::default()).await
+        self.act("enabling a channel", async |life| {
+            life.runtime().enable_channel(id, channel, ChannelUpdate::default()).await
         })
         .await;
     }
 
     pub(super) async fn disable(&mut self, channel: &ChannelId) {
         let Some(id) = self.connection else { return };
-        self.act("disabling a channel", async |runtime| runtime.disable_channel(id, channel).await).await;
+        self.act("disabling a channel", async |life| life.runtime().disable_channel(id, channel).await).await;
     }
 
     pub(super) async fn disconnect(&mut self) {
         let Some(id) = self.connection else { return };
-        self.act("disconnecting", async |runtime| {
-            if runtime.ports().engine.connection(id).await?.is_none() {
+        self.act("disconnecting", async |life| {
+            if life.engine().connection(id).await?.is_none() {
                 return Ok(());
             }
-            runtime.disconnect(id).await
+            life.runtime().disconnect(id).await
         })
         .await;
     }
 
+    /// The user authorizes the connection again.
     pub(super) async fn reauthorize(&mut self) {
         let Some(id) = self.connection else { return };
-        let gate = self.gate.clone();
-        self.act("authorizing again", async |runtime| runtime.reauthorize(id, gate.restore()).await).await;
+        self.act("authorizing again", async |life| {
+            let row = life.runtime().connection(id).await?;
+            life.gate.restore();
+            life.runtime().authorize(id, life.credential(&row)?).await
+        })
+        .await;
     }
 
+    /// The user has thought better of what they had declined.
+    pub(super) async fn allow_all(&mut self) {
+        self.declined = None;
+        self.reauthorize().await;
+    }
+
+    /// The user changes each option that has another value, and changes them back.
     pub(super) async fn change_options(&mut self) {
         let Some(id) = self.connection else { return };
         let options = self.request().options;
-        self.act("changing the options", async |runtime| {
-            runtime
-                .update_connection(id, ConnectionUpdate { options: Some(options.clone()), ..Default::default() })
-                .await
-        })
-        .await;
+        let fields = self.setup.connector.declaration.options.fields.iter();
+        let values: Vec<_> = fields
+            .filter_map(|field| {
+                let now = options.get(field.name).cloned().or_else(|| field.default())?;
+                Some((field.name.to_owned(), other_value(field, &now)?, now))
+            })
+            .collect();
+        for back in [false, true] {
+            let mut changed = options.clone();
+            for (name, other, now) in values.clone() {
+                changed.insert(name, if back { now } else { other });
+            }
+            self.act("changing the options", async |life| {
+                let update = ConnectionUpdate { options: Some(changed.clone()), ..Default::default() };
+                life.runtime().update_connection(id, update).await
+            })
+            .await;
+            self.look().await;
+        }
     }
 
     /// The host starts with a new version of the connector.
@@ -424,7 +528,7 @@ impl<'a, S: ConformanceService> Life<'a, S> {
         }
         self.host = self.host.upgrade(self.setup.registry.clone()).await;
         self.attach();
-        self.act("upgrading", async |runtime| runtime.upgrade_connections().await).await;
+        self.act("upgrading", async |life| life.runtime().upgrade_connections().await).await;
     }
 
     /// Someone else makes an item.
@@ -458,229 +562,25 @@ impl<'a, S: ConformanceService> Life<'a, S> {
         let notes = self.engine().notes_of_link(link.id()).await.unwrap_or_default();
         notes.into_iter().filter(|row| !row.note.archived).collect()
     }
-
-    pub(super) fn takes_replies(&self) -> bool {
-        let connector = self.connector();
-        connector.declaration.handle_replies && connector.hooks.has(Hooks::NOTE_CREATED)
-    }
-
-    /// The user replies.
-    pub(super) async fn reply(&mut self, title: &str, text: &str) -> bool {
-        if !self.takes_replies() {
-            return false;
-        }
-        let Some(link) = self.link(title).await else { return false };
-        let note = NewUserNote {
-            user: self.user.clone(),
-            content: text.to_owned(),
-            link: Some(link.id()),
-            recipients: Vec::new(),
-            attachments: Vec::new(),
-        };
-        self.spare(true);
-        let written =
-            self.act("writing a note", async |runtime| runtime.create_note(link.link.thread, note.clone()).await).await;
-        self.spare(false);
-        self.edits += usize::from(written.is_some());
-        written.is_some()
-    }
-
-    fn spare(&self, spared: bool) {
-        self.commits.spared.store(spared, Ordering::Relaxed);
-    }
-
-    /// The user puts an item into another status.
-    pub(super) async fn set_status(&mut self, title: &str) -> bool {
-        if !self.connector().hooks.has(Hooks::LINK_UPDATED) {
-            return false;
-        }
-        let Some(link) = self.link(title).await else { return false };
-        let declared = self.connector().declaration.link_type(link.link.link_type.as_str());
-        let other = declared.and_then(|declared| {
-            let now = link.link.status.as_ref().and_then(|status| declared.status(status.as_str()));
-            let done = now.is_some_and(|status| status.done);
-            declared.statuses.iter().find(|status| status.done != done && !status.hidden)
-        });
-        let Some(other) = other else { return false };
-        let (user, update) = (self.user.clone(), LinkUpdate { status: Some(other.id.into()), ..LinkUpdate::default() });
-        let id = link.id();
-        let changed =
-            self.act("changing a status", async |runtime| runtime.update_link(id, &user, update.clone()).await).await;
-        self.edits += usize::from(changed.is_some());
-        changed.is_some()
-    }
-
-    /// The user composes an item.
-    pub(super) async fn compose(&mut self, title: &str) -> bool {
-        let composes = |compose: &crate::link_type::Compose| compose.target == ComposeTarget::Channels;
-        let found =
-            self.connector().declaration.link_types.iter().find(|kind| kind.compose.as_ref().is_some_and(composes));
-        let (Some(link_type), Some(connection)) = (found, self.connection) else { return false };
-        let compose = Compose {
-            user: self.user.clone(),
-            connection,
-            channel: self.channels.first().cloned(),
-            link_type: link_type.id.into(),
-            status: None,
-            title: title.to_owned(),
-            content: Some(format!("The text of {title}.")),
-            recipients: Vec::new(),
-            attachments: Vec::new(),
-        };
-        self.spare(true);
-        let composed = self.act("composing an item", async |runtime| runtime.compose(compose.clone()).await).await;
-        self.spare(false);
-        self.edits += usize::from(composed.is_some());
-        composed.is_some()
-    }
-
-    /// The user sends again what did not arrive.
-    pub(super) async fn send_again(&mut self) {
-        for link in self.links().await {
-            for row in self.notes(&link).await {
-                if matches!(row.note.delivery, Some(Delivery::Failed { .. } | Delivery::Unknown)) {
-                    let user = self.user.clone();
-                    self.edits += 1;
-                    self.act("sending a note again", async |runtime| runtime.retry_note(row.id(), &user).await).await;
-                }
-            }
-        }
-    }
-
-    /// How the host and the service differ.
-    pub(super) async fn differences(&mut self) -> Vec<Difference> {
-        let mut found = self.take_failures();
-        let enabled: Vec<_> = self.channel_rows().await.into_iter().filter(|row| row.enabled).collect();
-        for row in &enabled {
-            if row.sync.state != SyncState::Synced {
-                let error = row.sync.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-                found.push((Kind::State, format!("`{}` is {}{error}", row.channel.id, word(row.sync.state))));
-            }
-        }
-        let query = TaskQuery { connection: self.connection, ..TaskQuery::all(100) };
-        for dead in self.runtime().dead_tasks(query).await.unwrap_or_default() {
-            let error = dead.errors.last().map(|error| error.message.clone()).unwrap_or_default();
-            found.push((Kind::Dead, format!("{} was given up: {error}", dead.does)));
-        }
-        let registered = self.gate.with(|service| service.registrations());
-        let subscriptions =
-            self.connector().work().filter(|entry| matches!(entry.work, Some(Work::Webhook(_)))).count();
-        if registered.len() > subscriptions * enabled.len().max(1) {
-            found.push((Kind::Registered, format!("{} endpoints are registered with the service", registered.len())));
-        }
-        let items = self.items();
-        let mut links = self.links().await;
-        for item in &items {
-            if !enabled.iter().any(|row| row.channel.id.as_str() == item.channel) {
-                continue;
-            }
-            let title = &item.title;
-            if items.iter().filter(|other| other.title == *title).count() > 1 {
-                found.push((Kind::Twice, format!("the service has `{title}` more than once")));
-                continue;
-            }
-            let (same, rest): (Vec<_>, Vec<_>) = links
-                .into_iter()
-                .partition(|row| row.link.title.as_deref() == Some(title) && row.link.channel.as_str() == item.channel);
-            links = rest;
-            match same.as_slice() {
-                [] => found.push((Kind::Missing, format!("`{title}` is at the service and not here"))),
-                [link] => self.compare(item, link, &mut found).await,
-                _ => found.push((Kind::Twice, format!("`{title}` is here {} times", same.len()))),
-            }
-        }
-        for row in links {
-            // The user sees of these that they did not arrive.
-            let undelivered = matches!(row.link.delivery, Some(Delivery::Failed { .. } | Delivery::Unknown));
-            if !undelivered {
-                let title = row.link.title.unwrap_or_default();
-                found.push((
-                    Kind::Foreign,
-                    format!("`{title}` of `{}` is here and not at the service", row.link.channel),
-                ));
-            }
-        }
-        found
-    }
-
-    async fn compare(&self, item: &Item, link: &LinkRow, found: &mut Vec<Difference>) {
-        let title = &item.title;
-        if let Some(theirs) = &item.status {
-            let ours = link.link.status.as_ref().map_or("none", |status| status.as_str());
-            if theirs != ours {
-                found.push((Kind::Status, format!("`{title}` is `{theirs}` at the service and `{ours}` here")));
-            }
-        }
-        if let Some(created) = item.created_at {
-            let ours = link.link.occurred_at;
-            if ours.duration_since(created).abs() > SignedDuration::from_secs(1) {
-                found.push((Kind::Time, format!("`{title}` is of {created} at the service and of {ours} here")));
-            }
-        }
-        if !item.schedules.is_empty() {
-            let differs = differs(&item.schedules, &link.link.schedules);
-            found.extend(differs.map(|how| (Kind::Schedule, format!("`{title}` {how}"))));
-        }
-        let mut ours: Vec<_> = self
-            .notes(link)
-            .await
-            .into_iter()
-            .filter(|row| !matches!(row.note.delivery, Some(Delivery::Failed { .. })))
-            .map(|row| words(&row.note.content))
-            .collect();
-        let mut theirs: Vec<_> = item.notes.iter().map(|note| words(note)).collect();
-        for (notes, place) in [(&mut ours, "here"), (&mut theirs, "at the service")] {
-            notes.sort();
-            let all = notes.len();
-            notes.dedup();
-            if notes.len() < all {
-                found.push((Kind::NoteTwice, format!("a note of `{title}` is {place} more than once")));
-            }
-        }
-        for note in theirs.iter().filter(|note| !ours.contains(note)) {
-            found.push((Kind::NoteMissing, format!("`{note}`, a note of `{title}`, is at the service and not here")));
-        }
-        for note in ours.iter().filter(|note| !theirs.contains(note)) {
-            found.push((Kind::NoteForeign, format!("`{note}`, a note of `{title}`, is here and not at the service")));
-        }
-    }
-
-    /// The calls that changed what the service holds.
-    pub(super) fn changes(&self) -> usize {
-        self.gate.calls_after(0).iter().filter(|call| call.changed).count()
-    }
 }
 
-/// When something takes place at the service and here, where that is not the same.
-fn differs(theirs: &[Schedule], ours: &[Schedule]) -> Option<String> {
-    let told = |schedules: &[Schedule]| {
-        let one = |schedule: &Schedule| {
-            let when = |when: When| match when {
-                When::Day(day) => day.to_string(),
-                When::At(at) => at.to_string(),
-            };
-            let Schedule { start, end, occurrence, recurrence, cancelled, .. } = schedule;
-            let of = occurrence.map(|of| format!("for {} ", when(of))).unwrap_or_default();
-            if *cancelled {
-                return format!("{of}not");
-            }
-            let until = end.map(|end| format!(" until {}", when(end))).unwrap_or_default();
-            format!("{of}at {}{until} {}", when(*start), recurrence.join(" ")).trim_end().to_owned()
-        };
-        let mut told: Vec<_> = schedules.iter().map(one).collect();
-        told.sort();
-        told.join(", ")
-    };
-    let (theirs, ours) = (told(theirs), told(ours));
-    (theirs != ours).then(|| format!("takes place {theirs} at the service, and here {ours}"))
-}
-
-/// The words of a text: formatting, which each end writes in its own way, is not compared.
-fn words(text: &str) -> String {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(" ")
-}
-
-fn word(state: SyncState) -> String {
-    serde_json::to_value(state).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+/// A value of an option that differs from this one; none if there is none that is known to be right.
+fn other_value(field: &Field, now: &Value) -> Option<Value> {
+    match field.kind {
+        FieldKind::Boolean { .. } => Some(Value::Bool(!now.as_bool()?)),
+        FieldKind::Number { min, max, .. } => {
+            let fits = |number: &f64| min.is_none_or(|min| min <= *number) && max.is_none_or(|max| *number <= max);
+            let now = now.as_f64()?;
+            let other = [now + 1.0, now - 1.0].into_iter().find(fits)?;
+            // Whole numbers are written as such.
+            #[allow(clippy::cast_possible_truncation, reason = "it is whole, and small")]
+            let whole = (other.fract() == 0.0).then(|| Value::from(other as i64));
+            whole.or_else(|| serde_json::Number::from_f64(other).map(Value::Number))
+        }
+        FieldKind::Select { choices, .. } => {
+            let other = choices.iter().find(|choice| Some(choice.id) != now.as_str())?;
+            Some(Value::from(other.id))
+        }
+        FieldKind::Text { .. } => None,
+    }
 }

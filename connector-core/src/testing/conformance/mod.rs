@@ -7,19 +7,23 @@
 //! [promise](Promise) whether it is kept.
 
 mod calendar;
+mod compare;
+mod dice;
 mod gate;
 mod life;
+mod pushes;
 mod report;
 mod scenarios;
 mod script;
 mod service;
+mod user;
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 pub use report::{Promise, Report, Verdict};
-pub use service::{ConformanceService, Edit, Item, Push, Refusal};
+pub use service::{App, ConformanceService, Edit, Item, Push, Refusal};
 
 use crate::component::Declared;
 use crate::connector::Connector;
@@ -101,22 +105,8 @@ impl<S: ConformanceService> Conformance<S> {
     pub fn run(self) -> Report {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime for one thread");
         runtime.block_on(async {
-            let setup = &self.setup;
-            let mut report = Report::new(setup.connector.declaration.id);
-            let (calls, commits) = scenarios::plain(setup, &mut report).await;
-            // There is no end to lives in which work forks.
-            if calls.is_empty() || report.failed().contains(&Promise::new(2)) {
-                return report;
-            }
-            scenarios::revoked(setup, &mut report).await;
-            scenarios::refused(setup, &mut report).await;
-            scenarios::volume(setup, &mut report).await;
-            scenarios::same(setup, &mut report).await;
-            scenarios::faults(setup, &mut report, &calls).await;
-            scenarios::crashes(setup, &mut report, commits).await;
-            scenarios::burst(setup, &mut report).await;
-            calendar::any_order(setup, &mut report).await;
-            scenarios::week(setup, &mut report, 1, 4 * setup.points).await;
+            let mut report = Report::new(self.setup.connector.declaration.id);
+            scenarios::all(&self.setup, &mut report).await;
             report
         })
     }
@@ -132,7 +122,29 @@ impl<S: ConformanceService> Conformance<S> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime for one thread");
         runtime.block_on(async {
             let mut report = Report::new(self.setup.connector.declaration.id);
-            scenarios::week(&self.setup, &mut report, seed, kills).await;
+            Box::pin(scenarios::week(&self.setup, &mut report, seed, kills)).await;
+            report
+        })
+    }
+
+    /// Lives such weeks until the host was killed so often, in as few as it takes.
+    ///
+    /// # Panics
+    ///
+    /// If the connector does.
+    #[allow(clippy::expect_used, reason = "a test fails by it")]
+    pub fn weeks(self, seed: u64, kills: usize) -> Report {
+        const MOST_WEEKS: u64 = 20;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime for one thread");
+        runtime.block_on(async {
+            let mut report = Report::new(self.setup.connector.declaration.id);
+            for seed in seed..seed + MOST_WEEKS {
+                let left = kills - report.kills();
+                if left == 0 || !report.failed().is_empty() {
+                    break;
+                }
+                Box::pin(scenarios::week(&self.setup, &mut report, seed, left)).await;
+            }
             report
         })
     }

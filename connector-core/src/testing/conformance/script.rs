@@ -13,6 +13,7 @@ pub(super) const THIRD: &str = "Third item";
 pub(super) const UNTOUCHED: &str = "Untouched item";
 pub(super) const ELSEWHERE: &str = "Item elsewhere";
 pub(super) const NEWER: &str = "Newer item";
+pub(super) const RENAMED_NEWER: &str = "Newer item, renamed by the user";
 pub(super) const RENAMED: &str = "First item, renamed";
 pub(super) const RENAMED_THIRD: &str = "Third item, renamed";
 pub(super) const COMPOSED: &str = "Composed item";
@@ -46,7 +47,7 @@ impl<S: ConformanceService> Life<'_, S> {
         true
     }
 
-    /// Others change things at the service.
+    /// Others change things at the service, and the host finds out.
     pub(super) async fn outside(&mut self) {
         let now = self.now();
         if let Some(channel) = self.channels.first().cloned() {
@@ -57,13 +58,23 @@ impl<S: ConformanceService> Life<'_, S> {
         self.look().await;
     }
 
-    /// The user changes things here, and the service returns them: by the next look at the latest.
+    /// The user changes things here.
     pub(super) async fn inside(&mut self) {
-        self.reply(SECOND, "A note of the user.").await;
+        const NOTE: &str = "A note of the user.";
+        self.reply(SECOND, NOTE).await;
         self.set_status(SECOND).await;
         self.compose(COMPOSED).await;
+        if self.renamed_by_others() {
+            self.set_title(NEWER, RENAMED_NEWER).await;
+        }
         self.advance(minutes(5)).await;
-        self.look().await;
+        self.reword(SECOND, NOTE, "A note of the user, reworded.").await;
+        self.advance(minutes(5)).await;
+    }
+
+    /// Whether others can give items another title at the service: then the user can, too.
+    pub(super) fn renamed_by_others(&self) -> bool {
+        self.items().iter().any(|item| item.title == RENAMED || item.title.starts_with("Item with name"))
     }
 
     /// Both ends change one item at a time.
@@ -81,6 +92,7 @@ impl<S: ConformanceService> Life<'_, S> {
         }
         self.outside().await;
         self.inside().await;
+        self.look().await;
         self.both().await;
         true
     }

@@ -62,8 +62,8 @@ pub trait ConformanceService: Send + 'static {
     /// Someone else edits an item at the service. False if nobody can edit that there.
     fn edit(&mut self, id: &str, edit: &Edit, at: Timestamp) -> bool;
 
-    /// What it has pushed since it was last asked, to the endpoints that are registered with it. The kit delivers
-    /// each twice, and the last one first.
+    /// What it has pushed since it was last asked, to the endpoints that are registered with it, its newest last. The kit
+    /// delivers each twice and the last one first, late, overtaking the answer to what it tells of, and forged.
     fn take_pushes(&mut self) -> Vec<Push> {
         Vec::new()
     }
@@ -71,6 +71,27 @@ pub trait ConformanceService: Send + 'static {
     /// The endpoints that are registered with it, one entry for each: the URL.
     fn registrations(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// It forgets all registrations, as services do that could not deliver for a while. False if it never does.
+    fn lose_registrations(&mut self) -> bool {
+        false
+    }
+
+    /// How it pushes to one endpoint for the whole app; none if it does not.
+    fn app(&self) -> Option<App> {
+        None
+    }
+
+    /// Time has passed: the service does what it does by itself, as end a registration that was not renewed.
+    fn pass(&mut self, _now: Timestamp) {}
+
+    /// The token has these scopes from now on: the user declined the others. It refuses what needs those.
+    fn grant(&mut self, _scopes: &[String]) {}
+
+    /// No cursor that it has given works any more. False if its cursors never end.
+    fn expire_cursors(&mut self) -> bool {
+        false
     }
 
     /// How it refuses a request. HTTP statuses, if it does not say it otherwise.
@@ -82,6 +103,20 @@ pub trait ConformanceService: Send + 'static {
     fn is_write(&self, request: &Request) -> bool {
         !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
+
+    /// What a request asks for, in a word or two: requests of one kind are struck alike, and reports name it.
+    fn describe(&self, request: &Request) -> String {
+        format!("{} {}", request.method, request.url.path())
+    }
+}
+
+/// How a service pushes to the one endpoint of an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// What the token's account belongs to, as the provider says it when it gives the token.
+    pub tenant: String,
+    /// The secret of the app, which the service signs with.
+    pub secret: String,
 }
 
 /// An item as the service holds it.
@@ -163,14 +198,21 @@ pub enum Edit {
     },
     /// Deletes it.
     Delete,
+    /// Gives another text to a comment of someone else's.
+    Reword {
+        /// The text as it is.
+        note: String,
+        /// The text as it is to be.
+        text: String,
+    },
 }
 
 /// A request that the service pushes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Push {
-    /// The URL that was registered.
-    pub url: String,
+    /// The URL that was registered; none for the endpoint of the whole app.
+    pub url: Option<String>,
     /// Headers, with the signature.
     pub headers: Vec<(String, String)>,
     /// The body.
@@ -180,7 +222,12 @@ pub struct Push {
 impl Push {
     /// A request to this endpoint.
     pub fn new(url: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
-        Self { url: url.into(), headers: Vec::new(), body: body.into() }
+        Self { url: Some(url.into()), headers: Vec::new(), body: body.into() }
+    }
+
+    /// A request to the endpoint of the whole app.
+    pub fn to_app(body: impl Into<Vec<u8>>) -> Self {
+        Self { url: None, headers: Vec::new(), body: body.into() }
     }
 
     /// With this header.
@@ -191,8 +238,15 @@ impl Push {
 
     /// With the HMAC-SHA256 of the body under this secret in a header, in hex after a prefix.
     pub fn signed(self, header: &str, prefix: &str, secret: &str) -> Self {
-        let digest = hmac_sha256(secret, &self.body);
+        let digest = hmac_sha256(secret, &[&self.body]);
         self.header(header, format!("{prefix}{digest}"))
+    }
+
+    /// Signed as Slack does, at this time.
+    pub fn signed_by_slack(self, secret: &str, at: Timestamp) -> Self {
+        let at = at.as_second().to_string();
+        let digest = hmac_sha256(secret, &[b"v0:", at.as_bytes(), b":", &self.body]);
+        self.header("X-Slack-Request-Timestamp", at).header("X-Slack-Signature", format!("v0={digest}"))
     }
 }
 

@@ -1,149 +1,14 @@
-//! The conformance kit finds what it is for: a toy tracker keeps its promises, and each of its bugs breaks one.
-
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 
-use connector_core::network::{Request, Response};
 use connector_core::prelude::*;
-use connector_core::testing::FakeService;
-use connector_core::testing::conformance::{Conformance, ConformanceService, Edit, Item, Promise, Report, Verdict};
+use connector_core::webhook::{Verify, VerifyError};
 use serde_json::{Value, json};
 
-/// Tickets of projects, numbered in each; comments lose their formatting.
-#[derive(Default)]
-struct TrackerService {
-    tickets: BTreeMap<(String, u64), Ticket>,
-    comments: u64,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Ticket {
-    number: u64,
-    title: String,
-    text: String,
-    state: String,
-    created: Timestamp,
-    updated: Timestamp,
-    author: String,
-    comments: Vec<Comment>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Comment {
-    id: u64,
-    text: String,
-    author: String,
-    at: Timestamp,
-}
-
-const PROJECTS: [&str; 2] = ["alpha", "beta"];
-
-impl TrackerService {
-    fn ticket(&mut self, project: &str, title: &str, text: &str, author: &str, at: Timestamp) -> &mut Ticket {
-        let number = self.tickets.keys().filter(|(of, _)| of == project).count() as u64 + 1;
-        let ticket = Ticket {
-            number,
-            title: title.to_owned(),
-            text: text.to_owned(),
-            state: "open".to_owned(),
-            created: at,
-            updated: at,
-            author: author.to_owned(),
-            comments: Vec::new(),
-        };
-        self.tickets.entry((project.to_owned(), number)).or_insert(ticket)
-    }
-
-    fn comment(&mut self, at: Timestamp, key: &(String, u64), author: &str, text: &str) -> Option<Comment> {
-        self.comments += 1;
-        let comment = Comment { id: self.comments, text: text.replace('*', ""), author: author.to_owned(), at };
-        let ticket = self.tickets.get_mut(key)?;
-        ticket.comments.push(comment.clone());
-        ticket.updated = ticket.updated.max(at);
-        Some(comment)
-    }
-
-    fn found(&mut self, request: &Request, now: Timestamp) -> Option<Value> {
-        let body: Value = serde_json::from_slice(&request.body.bytes().unwrap_or_default()).unwrap_or_default();
-        let path: Vec<_> = request.url.path().trim_matches('/').split('/').collect();
-        let query: BTreeMap<_, _> = request.url.query_pairs().into_owned().collect();
-        Some(match (request.method.as_str(), path.as_slice()) {
-            ("GET", ["me"]) => json!({ "id": "me" }),
-            ("GET", ["projects"]) => json!(PROJECTS),
-            ("GET", ["projects", project]) => {
-                let since: Timestamp = query.get("since")?.parse().ok()?;
-                let page: usize = query.get("page")?.parse().ok()?;
-                let all = self.tickets.iter().filter(|((of, _), ticket)| of == project && ticket.updated >= since);
-                let mut all: Vec<_> = all.map(|(_, ticket)| ticket).collect();
-                all.sort_by_key(|ticket| (ticket.updated, ticket.number));
-                json!(all.into_iter().skip(page * 3).take(3).collect::<Vec<_>>())
-            }
-            ("POST", ["projects", project]) => {
-                json!(self.ticket(project, body["title"].as_str()?, body["text"].as_str()?, "me", now))
-            }
-            ("PATCH", ["projects", project, number]) => {
-                let ticket = self.tickets.get_mut(&(project.to_string(), number.parse().ok()?))?;
-                if let Some(title) = body["title"].as_str() {
-                    ticket.title = title.to_owned();
-                }
-                if let Some(state) = body["state"].as_str() {
-                    ticket.state = state.to_owned();
-                }
-                ticket.updated = now;
-                json!(ticket)
-            }
-            ("POST", ["projects", project, number, "comments"]) => {
-                let key = (project.to_string(), number.parse().ok()?);
-                json!(self.comment(now, &key, "me", body["text"].as_str()?)?)
-            }
-            ("POST", ["seen"]) => json!({}),
-            _ => return None,
-        })
-    }
-}
-
-impl ConformanceService for TrackerService {
-    fn answer(&mut self, request: &Request, now: Timestamp) -> Response {
-        match self.found(request, now) {
-            Some(found) => FakeService::answer(200, found.to_string()),
-            None => FakeService::answer(404, "{}"),
-        }
-    }
-
-    fn items(&self) -> Vec<Item> {
-        let item = |((project, number), ticket): (&(String, u64), &Ticket)| {
-            Item::new(format!("{project}/{number}"), project, &ticket.title)
-                .status(&ticket.state)
-                .created_at(ticket.created)
-                .notes(std::iter::once(&ticket.text).chain(ticket.comments.iter().map(|comment| &comment.text)))
-        };
-        self.tickets.iter().map(item).collect()
-    }
-
-    fn create(&mut self, channel: &str, title: &str, text: &str, at: Timestamp) -> String {
-        format!("{channel}/{}", self.ticket(channel, title, text, "grace", at).number)
-    }
-
-    fn edit(&mut self, id: &str, edit: &Edit, at: Timestamp) -> bool {
-        let Some((project, number)) = id.split_once('/') else { return false };
-        let key = (project.to_owned(), number.parse().unwrap());
-        if let Edit::Note(text) = edit {
-            return self.comment(at, &key, "grace", text).is_some();
-        }
-        let Some(ticket) = self.tickets.get_mut(&key) else { return false };
-        match edit {
-            Edit::Title(title) => ticket.title.clone_from(title),
-            Edit::Status(status) => ticket.state.clone_from(status),
-            _ => return false,
-        }
-        ticket.updated = at;
-        true
-    }
-}
+use super::service::{Comment, Ticket};
 
 /// What is wrong with the toy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bug {
+pub(super) enum Bug {
     None,
     NeverEnds,
     Forks,
@@ -168,27 +33,35 @@ enum Bug {
     ForgetsWhatWasStored,
     TokenInTheUrl,
     NoOverlap,
+    FetchesEachPush,
+    DropsWhatComesSoon,
+    ForgetsItsRegistration,
+    RegistersAnotherSecret,
+    RegistersTwice,
+    HidesTheEndOfItsRegistration,
+    TakesWhatIsNotSigned,
+    NeedsWhatWasDeclined,
 }
 
 thread_local! {
-    static BUG: Cell<Bug> = const { Cell::new(Bug::None) };
-    static TOKEN: RefCell<Option<Secret>> = const { RefCell::new(None) };
+    pub(super) static BUG: Cell<Bug> = const { Cell::new(Bug::None) };
+    pub(super) static TOKEN: RefCell<Option<Secret>> = const { RefCell::new(None) };
 }
 
-fn has(bug: Bug) -> bool {
+pub(super) fn has(bug: Bug) -> bool {
     BUG.get() == bug
 }
 
 /// Tickets.
 #[connector(
     provider = GitHub,
-    scopes = ["repo"],
+    scopes(required = ["repo"], optional(id = "hooks", label = "Live updates", scopes = ["hooks"], default = true)),
     urls = ["https://api.github.com/*"],
     link_types = [Task],
     handle_replies,
 )]
 #[derive(Default)]
-struct Tracker;
+pub(super) struct Tracker;
 
 /// A ticket.
 #[link_type(label = "Ticket", note_label = "Comment", compose(status = Open), meta = TaskMeta)]
@@ -333,6 +206,13 @@ impl Connector for Tracker {
         Ok(Some(link.title(created.title).notes([text])))
     }
 
+    async fn on_note_updated(&self, cx: &Context<Self>, note: &Note, thread: &Thread) -> Result<WriteBack> {
+        let key = note.require_key()?;
+        let path = format!("{}/comments/{key}", path(thread.link_of(note)?)?);
+        let comment: Comment = ask(cx, "PATCH", &path, json!({ "text": note.content })).await?;
+        Ok(WriteBack::delivered(key.clone()).stored(Content::markdown(comment.text)))
+    }
+
     async fn on_note_created(&self, cx: &Context<Self>, note: &Note, thread: &Thread) -> Result<WriteBack> {
         if has(Bug::SendsNothing) {
             return Ok(WriteBack::accepted());
@@ -351,6 +231,9 @@ impl Connector for Tracker {
 impl Tracker {
     #[sync(every = "15m")]
     async fn tickets(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
+        if has(Bug::NeedsWhatWasDeclined) && !cx.account().granted("hooks") {
+            return Err(Error::rejected("the scope `hooks` was declined"));
+        }
         let start = Walk { since: Timestamp::UNIX_EPOCH, newest: Timestamp::UNIX_EPOCH, page: 0 };
         let mut walk = after.unwrap_or(start);
         if has(Bug::MovesItsCursorFirst) {
@@ -401,85 +284,104 @@ impl Tracker {
         }
         Ok(())
     }
-}
 
-fn report(bug: Bug, points: usize) -> Report {
-    BUG.set(bug);
-    TOKEN.set(None);
-    Conformance::of::<Tracker>(TrackerService::default).points(points).run()
-}
-
-/// The kit finds this bug, by this promise.
-#[track_caller]
-fn finds(bug: Bug, promise: u8, points: usize) {
-    let report = report(bug, points);
-    assert!(report.failed().contains(&Promise::new(promise)), "L{promise} is not found broken by {bug:?}\n{report}");
-}
-
-/// R12.2
-#[test]
-fn a_sound_connector_keeps_its_promises() {
-    let report = report(Bug::None, 12);
-    report.assert();
-    for promise in Promise::all() {
-        let tried = matches!(report.verdict(promise), Verdict::Passed { .. });
-        assert_eq!(tried, ![3, 6, 13, 14, 17, 26, 27, 28].contains(&promise.number()), "{promise}\n{report}");
-    }
-}
-
-macro_rules! bugs {
-    ($($name:ident: $bug:ident breaks $promise:literal at $points:literal points;)*) => {
-        $(
-            /// R12.2
-            #[test]
-            fn $name() {
-                finds(Bug::$bug, $promise, $points);
+    /// What the tracker pushes.
+    #[webhook(verify = function(signature), delivery_id = "X-Delivery")]
+    async fn events(
+        &self,
+        cx: &Context<Self>,
+        channel: ChannelId,
+        #[input] request: Verified<WebhookRequest>,
+    ) -> Result<()> {
+        let Pushed { number } = request.json()?;
+        if has(Bug::FetchesEachPush) {
+            return cx.run_task(Fetch { channel, number }).await.map(drop);
+        }
+        if has(Bug::DropsWhatComesSoon) {
+            let last: Option<Timestamp> = cx.get("pushed").await?;
+            cx.set("pushed", &cx.now()).await?;
+            if last.is_some_and(|last| cx.now().duration_since(last) < SignedDuration::from_mins(1)) {
+                return Ok(());
             }
-        )*
-    };
-}
+        }
+        cx.mark_dirty(Changed { channel }, [number]).await
+    }
 
-bugs! {
-    l1_a_sync_that_never_ends: NeverEnds breaks 1 at 0 points;
-    l2_work_that_forks: Forks breaks 2 at 0 points;
-    l4_all_pages_in_one_run: AllInOneRun breaks 4 at 0 points;
-    l5_a_call_while_a_channel_is_enabled: CallsWhenEnabled breaks 5 at 0 points;
-    l7_a_cursor_that_moves_before_its_items: MovesItsCursorFirst breaks 7 at 12 points;
-    l8_state_that_stays_after_its_channel: LeavesState breaks 8 at 0 points;
-    l9_an_upgrade_that_fails: UpgradeFails breaks 9 at 0 points;
-    l10_permanent_failures_that_are_retried: TakesAllForTransient breaks 10 at 0 points;
-    l11_a_busy_service_that_is_asked_again_at_once: AsksAgainAtOnce breaks 11 at 4 points;
-    l12_a_lost_token_that_nobody_sees: SwallowsRefusals breaks 12 at 0 points;
-    l12_a_call_to_an_undeclared_url: AsksElsewhere breaks 12 at 0 points;
-    l15_a_token_that_is_kept: KeepsTheToken breaks 15 at 4 points;
-    l16_a_reply_that_is_sent_to_nobody: SendsNothing breaks 16 at 0 points;
-    l18_an_author_who_is_nobody: NamesNobody breaks 18 at 0 points;
-    l19_a_write_that_comes_of_reading: WritesWhatItReads breaks 19 at 0 points;
-    l20_ids_that_are_unique_in_a_project_only: IdsOfOneProject breaks 20 at 0 points;
-    l21_a_backfill_that_is_all_unread: AllIsUnread breaks 21 at 0 points;
-    l22_now_as_the_time_of_an_old_item: TimesOfNow breaks 22 at 0 points;
-    l23_less_when_it_is_followed: LessWhenLive breaks 23 at 0 points;
-    l24_an_edit_that_sends_the_whole_item: SendsAll breaks 24 at 0 points;
-    l25_a_note_whose_stored_form_is_forgotten: ForgetsWhatWasStored breaks 25 at 0 points;
-    l29_a_token_in_a_url: TokenInTheUrl breaks 29 at 0 points;
-    l30_a_watermark_without_overlap: NoOverlap breaks 30 at 0 points;
-}
+    /// What a push named.
+    #[drain(batch = 20, delay = "1s")]
+    async fn changed(&self, cx: &Context<Self>, channel: ChannelId, numbers: Vec<u64>) -> Result<Drained<u64>> {
+        for number in numbers {
+            let ticket: Ticket = ask(cx, "GET", &format!("/projects/{channel}/{number}"), Value::Null).await?;
+            save(cx, &channel, &[ticket]).await?;
+        }
+        Ok(Drained::all())
+    }
 
-proptest::proptest! {
-    #![proptest_config(proptest::test_runner::Config { cases: 4, failure_persistence: None, ..Default::default() })]
-
-    /// Issue 4: both ends edit at random while the host is killed at random; they converge, and the service is
-    /// changed at most by the user's edits.
-    #[test]
-    fn both_ends_converge(seed: u64) {
-        BUG.set(Bug::None);
-        Conformance::of::<Tracker>(TrackerService::default).week(seed, 20).assert();
+    #[callback]
+    async fn fetch(&self, cx: &Context<Self>, channel: ChannelId, number: u64) -> Result<()> {
+        let ticket: Ticket = ask(cx, "GET", &format!("/projects/{channel}/{number}"), Value::Null).await?;
+        save(cx, &channel, &[ticket]).await
     }
 }
 
-/// Issue 4, R6.5: killed a thousand times in a week, the host has what the service has.
-#[test]
-fn a_thousand_kills_in_a_week() {
-    BUG.set(Bug::None);
-    Conformance::of::<Tracker>(TrackerService::default).week(1000, 1000).assert();
+#[derive(Deserialize)]
+struct Pushed {
+    number: u64,
+}
+
+fn signature(request: &WebhookRequest, secret: Option<&Secret>) -> std::result::Result<(), VerifyError> {
+    const HEADER: &str = "X-Signature";
+    if has(Bug::TakesWhatIsNotSigned) && request.header(HEADER).is_none() {
+        return Ok(());
+    }
+    Verify::HmacSha256 { header: HEADER, prefix: "sha256=" }.check(request, secret, request.received_at)
+}
+
+#[derive(Deserialize)]
+struct Hook {
+    id: u64,
+    url: String,
+    ends: Timestamp,
+}
+
+impl Hook {
+    fn registration(self) -> Registration {
+        let registration = Registration::new(self.id.to_string()).url(self.url);
+        if has(Bug::HidesTheEndOfItsRegistration) { registration } else { registration.expires_at(self.ends) }
+    }
+}
+
+impl Subscription for Events {
+    async fn create(&self, cx: &Context<Tracker>, endpoint: &Endpoint) -> Result<Registration> {
+        let secret = endpoint.secret.as_ref().map(Secret::expose);
+        let secret = if has(Bug::RegistersAnotherSecret) { Some("always the same") } else { secret };
+        let path = format!("/hooks/{}", self.channel);
+        let wanted = json!({ "url": endpoint.url, "secret": secret });
+        if has(Bug::RegistersTwice) {
+            ask::<Value>(cx, "POST", &path, wanted.clone()).await?;
+        }
+        Ok(ask::<Hook>(cx, "POST", &path, wanted).await?.registration())
+    }
+
+    async fn renew(
+        &self,
+        cx: &Context<Tracker>,
+        registration: &Registration,
+        _: &Endpoint,
+    ) -> Result<Option<Registration>> {
+        let path = format!("/hooks/{}", registration.id);
+        Ok(Some(ask::<Hook>(cx, "PUT", &path, json!({})).await?.registration()))
+    }
+
+    async fn delete(&self, cx: &Context<Tracker>, registration: &Registration) -> Result<()> {
+        if has(Bug::ForgetsItsRegistration) {
+            return Ok(());
+        }
+        ask::<Value>(cx, "DELETE", &format!("/hooks/{}", registration.id), Value::Null).await.unless_gone().map(drop)
+    }
+
+    async fn list(&self, cx: &Context<Tracker>) -> Result<Option<Vec<Registration>>> {
+        let hooks: Vec<Hook> = ask(cx, "GET", &format!("/hooks/{}", self.channel), Value::Null).await?;
+        Ok(Some(hooks.into_iter().map(Hook::registration).collect()))
+    }
 }
