@@ -60,6 +60,16 @@ pub(super) fn data<T: DeserializeOwned>(response: &Response, now: Timestamp) -> 
     response.json().map(|Data { data }| data)
 }
 
+/// Until when the service takes no more, if it says so with a 400, as Linear does: where others answer 429, the answer
+/// says it in GraphQL's way.
+pub(super) fn refused_until(response: &Response, now: Timestamp) -> Option<Timestamp> {
+    let answer: Answer = serde_json::from_slice(&response.body).ok()?;
+    match answer.errors.first()?.kind(response, answer.executed, now) {
+        ErrorKind::RateLimited { until } => Some(until),
+        _ => None,
+    }
+}
+
 impl Problem {
     fn error(&self, response: &Response, executed: bool, now: Timestamp) -> Error {
         let said = self.extensions.user_presentable_message.as_ref().unwrap_or(&self.message);

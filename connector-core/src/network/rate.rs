@@ -17,8 +17,8 @@ use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
-use super::Response;
 use super::error::{rate_limited_until, reset_at};
+use super::{Response, graphql};
 use crate::engine::TaskPriority;
 use crate::id::ConnectionId;
 
@@ -150,8 +150,11 @@ fn segment_key(url: &Url, account: &str) -> QuotaKey {
 }
 
 fn refused_until(response: &Response, now: Timestamp) -> Option<Timestamp> {
-    let refusal = matches!(response.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::FORBIDDEN);
-    refusal.then(|| rate_limited_until(response, now)).flatten()
+    match response.status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::FORBIDDEN => rate_limited_until(response, now),
+        StatusCode::BAD_REQUEST => graphql::refused_until(response, now),
+        _ => None,
+    }
 }
 
 /// What the headers of a response say about its quota.

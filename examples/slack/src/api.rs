@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use connector_core::content::mrkdwn::Workspace;
 use connector_core::content::{Document, shortcode};
-use connector_core::network::{RequestBuilder, Response};
+use connector_core::network::RequestBuilder;
 use connector_core::prelude::*;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::files::ApiFile;
 use crate::{DirectMessage, Message, MessageMeta, Slack};
@@ -27,22 +28,25 @@ struct Answer {
     needed: Option<String>,
 }
 
-/// Calls a method.
+/// Calls a method. What has sent a message and cannot be read is not sent again.
 pub(crate) async fn call<T: DeserializeOwned>(request: RequestBuilder<'_>) -> Result<T> {
-    answered(request.send().await?, "")?.json()
+    let answer: Value = request.fetch().await?;
+    answered(&answer, "")?;
+    T::deserialize(answer).map_err(|error| Error::bug("Slack's answer is not the expected one").with_source(error))
 }
 
 /// Calls a method that does nothing if this error says that it was done before.
 pub(crate) async fn call_unless(request: RequestBuilder<'_>, done: &str) -> Result<()> {
-    answered(request.send().await?, done).map(drop)
+    answered(&request.fetch().await?, done)
 }
 
 /// The one place that says what an error of Slack means
 /// (<https://docs.slack.dev/reference/methods/conversations.history#errors> and those of the other methods).
-fn answered(response: Response, done: &str) -> Result<Response> {
-    let Answer { ok, error, needed } = response.json()?;
+fn answered(answer: &Value, done: &str) -> Result<()> {
+    let Answer { ok, error, needed } = Answer::deserialize(answer)
+        .map_err(|error| Error::transient("this is no answer of Slack's").with_source(error))?;
     if ok || (!done.is_empty() && error == done) {
-        return Ok(response);
+        return Ok(());
     }
     let kind = match error.as_str() {
         "not_authed" | "invalid_auth" | "account_inactive" | "token_revoked" | "token_expired" => {
@@ -63,7 +67,7 @@ fn answered(response: Response, done: &str) -> Result<Response> {
         }
         _ => ErrorKind::Rejected,
     };
-    Err(Error::new(kind, format!("Slack answered `{error}` to {}", response.url.path())))
+    Err(Error::new(kind, format!("Slack answered `{error}`")))
 }
 
 /// A page of a list (<https://docs.slack.dev/apis/web-api/pagination>).
@@ -269,8 +273,9 @@ impl Conversation {
         let info: ApiChannelInfo = call(cx.provider().get("/conversations.info").query("channel", id)).await?;
         let mut members = None;
         if info.channel.is_im || info.channel.is_mpim {
-            let ids = all(cx, "/conversations.members", &[("channel", id.to_string())]).await?;
-            members = Some(people(cx, ids.into_iter().collect()).await?.into_values().collect());
+            let ids: Vec<String> = all(cx, "/conversations.members", &[("channel", id.to_string())]).await?;
+            let mut people = people(cx, ids.iter().cloned().collect()).await?;
+            members = Some(ids.iter().filter_map(|id| people.remove(id)).collect());
         }
         Ok(Self { channel: info.channel, members })
     }
@@ -308,6 +313,17 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) async fn of(cx: &Context<Slack>, messages: &[&ApiMessage]) -> Result<Self> {
+        Self::with(cx, messages.iter().flat_map(|message| message.people()).collect()).await
+    }
+
+    /// What it takes to read the answer to this text. Asked for before it is sent: what fails after that would send
+    /// it again.
+    pub(crate) async fn to_send(cx: &Context<Slack>, text: &str) -> Result<Self> {
+        let own = cx.account().id.as_deref();
+        Self::with(cx, mentioned(text).chain(own).map(str::to_owned).collect()).await
+    }
+
+    async fn with(cx: &Context<Slack>, ids: HashSet<String>) -> Result<Self> {
         let team = match cx.get("team").await? {
             Some(team) => team,
             None => {
@@ -316,7 +332,6 @@ impl Directory {
                 team
             }
         };
-        let ids = messages.iter().flat_map(|message| message.people()).collect();
         Ok(Self { team, people: people(cx, ids).await? })
     }
 
@@ -370,6 +385,12 @@ impl Directory {
             .reactions(reactions)
     }
 
+    /// What became of a message that a user wrote.
+    pub(crate) fn write_back(&self, message: &ApiMessage) -> WriteBack {
+        let result = WriteBack::delivered(message.ts.as_str()).stored(self.content(message));
+        message.user.iter().fold(result, |result, user| result.author(self.actor(user)))
+    }
+
     /// A message with all of the replies to it; none if nobody wrote anything.
     pub(crate) fn link(&self, conversation: &Conversation, messages: &[&ApiMessage]) -> Option<NewLink> {
         let (root, channel) = (messages.first()?, &conversation.channel.id);
@@ -396,16 +417,6 @@ impl Directory {
 #[derive(Deserialize)]
 pub(crate) struct ApiPosted {
     pub(crate) message: ApiMessage,
-}
-
-/// What became of a message that a user wrote.
-pub(crate) async fn write_back(cx: &Context<Slack>, message: ApiMessage) -> Result<WriteBack> {
-    let directory = Directory::of(cx, &[&message]).await?;
-    let result = WriteBack::delivered(message.ts.as_str()).stored(directory.content(&message));
-    Ok(match &message.user {
-        Some(user) => result.author(directory.actor(user)),
-        None => result,
-    })
 }
 
 #[derive(Deserialize)]
@@ -461,10 +472,14 @@ impl ApiMessage {
 
     /// Who wrote it, who reacted to it, and whom it mentions.
     fn people(&self) -> Vec<String> {
-        let mentioned = self.text.split("<@").skip(1).filter_map(|rest| rest.split(['|', '>']).next());
         let reacted = self.reactions.iter().flat_map(|reaction| &reaction.users).map(String::as_str);
-        self.user.as_deref().into_iter().chain(mentioned).chain(reacted).map(str::to_owned).collect()
+        self.user.as_deref().into_iter().chain(mentioned(&self.text)).chain(reacted).map(str::to_owned).collect()
     }
+}
+
+/// The ids of those whom a text mentions.
+fn mentioned(text: &str) -> impl Iterator<Item = &str> {
+    text.split("<@").skip(1).filter_map(|rest| rest.split(['|', '>']).next())
 }
 
 /// The time that Slack knows a message by: seconds with six decimals.

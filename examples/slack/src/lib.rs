@@ -148,43 +148,41 @@ impl Connector for Slack {
             draft.require_channel()?.clone()
         };
         // A message has no title: that of a draft stands in where there is nothing else.
-        let text = draft.content.as_deref().unwrap_or(&draft.title);
+        let markdown = draft.content.as_deref().unwrap_or(&draft.title);
+        let text = api::text(markdown)?;
+        let (conversation, directory) = (Conversation::of(cx, &channel).await?, Directory::to_send(cx, &text).await?);
         let files: Vec<_> = draft.files().collect();
         if !files.is_empty() {
-            let conversation = Conversation::of(cx, &channel).await?;
-            let message = files::share(cx, &channel, None, text, &files).await?;
+            let message = files::share(cx, &channel, None, markdown, &files).await?;
             // Where Slack takes its time to show the message, the next sync brings it.
-            let Some(message) = message else { return Ok(None) };
-            return Ok(Directory::of(cx, &[&message]).await?.link(&conversation, &[&message]));
+            return Ok(message.and_then(|message| directory.link(&conversation, &[&message])));
         }
-        let message = json!({ "channel": channel, "text": api::text(text)? });
+        let message = json!({ "channel": channel, "text": text });
         let posted: ApiPosted = api::call(cx.provider().post("/chat.postMessage").json(&message)).await?;
-        let conversation = Conversation::of(cx, &channel).await?;
-        let messages = [&posted.message];
-        Ok(Directory::of(cx, &messages).await?.link(&conversation, &messages))
+        Ok(directory.link(&conversation, &[&posted.message]))
     }
 
     async fn on_note_created(&self, cx: &Context<Self>, note: &Note, thread: &Thread) -> Result<WriteBack> {
-        let link = thread.link_of(note)?;
-        let root = MessageMeta::of(link)?.ts;
+        let (link, text) = (thread.link_of(note)?, api::text(&note.content)?);
+        let (root, directory) = (MessageMeta::of(link)?.ts, Directory::to_send(cx, &text).await?);
         let files: Vec<_> = note.files().collect();
         if !files.is_empty() {
-            return match files::share(cx, &link.channel, Some(&root), &note.content, &files).await? {
-                Some(message) => api::write_back(cx, message).await,
-                // It is known by its text when the next sync brings it.
-                None => Ok(WriteBack::accepted()),
-            };
+            let message = files::share(cx, &link.channel, Some(&root), &note.content, &files).await?;
+            // It is known by its text when the next sync brings it.
+            return Ok(message.map_or_else(WriteBack::accepted, |message| directory.write_back(&message)));
         }
-        let reply = json!({ "channel": link.channel, "thread_ts": root, "text": api::text(&note.content)? });
+        let reply = json!({ "channel": link.channel, "thread_ts": root, "text": text });
         let posted: ApiPosted = api::call(cx.provider().post("/chat.postMessage").json(&reply)).await?;
-        api::write_back(cx, posted.message).await
+        Ok(directory.write_back(&posted.message))
     }
 
     async fn on_note_updated(&self, cx: &Context<Self>, note: &Note, thread: &Thread) -> Result<WriteBack> {
         let (channel, ts) = (&thread.link_of(note)?.channel, note.require_key()?);
-        let edit = json!({ "channel": channel, "ts": ts, "text": api::text(&note.content)? });
+        let text = api::text(&note.content)?;
+        let directory = Directory::to_send(cx, &text).await?;
+        let edit = json!({ "channel": channel, "ts": ts, "text": text });
         let edited: ApiPosted = api::call(cx.provider().post("/chat.update").json(&edit)).await?;
-        api::write_back(cx, edited.message).await
+        Ok(directory.write_back(&edited.message))
     }
 
     async fn on_note_reaction_changed(

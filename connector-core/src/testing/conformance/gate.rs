@@ -294,7 +294,6 @@ impl<S: ConformanceService> State<S> {
         self.service.pass(now);
         let (before, endpoints) = (self.service.items(), self.service.registrations().len());
         let mut response = self.service.answer(request, now);
-        response.url = request.url.clone();
         let changed = before != self.service.items();
         if let Some(call) = self.calls.get_mut(place) {
             call.changed = changed;
@@ -351,7 +350,8 @@ impl<S: ConformanceService> NetworkPort for Gate<S> {
             if !rules.allows(&request.url) {
                 return Err(TransportError::NotDeclared { url: host_and_path(&request.url) });
             }
-            let answer = self.state().send(&request, now);
+            let url = request.url.clone();
+            let answer = self.state().send(&request, now).map(|response| Response { url, ..response });
             // Whoever lets it go polls it again.
             poll_fn(|_| if self.is_holding() { Poll::Pending } else { Poll::Ready(()) }).await;
             answer
