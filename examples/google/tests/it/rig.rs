@@ -115,7 +115,11 @@ impl Rig {
 
     /// Delivers a push; false if the host does not take it.
     pub(crate) async fn push(&self, push: &Push) -> bool {
-        let token = push.url.strip_prefix(PUBLIC_URL).and_then(|path| path.strip_prefix("/hooks/"));
+        let token = push
+            .url
+            .as_deref()
+            .and_then(|url| url.strip_prefix(PUBLIC_URL))
+            .and_then(|path| path.strip_prefix("/hooks/"));
         let Ok(hook) = self.host.runtime().find_hook(token.expect("it is of this host")).await else { return false };
         let request = WebhookRequest::new("POST", push.body.clone(), self.now());
         let request =
