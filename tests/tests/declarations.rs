@@ -158,7 +158,7 @@ fn callbacks_are_registered_with_their_work() {
     let registry = Registry::collect().unwrap();
     let combined = registry.get("combined").unwrap();
     let names: Vec<_> = combined.callbacks().map(|(_, entry)| entry.name).collect();
-    assert_eq!(names, ["changed", "everything", "hints", "pages", "pushes", "tidy"]);
+    assert_eq!(names, ["changed", "everything", "hints", "mails", "notices", "pages", "pushes", "tidy"]);
     let entry =
         |id: &str, name: &str| *registry.get(id).unwrap().callbacks().find(|(_, entry)| entry.name == name).unwrap().1;
     let pages = entry("combined", "pages");

@@ -175,7 +175,7 @@ impl ConformanceService for DiaryService {
             let own = pieces.values().filter(|api| api.event == master.event);
             Item::new(master.event.to_string(), "diary", &master.title).schedules(own.filter_map(|api| api.schedule()))
         };
-        masters.collect::<Vec<_>>().iter().map(|master| item(master)).collect()
+        masters.collect::<Vec<_>>().iter().map(item).collect()
     }
 
     fn create(&mut self, _: &str, title: &str, _: &str, at: Timestamp) -> String {

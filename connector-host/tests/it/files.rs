@@ -108,7 +108,8 @@ async fn a_session_uploads_for_its_user() {
 async fn a_broken_upload_leaves_nothing() {
     let bench = Bench::with("files-broken", |config| config.limits.max_file = NonZeroU32::new(600_000)).await;
     let large = "x".repeat(600_001);
-    let cases: [(&[(&str, &str)], u16, &str); 7] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+    let cases: [Case<'_>; 7] = [
         (&[(USER, "ada"), (FILE, &large)], 413, "more than 600000 bytes"),
         (&[(USER, "ada")], 422, "`file`"),
         (&[(FILE, "x")], 422, "`user`"),

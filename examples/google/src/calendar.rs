@@ -202,7 +202,9 @@ fn event_path(link: &Link, id: &str) -> String {
 pub(crate) async fn update(cx: &Context<Google>, link: &Link, changes: &LinkChanges) -> Result<()> {
     let path = event_path(link, &link.meta::<Event>()?.event);
     if changes.status::<Event>() == Some(Event::Cancelled) {
-        return cx.provider().delete(path).send().await.unless_gone().map(drop);
+        cx.provider().delete(path).send().await.unless_gone()?;
+        // It is gone there, and so it is here.
+        return cx.integrations().archive_links(LinkFilter::sources([link.source.clone()])).await;
     }
     let mut event = serde_json::Map::new();
     event.extend(changes.title.as_ref().map(|title| ("summary".to_owned(), json!(title))));

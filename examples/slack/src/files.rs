@@ -103,12 +103,12 @@ pub(crate) async fn share(
         uploaded.push(json!({ "id": place.file_id, "title": name }));
     }
     let first = uploaded.first().and_then(|file| file["id"].as_str()).unwrap_or_default().to_owned();
-    let mut message = json!({ "files": uploaded, "channel_id": channel });
-    if let Some(root) = root {
-        message["thread_ts"] = root.into();
-    }
+    let mut message = serde_json::Map::new();
+    message.insert("files".to_owned(), uploaded.into());
+    message.insert("channel_id".to_owned(), json!(channel));
+    message.extend(root.map(|root| ("thread_ts".to_owned(), root.into())));
     if !text.trim().is_empty() {
-        message["initial_comment"] = api::text(text)?.into();
+        message.insert("initial_comment".to_owned(), api::text(text)?.into());
     }
     api::call_unless(cx.provider().post("/files.completeUploadExternal").json(&message), "").await?;
     let Some(file) = info(cx, &first).await? else { return Ok(None) };

@@ -319,18 +319,25 @@ impl<'a, S: ConformanceService> Life<'a, S> {
 
     /// How many endpoints are to be registered with the service.
     pub(super) async fn expected_registrations(&self) -> usize {
-        let enabled = self.channel_rows().await.iter().filter(|row| row.enabled).count();
-        let scopes = self.connector().work().map(|entry| match entry.work {
-            Some(Work::Webhook(declared)) if declared.tenant.is_none() => {
-                if entry.per_channel {
-                    enabled
-                } else {
-                    1
-                }
-            }
-            _ => 0,
+        let rows = self.channel_rows().await;
+        let enabled: Vec<_> = rows.iter().filter(|row| row.enabled).collect();
+        let scopes = self.webhooks().map(|entry| match entry.per_channel {
+            true => enabled.iter().filter(|row| entry.concerns(&row.channel.id)).count(),
+            false => 1,
         });
         scopes.sum()
+    }
+
+    /// Whether the service is to push what changes in the first channel, at a URL of its own.
+    pub(super) fn is_pushed(&self) -> bool {
+        let first = self.channels.first();
+        self.webhooks().any(|entry| !entry.per_channel || first.is_some_and(|channel| entry.concerns(channel)))
+    }
+
+    fn webhooks(&self) -> impl Iterator<Item = &'static CallbackEntry> + '_ {
+        self.connector()
+            .work()
+            .filter(|entry| matches!(&entry.work, Some(Work::Webhook(declared)) if declared.tenant.is_none()))
     }
 
     /// Lets the connector look at the service once.

@@ -46,6 +46,13 @@ fn a_sound_connector_that_is_pushed_to_keeps_its_promises() {
     keeps_all_but(&lives(Bug::None, TrackerService::pushing).points(12).run(), &[6, 17, 26, 27, 28]);
 }
 
+/// R12.2, L11: the host holds back what a connector asks of a busy service at once again.
+#[test]
+fn l11_a_busy_service_that_is_asked_again_at_once() {
+    let report = lives(Bug::AsksAgainAtOnce, polled).points(4).run();
+    assert!(matches!(report.verdict(Promise::new(11)), Verdict::Passed { .. }), "{report}");
+}
+
 macro_rules! bugs {
     ($($name:ident: $bug:ident breaks $promise:literal of $service:path, at $points:literal points;)*) => {
         $(
@@ -67,7 +74,6 @@ bugs! {
     l8_state_that_stays_after_its_channel: LeavesState breaks 8 of polled, at 0 points;
     l9_an_upgrade_that_fails: UpgradeFails breaks 9 of polled, at 0 points;
     l10_permanent_failures_that_are_retried: TakesAllForTransient breaks 10 of polled, at 0 points;
-    l11_a_busy_service_that_is_asked_again_at_once: AsksAgainAtOnce breaks 11 of polled, at 4 points;
     l12_a_lost_token_that_nobody_sees: SwallowsRefusals breaks 12 of polled, at 0 points;
     l12_a_call_to_an_undeclared_url: AsksElsewhere breaks 12 of polled, at 0 points;
     l15_a_token_that_is_kept: KeepsTheToken breaks 15 of polled, at 4 points;
