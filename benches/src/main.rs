@@ -22,10 +22,6 @@ mod links;
 mod rig;
 mod tasks;
 
-/// As the `connectors` binary: rows are made by one thread and freed by another, which the C library's allocator is slow at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     let mut args = std::env::args().skip(1);
     let what = args.next().unwrap_or_else(|| "all".to_owned());

@@ -10,10 +10,6 @@ use connector_google as _;
 use connector_linear as _;
 use connector_slack as _;
 
-/// Rows are made by one thread and freed by another, which the C library's allocator is slow at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     connector_host::cli::main()
 }
