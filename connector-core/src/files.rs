@@ -63,7 +63,12 @@ impl AttachedFile {
     /// A file of this user, if it is there and whole.
     pub(crate) async fn find(engine: &Arc<dyn Engine>, id: FileId, owner: &UserId) -> EngineResult<Option<Self>> {
         let row = engine.file(id).await?.filter(|row| row.owner == *owner);
-        Ok(row.and_then(|row| Some(Self { engine: Arc::clone(engine), size: row.size?, row: Arc::new(row) })))
+        Ok(row.and_then(|row| Self::of(engine, row)))
+    }
+
+    /// The file of this row, if it is whole.
+    pub(crate) fn of(engine: &Arc<dyn Engine>, row: FileRow) -> Option<Self> {
+        Some(Self { engine: Arc::clone(engine), size: row.size?, row: Arc::new(row) })
     }
 
     /// Its id.
@@ -113,13 +118,17 @@ impl AttachedFile {
         let size = usize::try_from(self.size).ok().filter(|size| *size <= limit).ok_or_else(|| {
             Error::rejected(format!("`{}` has {} bytes, and {limit} can be sent", self.name(), self.size))
         })?;
-        let whole = BytesMut::with_capacity(size);
-        let append = |mut whole: BytesMut, chunk: Bytes| async move {
-            whole.extend_from_slice(&chunk);
-            Ok(whole)
-        };
-        Ok(self.stream().try_fold(whole, append).await?.freeze())
+        collect(self.stream(), size).await
     }
+}
+
+/// All bytes of a stream, of which so many are expected.
+pub(crate) async fn collect(chunks: BoxStream<'static, Result<Bytes>>, expected: usize) -> Result<Bytes> {
+    let append = |mut whole: BytesMut, chunk: Bytes| async move {
+        whole.extend_from_slice(&chunk);
+        Ok(whole)
+    };
+    Ok(chunks.try_fold(BytesMut::with_capacity(expected), append).await?.freeze())
 }
 
 impl fmt::Debug for AttachedFile {

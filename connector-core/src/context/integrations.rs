@@ -172,6 +172,10 @@ impl Integrations<'_> {
 
     /// Archives links that are no longer current.
     pub async fn archive_links(&self, filter: LinkFilter) -> Result<()> {
+        // Most pages name none: there is nothing to look for.
+        if filter.sources.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(());
+        }
         self.dispatch.unit().records.push(RecordIntent::ArchiveLinks(filter));
         Ok(())
     }

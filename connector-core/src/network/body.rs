@@ -1,11 +1,11 @@
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt, TryStreamExt};
 
 use crate::error::Result;
-use crate::files::AttachedFile;
+use crate::files::{self, AttachedFile};
 use crate::hex;
 
 /// What a request sends: bytes that are in memory, and files of users that are read while they are sent.
@@ -60,11 +60,7 @@ impl Body {
         if self.bytes().is_some() {
             return Ok(self.clone());
         }
-        let append = |mut whole: BytesMut, chunk: Bytes| async move {
-            whole.extend_from_slice(&chunk);
-            Ok(whole)
-        };
-        Ok(self.stream().try_fold(BytesMut::new(), append).await?.freeze().into())
+        Ok(files::collect(self.stream(), 0).await?.into())
     }
 }
 

@@ -178,11 +178,8 @@ impl Inner {
         if let Some(issuer) = &settings.issuer {
             let said = parameters.get("iss").map(|said| said.trim_end_matches('/'));
             if said.is_some_and(|said| said != issuer) || (said.is_none() && settings.names_itself) {
-                let said = said.map_or("someone who does not say who they are", |said| said);
-                return Err(FlowError::Unasked(format!(
-                    "this is the answer of {}, and {issuer} was asked",
-                    shown(said)
-                )));
+                let said = shown(said.unwrap_or("someone who does not say who they are"));
+                return Err(FlowError::Unasked(format!("this is the answer of {said}, and {issuer} was asked")));
             }
         }
         if let Some(error) = parameters.get("error") {

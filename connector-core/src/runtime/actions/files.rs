@@ -212,8 +212,8 @@ impl Runtime {
         if let AttachmentRef::File(file) = attachment.at {
             // Whoever sees the note sees its files: whose they are was looked at when they were attached.
             let engine = &self.shared.ports.engine;
-            let Some(row) = engine.file(file).await? else { return Ok(Download::Gone) };
-            let Some(file) = AttachedFile::find(engine, file, &row.owner).await? else { return Ok(Download::Gone) };
+            let found = engine.file(file).await?.and_then(|row| AttachedFile::of(engine, row));
+            let Some(file) = found else { return Ok(Download::Gone) };
             return Ok(Download::Body {
                 name: file.name().to_owned(),
                 media_type: file.media_type().to_owned(),

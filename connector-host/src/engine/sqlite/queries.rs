@@ -147,12 +147,8 @@ pub(super) fn links_by_source(
     owner: ConnectionId,
     sources: &[Source],
 ) -> Found<Vec<Option<LinkRow>>> {
-    sources.iter().map(|source| link_by_source(db, owner, source)).collect()
-}
-
-fn link_by_source(db: &Statements<'_>, owner: ConnectionId, source: &Source) -> Found<Option<LinkRow>> {
     let sql = link_sql!("SELECT " columns " FROM link WHERE source = ?1 AND connection_id = ?2");
-    db.first(sql, params![source.as_str(), owner.number()], rows::link)
+    sources.iter().map(|source| db.first(sql, params![source.as_str(), owner.number()], rows::link)).collect()
 }
 
 /// All links with a source are in one thread.

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use connector_core::engine::{ConnectionStatus, LinkRow, NoteRow, SyncState, TaskQuery};
 use connector_core::id::{ChannelId, LinkTypeId, StatusId};
 use connector_core::model::{Actor, Author, Delivery, Patch, Source};
-use connector_core::runtime::{Compose, LinkUpdate, NewUserNote};
+use connector_core::runtime::{Compose, LinkUpdate};
 use connector_core::secret::Secret;
 use connector_github::{Issue, PullRequest};
 use http::Method;
@@ -226,19 +226,6 @@ async fn options_limit_what_is_synced() {
     assert!(links.iter().all(|link| link.link.is::<Issue>()));
 }
 
-async fn reply(synced: &Synced, link: &LinkRow, content: &str) -> NoteRow {
-    let new = NewUserNote {
-        user: ada(),
-        content: content.to_owned(),
-        link: Some(link.link.id),
-        recipients: Vec::new(),
-        attachments: Vec::new(),
-    };
-    let note = synced.runtime().create_note(link.link.thread, new).await.expect("it is stored");
-    synced.host.settle().await;
-    note_of(synced, link, |found| found.note.id == note.id).await
-}
-
 async fn note_of(synced: &Synced, link: &LinkRow, wanted: impl Fn(&NoteRow) -> bool) -> NoteRow {
     synced.notes(link).await.into_iter().find(wanted).expect("the note is there")
 }
@@ -256,7 +243,7 @@ async fn a_reply_arrives_once() {
     let comments = async || emulator.get("/repos/alice/dotfiles/issues/1/comments?per_page=100").await;
     let had = comments().await.as_array().expect("a list").len();
 
-    let note = reply(&synced, &link, "On it.").await;
+    let note = synced.reply(&link, "On it.").await;
     assert_eq!(note.note.delivery, Some(Delivery::Delivered));
     let arrived = comments().await;
     assert_eq!(arrived.as_array().expect("a list").len(), had + 1);

@@ -11,7 +11,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use connector_core::engine::{ConnectionStatus, LinkRow, NoteRow, SyncState, TaskQuery};
+use connector_core::engine::{ConnectionStatus, SyncState, TaskQuery};
 use connector_core::id::LinkTypeId;
 use connector_core::model::{Actor, Author, Delivery, Download, Emoji, Recipient};
 use connector_core::runtime::{Compose, NewUserNote};
@@ -148,19 +148,6 @@ async fn text_becomes_markdown() {
     assert_eq!((author.name.as_deref(), author.email.as_deref()), (Some("bob"), Some("bob@acme.example")));
 }
 
-async fn reply(synced: &Synced, link: &LinkRow, content: &str) -> NoteRow {
-    let new = NewUserNote {
-        user: ada(),
-        content: content.to_owned(),
-        link: Some(link.link.id),
-        recipients: Vec::new(),
-        attachments: Vec::new(),
-    };
-    let note = synced.runtime().create_note(link.link.thread, new).await.expect("it is stored");
-    synced.host.settle().await;
-    synced.notes(link).await.into_iter().find(|found| found.note.id == note.id).expect("the note is there")
-}
-
 /// R9.1, R9.2, R9.3: a reply is in Slack once, and does not come back as another note.
 #[tokio::test]
 async fn a_reply_arrives_once() {
@@ -177,7 +164,7 @@ async fn a_reply_arrives_once() {
     };
 
     let written = "Yes, **now**:\n\n- `a < b`\n- [docs](https://a.example)";
-    let note = reply(&synced, &link, written).await;
+    let note = synced.reply(&link, written).await;
     assert_eq!(note.note.delivery, Some(Delivery::Delivered));
     let arrived = replies().await;
     assert_eq!(arrived.len(), 2);
