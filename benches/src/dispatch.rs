@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use connector_core::callback::{Invocable, InvocationTarget};
 use connector_core::prelude::*;
-use connector_core::value;
 
 use crate::connector::{Compare, Item, Load, Measure};
 use crate::rig;
@@ -24,14 +23,14 @@ impl Invocable<Load> for &Stored {
 /// Runs both, in turn, and prints the ratio.
 pub(crate) async fn compare(load: &Load, cx: &Context<Load>, rounds: u32) -> Result<()> {
     let items = vec![Item { id: 7, title: "A title".to_owned(), labels: vec!["bug".to_owned()] }; 2];
-    let stored = Stored(value::to_bytes(&Measure { items, page: 3 })?);
+    let stored = Stored(Measure { items, page: 3 }.encode()?);
     let mut ratios = Vec::new();
     let (mut direct_ns, mut bound_ns) = (0.0, 0.0);
     for _ in 0..9 {
         let start = Instant::now();
         for _ in 0..rounds {
             let args = stored.0.clone();
-            let message: Measure = value::from_bytes(std::hint::black_box(&args))?;
+            let message = Measure::decode(std::hint::black_box(&args))?;
             std::hint::black_box(load.measure(cx, message.items, message.page).await?);
         }
         let direct = start.elapsed().as_secs_f64();

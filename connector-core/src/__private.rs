@@ -19,8 +19,8 @@ pub use crate::dispatch::{
 };
 pub use crate::error::Result;
 pub use crate::generated::{
-    JsonOutput, NoArguments, OtherOutput, Output, callback_argument, callback_future_must_be_send, callback_input,
-    link_meta, tool_declaration,
+    JsonOutput, OtherOutput, Output, callback_argument, callback_future_must_be_send, callback_input, link_meta,
+    tool_declaration,
 };
 pub use crate::id::ChannelId;
 pub use crate::link_type::{
@@ -31,7 +31,8 @@ pub use crate::options::{
     Choice, Choices, Field, FieldDefault, FieldKind, FieldSettings, OptionErrors, OptionField, OptionReader, Options,
     OptionsDeclaration, TypedField,
 };
-pub use crate::schema::of as schema_of;
+pub use crate::schema::{ArgumentsSchema, of as schema_of};
 pub use crate::tool::{Tool, ToolDeclaration};
+pub use crate::value::arguments::{ArgumentWriter, Decoded, Encoded, argument, no_argument, read_arguments};
 pub use crate::webhook::{Handshake, Tenant, TenantFn, Verified, Verify, VerifyFn, WebhookDeclaration, WebhookRequest};
 pub use crate::work::{DrainCallback, Drained, Step, SubscriptionFns, SyncCallback, Work};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::component::Component;
 use crate::error::{Error, Result};
 use crate::id::ChannelId;
+use crate::value::{DecodeError, EncodeError};
 
 /// A method with its arguments: the struct that `#[callback]` makes beside `async fn sync_page(…)` is
 /// `SyncPage { … }`. Pass it where a callback is wanted.
@@ -18,7 +19,7 @@ use crate::id::ChannelId;
     label = "not the message of a `#[callback]` method",
     note = "a method `#[callback] async fn sync_page(…)` in a `#[connector] impl` block makes the message `SyncPage {{ … }}`"
 )]
-pub trait BoundCallback: Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait BoundCallback: Sized + Send + Sync + 'static {
     /// The connector or tool whose method it is.
     type Component: Component;
     /// What whoever invokes it gives; `()` for nothing.
@@ -32,6 +33,12 @@ pub trait BoundCallback: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn channel(&self) -> Option<&ChannelId> {
         None
     }
+
+    /// The arguments in the form in which they are [stored](crate::value).
+    fn encode(&self) -> Result<Vec<u8>, EncodeError>;
+
+    /// The message with these stored arguments.
+    fn decode(arguments: &[u8]) -> Result<Self, DecodeError>;
 }
 
 /// What a callback can be invoked with.
@@ -183,7 +190,7 @@ impl<C: Component, M: BoundCallback<Component = C>> Invocable<C, M::Input> for M
         Ok(InvocationTarget::Bound {
             namespace: C::NAMESPACE,
             name: M::NAME,
-            args: crate::value::to_bytes(&self).map_err(|error| {
+            args: self.encode().map_err(|error| {
                 Error::bug(format!("the arguments of `{}` cannot be stored", M::NAME)).with_source(error)
             })?,
             channel: self.channel().cloned(),

@@ -21,7 +21,7 @@ use crate::model::{
     LinkChanges, LinkDraft, NewLink, Note, Schedule, SyncContext, Thread, WriteBack,
 };
 use crate::options::Options;
-use crate::schema::SchemaFn;
+use crate::schema::{ArgumentsFn, ArgumentsSchema};
 use crate::tool::Tool;
 use crate::work::{Drained, Step, SubscriptionFns, Work};
 
@@ -76,7 +76,7 @@ impl Call<'_> {
 
     /// The message: the bound arguments.
     pub fn message<M: BoundCallback>(&self) -> Result<M> {
-        crate::value::from_bytes(self.args).map_err(|error| {
+        M::decode(self.args).map_err(|error| {
             Error::new(
                 ErrorKind::Bug,
                 format!(
@@ -173,8 +173,8 @@ pub struct CallbackEntry {
     pub per_channel: bool,
     /// Of a combined connector: only for channels of this product.
     pub product: Option<&'static str>,
-    /// The JSON Schema of its arguments.
-    pub arguments: SchemaFn,
+    /// Names its arguments.
+    pub arguments: ArgumentsFn,
     /// Shows its value as JSON, for one that is invoked with an input.
     pub output: Option<OutputFn>,
     /// How it is registered at the service, for a webhook that has a URL of its own.
@@ -182,6 +182,51 @@ pub struct CallbackEntry {
 }
 
 impl CallbackEntry {
+    /// A callback that runs when it is told to.
+    pub const fn new(name: &'static str, description: &'static str, arguments: ArgumentsFn) -> Self {
+        Self {
+            name,
+            aliases: &[],
+            description,
+            work: None,
+            per_channel: false,
+            product: None,
+            arguments,
+            output: None,
+            subscription: None,
+        }
+    }
+
+    /// With former names.
+    pub const fn aliases(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
+
+    /// With what it runs by itself for.
+    pub const fn work(self, work: Option<Work>, per_channel: bool) -> Self {
+        Self { work, per_channel, ..self }
+    }
+
+    /// Only for channels of a product.
+    pub const fn product(self, product: &'static str) -> Self {
+        Self { product: Some(product), ..self }
+    }
+
+    /// With how its value is shown.
+    pub const fn output(self, output: OutputFn) -> Self {
+        Self { output: Some(output), ..self }
+    }
+
+    /// With how it is registered at the service.
+    pub const fn subscription(self, subscription: SubscriptionFns) -> Self {
+        Self { subscription: Some(subscription), ..self }
+    }
+
+    /// The JSON Schema of its arguments.
+    pub fn arguments_schema(&self) -> Value {
+        ArgumentsSchema::of(self.arguments)
+    }
+
     /// Whether there is a scope of its work for this channel.
     pub(crate) fn concerns(&self, channel: &ChannelId) -> bool {
         self.per_channel && self.product.is_none_or(|product| channel.in_product(product).is_some())

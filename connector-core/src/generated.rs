@@ -4,8 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::marker::PhantomData;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::callback::{CallbackArgument, CallbackInput};
@@ -13,11 +12,6 @@ use crate::component::DeclaredTool;
 use crate::error::{Error, Result};
 use crate::link_type::LinkMeta;
 use crate::tool::ToolDeclaration;
-
-/// How the message of a callback without arguments is stored: as a map, so that an argument that is
-/// added later finds its default in place of a stored value of another form (R4.5).
-#[derive(Serialize, Deserialize, JsonSchema)]
-pub struct NoArguments {}
 
 /// The future of a callback. A host runs it on any of its threads.
 pub fn callback_future_must_be_send<F: Future + Send>(future: F) -> F {

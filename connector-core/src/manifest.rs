@@ -90,7 +90,7 @@ impl RegisteredConnector {
                 aliases: entry.aliases.iter().map(ToString::to_string).collect(),
                 work: entry.work.map_or(Value::Null, |work| json!(work)),
                 product: entry.product.map(str::to_owned),
-                arguments: (entry.arguments)(),
+                arguments: entry.arguments_schema(),
             };
             (name, manifest)
         });

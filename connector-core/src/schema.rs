@@ -2,16 +2,77 @@
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::value::arguments::can_be_missing;
 
 /// Makes a schema; constant data holds one of these for each type.
 pub type SchemaFn = fn() -> Value;
 
 /// The schema of `T`, complete in itself.
 pub fn of<T: JsonSchema + ?Sized>() -> Value {
-    let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12().with(|settings| {
+    T::json_schema(&mut generator()).to_value()
+}
+
+fn generator() -> SchemaGenerator {
+    SchemaGenerator::new(SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
-    }));
-    let schema = T::json_schema(&mut generator);
-    schema.to_value()
+    }))
+}
+
+/// Names the arguments of a callback; constant data holds one of these for each.
+pub type ArgumentsFn = fn(&mut ArgumentsSchema);
+
+/// The schema of the arguments of a callback.
+pub struct ArgumentsSchema {
+    generator: SchemaGenerator,
+    properties: Map<String, Value>,
+    required: Vec<&'static str>,
+}
+
+impl ArgumentsSchema {
+    /// The schema of these.
+    pub(crate) fn of(arguments: ArgumentsFn) -> Value {
+        let mut schema = Self { generator: generator(), properties: Map::new(), required: Vec::new() };
+        arguments(&mut schema);
+        let mut object = json!({ "type": "object" });
+        if !schema.properties.is_empty() {
+            object["properties"] = schema.properties.into();
+        }
+        if !schema.required.is_empty() {
+            object["required"] = schema.required.into();
+        }
+        object
+    }
+
+    /// An argument, with what its documentation says.
+    pub fn argument<T: JsonSchema + DeserializeOwned>(&mut self, name: &'static str, description: &'static str) {
+        self.property::<T>(name, description, None);
+        if !can_be_missing::<T>() {
+            self.required.push(name);
+        }
+    }
+
+    /// An argument that has a default.
+    pub fn argument_or<T: JsonSchema + Serialize>(
+        &mut self,
+        name: &'static str,
+        description: &'static str,
+        default: fn() -> T,
+    ) {
+        self.property::<T>(name, description, serde_json::to_value(default()).ok());
+    }
+
+    fn property<T: JsonSchema>(&mut self, name: &'static str, description: &str, default: Option<Value>) {
+        let mut schema = self.generator.subschema_for::<T>();
+        if !description.is_empty() {
+            schema.insert("description".to_owned(), description.into());
+        }
+        if let Some(default) = default {
+            schema.insert("default".to_owned(), default);
+        }
+        self.properties.insert(name.to_owned(), schema.to_value());
+    }
 }

@@ -221,8 +221,8 @@ fn run_subscription<'a, M: Subscription>(
 ) -> BoxFuture<'a, Result<SubscriptionReply>> {
     Box::pin(async move {
         let cx = &Context::<M::Component>::new(dispatch)?;
-        let message: M = crate::value::from_bytes(args)
-            .map_err(|error| Error::bug("the scope of a webhook cannot be read").with_source(error))?;
+        let message =
+            M::decode(args).map_err(|error| Error::bug("the scope of a webhook cannot be read").with_source(error))?;
         Ok(match call {
             SubscriptionCall::Create { endpoint } => {
                 SubscriptionReply::Registered(Some(message.create(cx, &endpoint).await?))

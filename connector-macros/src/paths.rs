@@ -30,10 +30,4 @@ impl Paths {
         let core = &self.core;
         quote!(#core::__private)
     }
-
-    /// Something in `__private` as a text, which is how `#[serde(crate = "…")]` takes a path.
-    pub(crate) fn path(&self, name: &str) -> String {
-        let private = self.private().to_string();
-        format!("{}::{name}", private.replace(' ', ""))
-    }
 }

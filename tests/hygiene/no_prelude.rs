@@ -3,10 +3,6 @@
 #![no_implicit_prelude]
 #![allow(dead_code, reason = "the names are there to be mistaken for others")]
 
-// The derive of schemars, which messages have, needs these two.
-use ::core::convert::Into as _;
-use ::core::option::Option::Some;
-
 struct Option;
 struct None;
 struct Result;

@@ -163,7 +163,7 @@ fn callbacks_are_registered_with_their_work() {
         |id: &str, name: &str| *registry.get(id).unwrap().callbacks().find(|(_, entry)| entry.name == name).unwrap().1;
     let pages = entry("combined", "pages");
     assert_eq!((pages.aliases, pages.description, pages.work), (&["page", "old_page"][..], "Takes a page.", None));
-    assert_eq!((pages.arguments)()["required"], json!(["folder"]));
+    assert_eq!(pages.arguments_schema()["required"], json!(["folder"]));
     assert!(
         matches!(entry("combined", "changed").work, Some(Work::Drain { batch: 5, max_attempts: 3, delay }) if delay.as_secs() == 2)
     );

@@ -42,7 +42,7 @@ fn pieces_of_macro_rules_are_understood() {
     let connector = registry.get("from-macro").unwrap();
     assert_eq!(connector.declaration.urls, ["https://example.com/*"]);
     let take = connector.callbacks().find(|(_, entry)| entry.name == "take").unwrap().1;
-    let arguments = (take.arguments)();
+    let arguments = take.arguments_schema();
     assert!(
         arguments["properties"]["value"].is_object() && arguments["properties"]["channel"].is_object(),
         "{arguments}"

@@ -46,7 +46,7 @@ pub(super) enum Head<'de> {
 
 impl Head<'_> {
     #[cold]
-    fn mismatch(self, expected: &dyn Expected) -> Failure<DecodeReason> {
+    pub(super) fn mismatch(self, expected: &dyn Expected) -> Failure<DecodeReason> {
         let unexpected = match self {
             Self::Unit => Unexpected::Unit,
             Self::None | Self::Some => Unexpected::Option,
@@ -240,7 +240,7 @@ impl<'de> Decoder<'de> {
     /// The head of a value where the type is no option: a field that was one when it was
     /// stored is read as what was in it.
     #[inline]
-    fn head_in_option(&mut self) -> Result<Head<'de>> {
+    pub(super) fn head_in_option(&mut self) -> Result<Head<'de>> {
         loop {
             match self.head()? {
                 Head::Some => {}
@@ -250,7 +250,7 @@ impl<'de> Decoder<'de> {
     }
 
     /// Passes over one value, without recursion.
-    fn skip(&mut self) -> Result {
+    pub(super) fn skip(&mut self) -> Result {
         self.skip_many(1)
     }
 
@@ -269,7 +269,7 @@ impl<'de> Decoder<'de> {
     }
 
     /// Opens a container of so many values.
-    fn open(&mut self, values: usize) -> Result {
+    pub(super) fn open(&mut self, values: usize) -> Result {
         if values > self.input.len().saturating_sub(self.reserved) {
             return Err(truncated());
         }
@@ -280,7 +280,7 @@ impl<'de> Decoder<'de> {
 
     /// One of the values of the innermost open container begins.
     #[inline]
-    fn begin_value(&mut self) {
+    pub(super) fn begin_value(&mut self) {
         self.reserved = self.reserved.saturating_sub(1);
     }
 

@@ -55,6 +55,7 @@
 //! | `e0` | enum variant without content: its name |
 //! | `e1` | enum variant: its name, and its content as one value |
 
+pub(crate) mod arguments;
 mod de;
 mod error;
 mod json;

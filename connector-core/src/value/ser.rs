@@ -15,23 +15,16 @@ type Result<T = ()> = std::result::Result<T, Failure<EncodeReason>>;
 const FEW_KEYS: usize = 8;
 
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    let mut encoder = Encoder { bytes: Vec::with_capacity(64), depth: 0, keys: Vec::new(), failed: false };
-    encoder.bytes.push(FORMAT_VERSION);
+    let mut encoder = Encoder::new();
     value.serialize(&mut encoder)?;
-    if encoder.failed {
-        return Err(refused("a part failed, and the Serialize implementation around it went on"));
-    }
-    if encoder.bytes.len() > MAX_BYTES {
-        return Err(Failure::new(EncodeReason::TooLarge));
-    }
-    Ok(encoder.bytes)
+    encoder.finish()
 }
 
 fn refused(message: &str) -> Failure<EncodeReason> {
     Failure::new(EncodeReason::Refused(message.to_owned()))
 }
 
-struct Encoder {
+pub(super) struct Encoder {
     bytes: Vec<u8>,
     depth: usize,
     /// Where the keys of the maps that are being written stand in `bytes`. Shared by all
@@ -43,6 +36,28 @@ struct Encoder {
 }
 
 impl Encoder {
+    pub(super) fn new() -> Self {
+        let mut bytes = Vec::with_capacity(64);
+        bytes.push(FORMAT_VERSION);
+        Self { bytes, depth: 0, keys: Vec::new(), failed: false }
+    }
+
+    /// The whole that was written.
+    pub(super) fn finish(self) -> Result<Vec<u8>> {
+        if self.failed {
+            return Err(refused("a part failed, and the Serialize implementation around it went on"));
+        }
+        if self.bytes.len() > MAX_BYTES {
+            return Err(Failure::new(EncodeReason::TooLarge));
+        }
+        Ok(self.bytes)
+    }
+
+    /// Begins a map that is the whole: so many keys and values are written in turn.
+    pub(super) fn begin_map(&mut self, count: usize) -> Result {
+        self.begin(tag::SIZED_MAP, count).map(drop)
+    }
+
     /// Checks that this many more bytes may be written, before they are copied.
     fn fits(&self, more: usize) -> Result {
         if more > MAX_BYTES.saturating_sub(self.bytes.len()) {
@@ -63,7 +78,7 @@ impl Encoder {
         Ok(())
     }
 
-    fn text(&mut self, text: &str) -> Result {
+    pub(super) fn text(&mut self, text: &str) -> Result {
         self.fits(text.len().saturating_add(1))?;
         push_sized(&mut self.bytes, tag::SIZED_TEXT, text.len());
         self.bytes.extend_from_slice(text.as_bytes());
@@ -415,7 +430,7 @@ impl fmt::Write for TextWriter<'_> {
 }
 
 /// A sequence or tuple that is being written.
-struct Elements<'a> {
+pub(super) struct Elements<'a> {
     encoder: &'a mut Encoder,
     start: usize,
     announced: usize,
@@ -515,7 +530,7 @@ impl ser::SerializeTupleVariant for Elements<'_> {
 }
 
 /// A struct that is being written, as a map whose keys are text.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     encoder: &'a mut Encoder,
     start: usize,
     announced: usize,
@@ -592,7 +607,7 @@ impl ser::SerializeStructVariant for Fields<'_> {
 }
 
 /// A map that is being written.
-struct Entries<'a> {
+pub(super) struct Entries<'a> {
     encoder: &'a mut Encoder,
     start: usize,
     announced: usize,

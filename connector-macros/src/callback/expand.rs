@@ -19,7 +19,7 @@ pub(crate) fn messages(callbacks: &[Callback], self_ty: &Type, paths: &Paths) ->
 fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
     let Callback { cfgs, message, name, output, .. } = callback;
     let private = paths.private();
-    let definition = if callback.arguments.is_empty() { unit(callback, paths) } else { fields(callback, paths) };
+    let definition = if callback.arguments.is_empty() { unit(callback) } else { fields(callback, paths) };
     let input = callback.input.as_ref().map_or_else(|| quote!(()), Type::to_token_stream);
     let channel = callback.channel().map(|channel| {
         let body = if callback.is_work() {
@@ -53,10 +53,17 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
             impl #private::SyncCallback for #message #all_bounds {}
         }
     });
+    // Asked on its own, so that the mistake is shown at the argument.
+    let checks = callback.arguments.iter().map(|argument| {
+        let ty = &argument.ty;
+        let check = respan(quote!(#private::callback_argument), ty.span());
+        quote!(#check::<#ty>();)
+    });
     let check = callback.input.as_ref().map(|ty| {
         let check = respan(quote!(#private::callback_input), ty.span());
         quote!(#check::<#ty>();)
     });
+    let stored = stored(callback, paths);
     let text = LitStr::new(&message.unraw().to_string(), Span::call_site());
     let bounds = bounds([callback], paths);
     quote! {
@@ -79,38 +86,60 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
                 type Output = #returned;
                 const NAME: &'static str = #name;
                 #channel
+                #stored
             }
 
             #drain
             #sync
+            #(#checks)*
             #check
         };
     }
 }
 
+/// How a message is stored, and read again.
+fn stored(callback: &Callback, paths: &Paths) -> TokenStream {
+    let message = &callback.message;
+    let private = paths.private();
+    let arguments = || callback.arguments.iter();
+    let count = callback.arguments.len();
+    let places: Vec<_> = (0..count).map(|place| format_ident!("place_{place}")).collect();
+    let names: Vec<_> = arguments().map(argument_name).collect();
+    let types = arguments().map(|argument| &argument.ty);
+    let fields: Vec<_> = arguments().map(|argument| &argument.field).collect();
+    let read = arguments().zip(&places).zip(&names).map(|((argument, place), name)| match &argument.default {
+        ArgumentDefault::None => quote!(#private::argument(#place, #name)?),
+        ArgumentDefault::OfType => quote!(#place.unwrap_or_default()),
+        ArgumentDefault::Expression(_) => {
+            let default = format_ident!("{}", default_name(argument));
+            quote!(#place.unwrap_or_else(#message::#default))
+        }
+    });
+    let made = if count == 0 { quote!(Self) } else { quote!(Self { #(#fields: #read),* }) };
+    quote! {
+        fn encode(&self) -> #private::Encoded {
+            #private::ArgumentWriter::new(#count)#(.put(#names, &self.#fields))*.finish()
+        }
+
+        fn decode(arguments: &[u8]) -> #private::Decoded<Self> {
+            #(let mut #places = #private::no_argument::<#types>();)*
+            #private::read_arguments(arguments, &mut [#((#names, &mut #places)),*])?;
+            ::core::result::Result::Ok(#made)
+        }
+    }
+}
+
+/// The name under which an argument is stored.
+fn argument_name(argument: &Argument) -> String {
+    argument.field.unraw().to_string()
+}
+
 /// A message with fields.
 fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
     let Callback { docs, vis, message, cfgs, .. } = callback;
-    let private = paths.private();
-    let serde = paths.path("serde");
-    let schemars = paths.path("schemars");
     let fields = callback.arguments.iter().map(|argument| {
         let Argument { field, ty, docs, .. } = argument;
-        let default = match &argument.default {
-            ArgumentDefault::None => None,
-            ArgumentDefault::OfType => Some(quote!(#[serde(default)])),
-            ArgumentDefault::Expression(_) => {
-                let path = format!("{message}::{}", default_name(argument));
-                Some(quote!(#[serde(default = #path)]))
-            }
-        };
-        quote!(#(#docs)* #default #vis #field: #ty)
-    });
-    // Asked on its own, so that the mistake is shown at the argument.
-    let checks = callback.arguments.iter().map(|argument| {
-        let ty = &argument.ty;
-        let check = respan(quote!(#private::callback_argument), ty.span());
-        quote!(#check::<#ty>();)
+        quote!(#(#docs)* #vis #field: #ty)
     });
     let defaults = callback.arguments.iter().filter_map(|argument| match &argument.default {
         ArgumentDefault::Expression(expression) => {
@@ -125,22 +154,13 @@ fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
     let defaults = (!defaults.is_empty()).then(|| quote!(#(#cfgs)* impl #message #bounds { #(#defaults)* }));
     quote! {
         #(#docs)*
-        #[derive(
-            ::core::clone::Clone, #private::serde::Serialize, #private::serde::Deserialize, #private::schemars::JsonSchema,
-        )]
-        #[serde(crate = #serde)]
-        #[schemars(crate = #schemars)]
+        #[derive(::core::clone::Clone)]
         #[allow(missing_docs, reason = "the parameters of the method say what they are")]
         #vis struct #message #bounds {
             #(#fields,)*
         }
 
         #defaults
-
-        #(#cfgs)*
-        const _: () = {
-            #(#checks)*
-        };
     }
 }
 
@@ -178,44 +198,13 @@ fn default_name(argument: &Argument) -> String {
 }
 
 /// A message without arguments, whose name is its value.
-fn unit(callback: &Callback, paths: &Paths) -> TokenStream {
-    let Callback { docs, vis, message, cfgs, .. } = callback;
-    let private = paths.private();
-    let text = LitStr::new(&message.unraw().to_string(), Span::call_site());
+fn unit(callback: &Callback) -> TokenStream {
+    let Callback { docs, vis, message, .. } = callback;
     quote! {
         #(#docs)*
         #[derive(::core::clone::Clone, ::core::marker::Copy)]
         #[allow(missing_docs, reason = "the method says what it is")]
         #vis struct #message;
-
-        #(#cfgs)*
-        const _: () = {
-            #[automatically_derived]
-            impl #private::serde::Serialize for #message {
-                fn serialize<S: #private::serde::Serializer>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error> {
-                    #private::serde::Serialize::serialize(&#private::NoArguments {}, serializer)
-                }
-            }
-
-            #[automatically_derived]
-            impl<'de> #private::serde::Deserialize<'de> for #message {
-                fn deserialize<D: #private::serde::Deserializer<'de>>(deserializer: D) -> ::core::result::Result<Self, D::Error> {
-                    let #private::NoArguments {} = #private::serde::Deserialize::deserialize(deserializer)?;
-                    ::core::result::Result::Ok(Self)
-                }
-            }
-
-            #[automatically_derived]
-            impl #private::schemars::JsonSchema for #message {
-                fn schema_name() -> ::std::borrow::Cow<'static, str> {
-                    ::std::borrow::Cow::Borrowed(#text)
-                }
-
-                fn json_schema(generator: &mut #private::schemars::SchemaGenerator) -> #private::schemars::Schema {
-                    <#private::NoArguments as #private::schemars::JsonSchema>::json_schema(generator)
-                }
-            }
-        };
     }
 }
 
@@ -310,53 +299,55 @@ fn entry(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
     let description = docs::description(&callback.docs);
     let work = callback.work.expand(paths);
     let arguments = if callback.arguments.is_empty() {
-        quote!(#private::schema_of::<#message>)
+        quote!(|_| {})
     } else {
         let bounds = bounds([callback], paths);
+        let each = callback.arguments.iter().map(|argument| {
+            let (ty, name, text) = (&argument.ty, argument_name(argument), docs::description(&argument.docs));
+            match &argument.default {
+                ArgumentDefault::None => quote!(to.argument::<#ty>(#name, #text);),
+                ArgumentDefault::OfType => {
+                    quote!(to.argument_or::<#ty>(#name, #text, ::core::default::Default::default);)
+                }
+                ArgumentDefault::Expression(_) => {
+                    let default = format_ident!("{}", default_name(argument));
+                    quote!(to.argument_or::<#ty>(#name, #text, #message::#default);)
+                }
+            }
+        });
         quote!({
-            fn arguments() -> #private::serde_json::Value #bounds {
-                #private::schema_of::<#message>()
+            fn arguments(to: &mut #private::ArgumentsSchema) #bounds {
+                #(#each)*
             }
             arguments
         })
     };
-    let output = match (&callback.input, &callback.work) {
-        (Some(_), Work::None) => {
-            let bounds = all_bounds([callback], self_ty, paths);
-            quote!(::core::option::Option::Some({
-                fn output(value: &dyn ::core::any::Any) -> #private::Result<#private::serde_json::Value> #bounds {
-                    #[allow(unused_imports, reason = "which of them is used depends on the type")]
-                    use #private::{JsonOutput as _, OtherOutput as _};
-                    (&#private::Output::<<#message as #private::BoundCallback>::Output>::new()).show(value)
-                }
-                output
-            }))
-        }
-        _ => quote!(::core::option::Option::None),
-    };
-    let subscription = if callback.is_subscribed() {
+    let mut entry = quote!(#private::CallbackEntry::new(#name, #description, #arguments));
+    if !aliases.is_empty() {
+        entry.extend(quote!(.aliases(&[#(#aliases),*])));
+    }
+    if callback.is_work() {
+        let per_channel = callback.channel().is_some();
+        entry.extend(quote!(.work(#work, #per_channel)));
+    }
+    if let Some(product) = &callback.product {
+        entry.extend(quote!(.product(#product)));
+    }
+    if callback.input.is_some() && matches!(callback.work, Work::None) {
+        let bounds = all_bounds([callback], self_ty, paths);
+        entry.extend(quote!(.output({
+            fn output(value: &dyn ::core::any::Any) -> #private::Result<#private::serde_json::Value> #bounds {
+                #[allow(unused_imports, reason = "which of them is used depends on the type")]
+                use #private::{JsonOutput as _, OtherOutput as _};
+                (&#private::Output::<<#message as #private::BoundCallback>::Output>::new()).show(value)
+            }
+            output
+        })));
+    }
+    if callback.is_subscribed() {
         let at = callback.method.span().resolved_at(Span::call_site());
         let of = quote_spanned!(at=> #private::SubscriptionFns::of::<#message>());
-        quote!(::core::option::Option::Some(#of))
-    } else {
-        quote!(::core::option::Option::None)
-    };
-    let per_channel = callback.is_work() && callback.channel().is_some();
-    let product = match &callback.product {
-        Some(product) => quote!(::core::option::Option::Some(#product)),
-        None => quote!(::core::option::Option::None),
-    };
-    quote! {
-        #private::CallbackEntry {
-            name: #name,
-            aliases: &[#(#aliases),*],
-            description: #description,
-            work: #work,
-            per_channel: #per_channel,
-            product: #product,
-            arguments: #arguments,
-            output: #output,
-            subscription: #subscription,
-        }
+        entry.extend(quote!(.subscription(#of)));
     }
+    entry
 }

@@ -20,14 +20,7 @@ impl GitHub {
     }
 }
 /// One page of a repository.
-#[derive(
-    ::core::clone::Clone,
-    ::connector_core::__private::serde::Serialize,
-    ::connector_core::__private::serde::Deserialize,
-    ::connector_core::__private::schemars::JsonSchema,
-)]
-#[serde(crate = "::connector_core::__private::serde")]
-#[schemars(crate = "::connector_core::__private::schemars")]
+#[derive(::core::clone::Clone)]
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 pub struct SyncPage
 where
@@ -37,9 +30,7 @@ where
 {
     pub channel: ChannelId,
     /// From one.
-    #[serde(default = "SyncPage::__connector_default_page")]
     pub page: u32,
-    #[serde(default)]
     pub labels: Vec<String>,
 }
 impl SyncPage
@@ -52,11 +43,6 @@ where
         GitHub::PAGE
     }
 }
-const _: () = {
-    ::connector_core::__private::callback_argument::<ChannelId>();
-    ::connector_core::__private::callback_argument::<u32>();
-    ::connector_core::__private::callback_argument::<Vec<String>>();
-};
 const _: () = {
     #[automatically_derived]
     impl ::core::fmt::Debug for SyncPage
@@ -92,51 +78,40 @@ const _: () = {
         ) -> ::core::option::Option<&::connector_core::__private::ChannelId> {
             (&self.channel as &dyn ::core::any::Any).downcast_ref()
         }
+        fn encode(&self) -> ::connector_core::__private::Encoded {
+            ::connector_core::__private::ArgumentWriter::new(3usize)
+                .put("channel", &self.channel)
+                .put("page", &self.page)
+                .put("labels", &self.labels)
+                .finish()
+        }
+        fn decode(arguments: &[u8]) -> ::connector_core::__private::Decoded<Self> {
+            let mut place_0 = ::connector_core::__private::no_argument::<ChannelId>();
+            let mut place_1 = ::connector_core::__private::no_argument::<u32>();
+            let mut place_2 = ::connector_core::__private::no_argument::<Vec<String>>();
+            ::connector_core::__private::read_arguments(
+                arguments,
+                &mut [
+                    ("channel", &mut place_0),
+                    ("page", &mut place_1),
+                    ("labels", &mut place_2),
+                ],
+            )?;
+            ::core::result::Result::Ok(Self {
+                channel: ::connector_core::__private::argument(place_0, "channel")?,
+                page: place_1.unwrap_or_else(SyncPage::__connector_default_page),
+                labels: place_2.unwrap_or_default(),
+            })
+        }
     }
+    ::connector_core::__private::callback_argument::<ChannelId>();
+    ::connector_core::__private::callback_argument::<u32>();
+    ::connector_core::__private::callback_argument::<Vec<String>>();
     ::connector_core::__private::callback_input::<Action>();
 };
 #[derive(::core::clone::Clone, ::core::marker::Copy)]
 #[allow(missing_docs, reason = "the method says what it is")]
 struct Tidy;
-const _: () = {
-    #[automatically_derived]
-    impl ::connector_core::__private::serde::Serialize for Tidy {
-        fn serialize<S: ::connector_core::__private::serde::Serializer>(
-            &self,
-            serializer: S,
-        ) -> ::core::result::Result<S::Ok, S::Error> {
-            ::connector_core::__private::serde::Serialize::serialize(
-                &::connector_core::__private::NoArguments {
-                },
-                serializer,
-            )
-        }
-    }
-    #[automatically_derived]
-    impl<'de> ::connector_core::__private::serde::Deserialize<'de> for Tidy {
-        fn deserialize<D: ::connector_core::__private::serde::Deserializer<'de>>(
-            deserializer: D,
-        ) -> ::core::result::Result<Self, D::Error> {
-            let ::connector_core::__private::NoArguments {} = ::connector_core::__private::serde::Deserialize::deserialize(
-                deserializer,
-            )?;
-            ::core::result::Result::Ok(Self)
-        }
-    }
-    #[automatically_derived]
-    impl ::connector_core::__private::schemars::JsonSchema for Tidy {
-        fn schema_name() -> ::std::borrow::Cow<'static, str> {
-            ::std::borrow::Cow::Borrowed("Tidy")
-        }
-        fn json_schema(
-            generator: &mut ::connector_core::__private::schemars::SchemaGenerator,
-        ) -> ::connector_core::__private::schemars::Schema {
-            <::connector_core::__private::NoArguments as ::connector_core::__private::schemars::JsonSchema>::json_schema(
-                generator,
-            )
-        }
-    }
-};
 const _: () = {
     #[automatically_derived]
     impl ::core::fmt::Debug for Tidy {
@@ -158,6 +133,13 @@ const _: () = {
             (),
         > as ::connector_core::__private::CallbackReturn>::Output;
         const NAME: &'static str = "tidy";
+        fn encode(&self) -> ::connector_core::__private::Encoded {
+            ::connector_core::__private::ArgumentWriter::new(0usize).finish()
+        }
+        fn decode(arguments: &[u8]) -> ::connector_core::__private::Decoded<Self> {
+            ::connector_core::__private::read_arguments(arguments, &mut [])?;
+            ::core::result::Result::Ok(Self)
+        }
     }
 };
 const _: () = {
@@ -209,16 +191,16 @@ const _: () = {
     }
     ::connector_core::__private::inventory::submit! {
         ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
-        [::connector_core::__private::CallbackEntry { name : "page", aliases : &
-        ["sync_page", "pages"], description : "One page of a repository.", work :
-        ::core::option::Option::None, per_channel : false, product :
-        ::core::option::Option::None, arguments : { fn arguments() ->
-        ::connector_core::__private::serde_json::Value where for < '__connector >
+        [::connector_core::__private::CallbackEntry::new("page",
+        "One page of a repository.", { fn arguments(to : & mut
+        ::connector_core::__private::ArgumentsSchema) where for < '__connector >
         ChannelId : ::connector_core::__private::CallbackArgument, for < '__connector >
         u32 : ::connector_core::__private::CallbackArgument, for < '__connector > Vec <
-        String > : ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < SyncPage > () } arguments }, output :
-        ::core::option::Option::Some({ fn output(value : & dyn ::core::any::Any) ->
+        String > : ::connector_core::__private::CallbackArgument { to.argument:: <
+        ChannelId > ("channel", ""); to.argument_or:: < u32 > ("page", "From one.",
+        SyncPage::__connector_default_page); to.argument_or:: < Vec < String > >
+        ("labels", "", ::core::default::Default::default); } arguments }).aliases(&
+        ["sync_page", "pages"]).output({ fn output(value : & dyn ::core::any::Any) ->
         ::connector_core::__private::Result <
         ::connector_core::__private::serde_json::Value > where for < '__connector >
         GitHub : ::connector_core::__private::Component, for < '__connector > ChannelId :
@@ -229,12 +211,7 @@ const _: () = {
         "which of them is used depends on the type")] use ::connector_core::__private:: {
         JsonOutput as _, OtherOutput as _ }; (& ::connector_core::__private::Output:: <<
         SyncPage as ::connector_core::__private::BoundCallback > ::Output > ::new())
-        .show(value) } output }), subscription : ::core::option::Option::None, },
-        ::connector_core::__private::CallbackEntry { name : "tidy", aliases : & [],
-        description : "", work : ::core::option::Option::None, per_channel : false,
-        product : ::core::option::Option::None, arguments :
-        ::connector_core::__private::schema_of:: < Tidy >, output :
-        ::core::option::Option::None, subscription : ::core::option::Option::None, }],
-        __connector_run)
+        .show(value) } output }), ::connector_core::__private::CallbackEntry::new("tidy",
+        "", | _ | {})], __connector_run)
     }
 };

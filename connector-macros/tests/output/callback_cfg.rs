@@ -12,45 +12,6 @@ impl GitHub {
 struct Always;
 const _: () = {
     #[automatically_derived]
-    impl ::connector_core::__private::serde::Serialize for Always {
-        fn serialize<S: ::connector_core::__private::serde::Serializer>(
-            &self,
-            serializer: S,
-        ) -> ::core::result::Result<S::Ok, S::Error> {
-            ::connector_core::__private::serde::Serialize::serialize(
-                &::connector_core::__private::NoArguments {
-                },
-                serializer,
-            )
-        }
-    }
-    #[automatically_derived]
-    impl<'de> ::connector_core::__private::serde::Deserialize<'de> for Always {
-        fn deserialize<D: ::connector_core::__private::serde::Deserializer<'de>>(
-            deserializer: D,
-        ) -> ::core::result::Result<Self, D::Error> {
-            let ::connector_core::__private::NoArguments {} = ::connector_core::__private::serde::Deserialize::deserialize(
-                deserializer,
-            )?;
-            ::core::result::Result::Ok(Self)
-        }
-    }
-    #[automatically_derived]
-    impl ::connector_core::__private::schemars::JsonSchema for Always {
-        fn schema_name() -> ::std::borrow::Cow<'static, str> {
-            ::std::borrow::Cow::Borrowed("Always")
-        }
-        fn json_schema(
-            generator: &mut ::connector_core::__private::schemars::SchemaGenerator,
-        ) -> ::connector_core::__private::schemars::Schema {
-            <::connector_core::__private::NoArguments as ::connector_core::__private::schemars::JsonSchema>::json_schema(
-                generator,
-            )
-        }
-    }
-};
-const _: () = {
-    #[automatically_derived]
     impl ::core::fmt::Debug for Always {
         fn fmt(
             &self,
@@ -70,23 +31,22 @@ const _: () = {
             (),
         > as ::connector_core::__private::CallbackReturn>::Output;
         const NAME: &'static str = "always";
+        fn encode(&self) -> ::connector_core::__private::Encoded {
+            ::connector_core::__private::ArgumentWriter::new(0usize).finish()
+        }
+        fn decode(arguments: &[u8]) -> ::connector_core::__private::Decoded<Self> {
+            ::connector_core::__private::read_arguments(arguments, &mut [])?;
+            ::core::result::Result::Ok(Self)
+        }
     }
 };
 #[cfg(feature = "extra")]
-#[derive(
-    ::core::clone::Clone,
-    ::connector_core::__private::serde::Serialize,
-    ::connector_core::__private::serde::Deserialize,
-    ::connector_core::__private::schemars::JsonSchema,
-)]
-#[serde(crate = "::connector_core::__private::serde")]
-#[schemars(crate = "::connector_core::__private::schemars")]
+#[derive(::core::clone::Clone)]
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct Sometimes
 where
     for<'__connector> u32: ::connector_core::__private::CallbackArgument,
 {
-    #[serde(default = "Sometimes::__connector_default_page")]
     page: u32,
 }
 #[cfg(feature = "extra")]
@@ -98,10 +58,6 @@ where
         1
     }
 }
-#[cfg(feature = "extra")]
-const _: () = {
-    ::connector_core::__private::callback_argument::<u32>();
-};
 #[cfg(feature = "extra")]
 const _: () = {
     #[automatically_derived]
@@ -128,7 +84,23 @@ const _: () = {
             (),
         > as ::connector_core::__private::CallbackReturn>::Output;
         const NAME: &'static str = "sometimes";
+        fn encode(&self) -> ::connector_core::__private::Encoded {
+            ::connector_core::__private::ArgumentWriter::new(1usize)
+                .put("page", &self.page)
+                .finish()
+        }
+        fn decode(arguments: &[u8]) -> ::connector_core::__private::Decoded<Self> {
+            let mut place_0 = ::connector_core::__private::no_argument::<u32>();
+            ::connector_core::__private::read_arguments(
+                arguments,
+                &mut [("page", &mut place_0)],
+            )?;
+            ::core::result::Result::Ok(Self {
+                page: place_0.unwrap_or_else(Sometimes::__connector_default_page),
+            })
+        }
     }
+    ::connector_core::__private::callback_argument::<u32>();
 };
 const _: () = {
     fn __connector_run<'a>(
@@ -158,11 +130,7 @@ const _: () = {
     }
     ::connector_core::__private::inventory::submit! {
         ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
-        [::connector_core::__private::CallbackEntry { name : "always", aliases : & [],
-        description : "", work : ::core::option::Option::None, per_channel : false,
-        product : ::core::option::Option::None, arguments :
-        ::connector_core::__private::schema_of:: < Always >, output :
-        ::core::option::Option::None, subscription : ::core::option::Option::None, }],
+        [::connector_core::__private::CallbackEntry::new("always", "", | _ | {})],
         __connector_run)
     }
 };
@@ -197,13 +165,10 @@ const _: () = {
     }
     ::connector_core::__private::inventory::submit! {
         ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
-        [::connector_core::__private::CallbackEntry { name : "sometimes", aliases : & [],
-        description : "", work : ::core::option::Option::None, per_channel : false,
-        product : ::core::option::Option::None, arguments : { fn arguments() ->
-        ::connector_core::__private::serde_json::Value where for < '__connector > u32 :
-        ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < Sometimes > () } arguments }, output :
-        ::core::option::Option::None, subscription : ::core::option::Option::None, }],
-        __connector_run)
+        [::connector_core::__private::CallbackEntry::new("sometimes", "", { fn
+        arguments(to : & mut ::connector_core::__private::ArgumentsSchema) where for <
+        '__connector > u32 : ::connector_core::__private::CallbackArgument { to
+        .argument_or:: < u32 > ("page", "", Sometimes::__connector_default_page); }
+        arguments })], __connector_run)
     }
 };

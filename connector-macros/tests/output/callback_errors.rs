@@ -4,25 +4,14 @@ impl GitHub {
     }
     fn helper(&self) {}
 }
-#[derive(
-    ::core::clone::Clone,
-    ::connector_core::__private::serde::Serialize,
-    ::connector_core::__private::serde::Deserialize,
-    ::connector_core::__private::schemars::JsonSchema,
-)]
-#[serde(crate = "::connector_core::__private::serde")]
-#[schemars(crate = "::connector_core::__private::schemars")]
+#[derive(::core::clone::Clone)]
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct SyncPage
 where
     for<'__connector> u32: ::connector_core::__private::CallbackArgument,
 {
-    #[serde(default)]
     page: u32,
 }
-const _: () = {
-    ::connector_core::__private::callback_argument::<u32>();
-};
 const _: () = {
     #[automatically_derived]
     impl ::core::fmt::Debug for SyncPage
@@ -48,7 +37,23 @@ const _: () = {
             (),
         > as ::connector_core::__private::CallbackReturn>::Output;
         const NAME: &'static str = "sync_page";
+        fn encode(&self) -> ::connector_core::__private::Encoded {
+            ::connector_core::__private::ArgumentWriter::new(1usize)
+                .put("page", &self.page)
+                .finish()
+        }
+        fn decode(arguments: &[u8]) -> ::connector_core::__private::Decoded<Self> {
+            let mut place_0 = ::connector_core::__private::no_argument::<u32>();
+            ::connector_core::__private::read_arguments(
+                arguments,
+                &mut [("page", &mut place_0)],
+            )?;
+            ::core::result::Result::Ok(Self {
+                page: place_0.unwrap_or_default(),
+            })
+        }
     }
+    ::connector_core::__private::callback_argument::<u32>();
 };
 ::core::compile_error! {
     "`#[callback]` has no argument `nam`: did you mean `name`? there are `name`, `alias`"

@@ -3,14 +3,7 @@ impl Contacts {
         Ok(())
     }
 }
-#[derive(
-    ::core::clone::Clone,
-    ::connector_core::__private::serde::Serialize,
-    ::connector_core::__private::serde::Deserialize,
-    ::connector_core::__private::schemars::JsonSchema,
-)]
-#[serde(crate = "::connector_core::__private::serde")]
-#[schemars(crate = "::connector_core::__private::schemars")]
+#[derive(::core::clone::Clone)]
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct Page
 where
@@ -18,9 +11,6 @@ where
 {
     number: u32,
 }
-const _: () = {
-    ::connector_core::__private::callback_argument::<u32>();
-};
 const _: () = {
     #[automatically_derived]
     impl ::core::fmt::Debug for Page
@@ -46,7 +36,23 @@ const _: () = {
             (),
         > as ::connector_core::__private::CallbackReturn>::Output;
         const NAME: &'static str = "page";
+        fn encode(&self) -> ::connector_core::__private::Encoded {
+            ::connector_core::__private::ArgumentWriter::new(1usize)
+                .put("number", &self.number)
+                .finish()
+        }
+        fn decode(arguments: &[u8]) -> ::connector_core::__private::Decoded<Self> {
+            let mut place_0 = ::connector_core::__private::no_argument::<u32>();
+            ::connector_core::__private::read_arguments(
+                arguments,
+                &mut [("number", &mut place_0)],
+            )?;
+            ::core::result::Result::Ok(Self {
+                number: ::connector_core::__private::argument(place_0, "number")?,
+            })
+        }
     }
+    ::connector_core::__private::callback_argument::<u32>();
 };
 const _: () = {
     fn __connector_run<'a>(
@@ -78,13 +84,9 @@ const _: () = {
     }
     ::connector_core::__private::inventory::submit! {
         ::connector_core::__private::CallbackBlock::new:: < Contacts > (&
-        [::connector_core::__private::CallbackEntry { name : "page", aliases : & [],
-        description : "", work : ::core::option::Option::None, per_channel : false,
-        product : ::core::option::Option::None, arguments : { fn arguments() ->
-        ::connector_core::__private::serde_json::Value where for < '__connector > u32 :
-        ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < Page > () } arguments }, output :
-        ::core::option::Option::None, subscription : ::core::option::Option::None, }],
-        __connector_run)
+        [::connector_core::__private::CallbackEntry::new("page", "", { fn arguments(to :
+        & mut ::connector_core::__private::ArgumentsSchema) where for < '__connector >
+        u32 : ::connector_core::__private::CallbackArgument { to.argument:: < u32 >
+        ("number", ""); } arguments })], __connector_run)
     }
 };

@@ -22,14 +22,7 @@ impl GitHub {
         self.answer().await
     }
 }
-#[derive(
-    ::core::clone::Clone,
-    ::connector_core::__private::serde::Serialize,
-    ::connector_core::__private::serde::Deserialize,
-    ::connector_core::__private::schemars::JsonSchema,
-)]
-#[serde(crate = "::connector_core::__private::serde")]
-#[schemars(crate = "::connector_core::__private::schemars")]
+#[derive(::core::clone::Clone)]
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct Issues
 where
@@ -37,9 +30,6 @@ where
 {
     channel: ChannelId,
 }
-const _: () = {
-    ::connector_core::__private::callback_argument::<ChannelId>();
-};
 const _: () = {
     #[automatically_derived]
     impl ::core::fmt::Debug for Issues
@@ -71,6 +61,21 @@ const _: () = {
         ) -> ::core::option::Option<&::connector_core::__private::ChannelId> {
             ::core::option::Option::Some(&self.channel)
         }
+        fn encode(&self) -> ::connector_core::__private::Encoded {
+            ::connector_core::__private::ArgumentWriter::new(1usize)
+                .put("channel", &self.channel)
+                .finish()
+        }
+        fn decode(arguments: &[u8]) -> ::connector_core::__private::Decoded<Self> {
+            let mut place_0 = ::connector_core::__private::no_argument::<ChannelId>();
+            ::connector_core::__private::read_arguments(
+                arguments,
+                &mut [("channel", &mut place_0)],
+            )?;
+            ::core::result::Result::Ok(Self {
+                channel: ::connector_core::__private::argument(place_0, "channel")?,
+            })
+        }
     }
     #[automatically_derived]
     impl ::connector_core::__private::SyncCallback for Issues
@@ -79,50 +84,12 @@ const _: () = {
         for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
         for<'__connector> Option<Cursor>: ::connector_core::__private::CallbackInput,
     {}
+    ::connector_core::__private::callback_argument::<ChannelId>();
     ::connector_core::__private::callback_input::<Option<Cursor>>();
 };
 #[derive(::core::clone::Clone, ::core::marker::Copy)]
 #[allow(missing_docs, reason = "the method says what it is")]
 struct Changed;
-const _: () = {
-    #[automatically_derived]
-    impl ::connector_core::__private::serde::Serialize for Changed {
-        fn serialize<S: ::connector_core::__private::serde::Serializer>(
-            &self,
-            serializer: S,
-        ) -> ::core::result::Result<S::Ok, S::Error> {
-            ::connector_core::__private::serde::Serialize::serialize(
-                &::connector_core::__private::NoArguments {
-                },
-                serializer,
-            )
-        }
-    }
-    #[automatically_derived]
-    impl<'de> ::connector_core::__private::serde::Deserialize<'de> for Changed {
-        fn deserialize<D: ::connector_core::__private::serde::Deserializer<'de>>(
-            deserializer: D,
-        ) -> ::core::result::Result<Self, D::Error> {
-            let ::connector_core::__private::NoArguments {} = ::connector_core::__private::serde::Deserialize::deserialize(
-                deserializer,
-            )?;
-            ::core::result::Result::Ok(Self)
-        }
-    }
-    #[automatically_derived]
-    impl ::connector_core::__private::schemars::JsonSchema for Changed {
-        fn schema_name() -> ::std::borrow::Cow<'static, str> {
-            ::std::borrow::Cow::Borrowed("Changed")
-        }
-        fn json_schema(
-            generator: &mut ::connector_core::__private::schemars::SchemaGenerator,
-        ) -> ::connector_core::__private::schemars::Schema {
-            <::connector_core::__private::NoArguments as ::connector_core::__private::schemars::JsonSchema>::json_schema(
-                generator,
-            )
-        }
-    }
-};
 const _: () = {
     #[automatically_derived]
     impl ::core::fmt::Debug for Changed {
@@ -145,6 +112,13 @@ const _: () = {
             Drained<u64>,
         > as ::connector_core::__private::CallbackReturn>::Output;
         const NAME: &'static str = "changed";
+        fn encode(&self) -> ::connector_core::__private::Encoded {
+            ::connector_core::__private::ArgumentWriter::new(0usize).finish()
+        }
+        fn decode(arguments: &[u8]) -> ::connector_core::__private::Decoded<Self> {
+            ::connector_core::__private::read_arguments(arguments, &mut [])?;
+            ::core::result::Result::Ok(Self)
+        }
     }
     #[automatically_derived]
     impl ::connector_core::__private::DrainCallback for Changed
@@ -156,14 +130,7 @@ const _: () = {
     }
     ::connector_core::__private::callback_input::<Vec<u64>>();
 };
-#[derive(
-    ::core::clone::Clone,
-    ::connector_core::__private::serde::Serialize,
-    ::connector_core::__private::serde::Deserialize,
-    ::connector_core::__private::schemars::JsonSchema,
-)]
-#[serde(crate = "::connector_core::__private::serde")]
-#[schemars(crate = "::connector_core::__private::schemars")]
+#[derive(::core::clone::Clone)]
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct Refresh
 where
@@ -171,9 +138,6 @@ where
 {
     channel: ChannelId,
 }
-const _: () = {
-    ::connector_core::__private::callback_argument::<ChannelId>();
-};
 const _: () = {
     #[automatically_derived]
     impl ::core::fmt::Debug for Refresh
@@ -204,16 +168,25 @@ const _: () = {
         ) -> ::core::option::Option<&::connector_core::__private::ChannelId> {
             ::core::option::Option::Some(&self.channel)
         }
+        fn encode(&self) -> ::connector_core::__private::Encoded {
+            ::connector_core::__private::ArgumentWriter::new(1usize)
+                .put("channel", &self.channel)
+                .finish()
+        }
+        fn decode(arguments: &[u8]) -> ::connector_core::__private::Decoded<Self> {
+            let mut place_0 = ::connector_core::__private::no_argument::<ChannelId>();
+            ::connector_core::__private::read_arguments(
+                arguments,
+                &mut [("channel", &mut place_0)],
+            )?;
+            ::core::result::Result::Ok(Self {
+                channel: ::connector_core::__private::argument(place_0, "channel")?,
+            })
+        }
     }
+    ::connector_core::__private::callback_argument::<ChannelId>();
 };
-#[derive(
-    ::core::clone::Clone,
-    ::connector_core::__private::serde::Serialize,
-    ::connector_core::__private::serde::Deserialize,
-    ::connector_core::__private::schemars::JsonSchema,
-)]
-#[serde(crate = "::connector_core::__private::serde")]
-#[schemars(crate = "::connector_core::__private::schemars")]
+#[derive(::core::clone::Clone)]
 #[allow(missing_docs, reason = "the parameters of the method say what they are")]
 struct Events
 where
@@ -221,9 +194,6 @@ where
 {
     channel: ChannelId,
 }
-const _: () = {
-    ::connector_core::__private::callback_argument::<ChannelId>();
-};
 const _: () = {
     #[automatically_derived]
     impl ::core::fmt::Debug for Events
@@ -257,7 +227,23 @@ const _: () = {
         ) -> ::core::option::Option<&::connector_core::__private::ChannelId> {
             ::core::option::Option::Some(&self.channel)
         }
+        fn encode(&self) -> ::connector_core::__private::Encoded {
+            ::connector_core::__private::ArgumentWriter::new(1usize)
+                .put("channel", &self.channel)
+                .finish()
+        }
+        fn decode(arguments: &[u8]) -> ::connector_core::__private::Decoded<Self> {
+            let mut place_0 = ::connector_core::__private::no_argument::<ChannelId>();
+            ::connector_core::__private::read_arguments(
+                arguments,
+                &mut [("channel", &mut place_0)],
+            )?;
+            ::core::result::Result::Ok(Self {
+                channel: ::connector_core::__private::argument(place_0, "channel")?,
+            })
+        }
     }
+    ::connector_core::__private::callback_argument::<ChannelId>();
     ::connector_core::__private::callback_input::<Verified<WebhookRequest>>();
 };
 const _: () = {
@@ -336,46 +322,34 @@ const _: () = {
     }
     ::connector_core::__private::inventory::submit! {
         ::connector_core::__private::CallbackBlock::new:: < GitHub > (&
-        [::connector_core::__private::CallbackEntry { name : "issues", aliases : & [],
-        description : "", work :
-        ::core::option::Option::Some(::connector_core::__private::Work::Sync { every :
-        ::core::time::Duration::from_millis(900000u64) }), per_channel : true, product :
-        ::core::option::Option::None, arguments : { fn arguments() ->
-        ::connector_core::__private::serde_json::Value where for < '__connector >
-        ChannelId : ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < Issues > () } arguments }, output :
-        ::core::option::Option::None, subscription : ::core::option::Option::None, },
-        ::connector_core::__private::CallbackEntry { name : "changed", aliases : &
-        ["changes"], description : "", work :
-        ::core::option::Option::Some(::connector_core::__private::Work::Drain { batch :
-        50u32, delay : ::core::time::Duration::from_millis(500u64), max_attempts : 5u32
-        }), per_channel : false, product : ::core::option::Option::None, arguments :
-        ::connector_core::__private::schema_of:: < Changed >, output :
-        ::core::option::Option::None, subscription : ::core::option::Option::None, },
-        ::connector_core::__private::CallbackEntry { name : "daily", aliases : & [],
-        description : "", work :
-        ::core::option::Option::Some(::connector_core::__private::Work::Every { interval
-        : ::core::time::Duration::from_millis(86400000u64) }), per_channel : true,
-        product : ::core::option::Option::None, arguments : { fn arguments() ->
-        ::connector_core::__private::serde_json::Value where for < '__connector >
-        ChannelId : ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < Refresh > () } arguments }, output :
-        ::core::option::Option::None, subscription : ::core::option::Option::None, },
-        ::connector_core::__private::CallbackEntry { name : "events", aliases : & [],
-        description : "", work :
-        ::core::option::Option::Some(::connector_core::__private::Work::Webhook(::connector_core::__private::WebhookDeclaration
+        [::connector_core::__private::CallbackEntry::new("issues", "", { fn arguments(to
+        : & mut ::connector_core::__private::ArgumentsSchema) where for < '__connector >
+        ChannelId : ::connector_core::__private::CallbackArgument { to.argument:: <
+        ChannelId > ("channel", ""); } arguments })
+        .work(::core::option::Option::Some(::connector_core::__private::Work::Sync {
+        every : ::core::time::Duration::from_millis(900000u64) }), true),
+        ::connector_core::__private::CallbackEntry::new("changed", "", | _ | {})
+        .aliases(& ["changes"])
+        .work(::core::option::Option::Some(::connector_core::__private::Work::Drain {
+        batch : 50u32, delay : ::core::time::Duration::from_millis(500u64), max_attempts
+        : 5u32 }), false), ::connector_core::__private::CallbackEntry::new("daily", "", {
+        fn arguments(to : & mut ::connector_core::__private::ArgumentsSchema) where for <
+        '__connector > ChannelId : ::connector_core::__private::CallbackArgument { to
+        .argument:: < ChannelId > ("channel", ""); } arguments })
+        .work(::core::option::Option::Some(::connector_core::__private::Work::Every {
+        interval : ::core::time::Duration::from_millis(86400000u64) }), true),
+        ::connector_core::__private::CallbackEntry::new("events", "", { fn arguments(to :
+        & mut ::connector_core::__private::ArgumentsSchema) where for < '__connector >
+        ChannelId : ::connector_core::__private::CallbackArgument { to.argument:: <
+        ChannelId > ("channel", ""); } arguments })
+        .work(::core::option::Option::Some(::connector_core::__private::Work::Webhook(::connector_core::__private::WebhookDeclaration
         { verify : ::connector_core::__private::Verify::HmacSha256 { header :
         "X-Hub-Signature-256", prefix : "sha256=" }, handshake :
         ::core::option::Option::Some(::connector_core::__private::Handshake::EchoQuery {
         parameter : "validationToken" }), delivery_id :
         ::core::option::Option::Some("X-GitHub-Delivery"), tenant :
-        ::core::option::Option::None, })), per_channel : true, product :
-        ::core::option::Option::None, arguments : { fn arguments() ->
-        ::connector_core::__private::serde_json::Value where for < '__connector >
-        ChannelId : ::connector_core::__private::CallbackArgument {
-        ::connector_core::__private::schema_of:: < Events > () } arguments }, output :
-        ::core::option::Option::None, subscription :
-        ::core::option::Option::Some(::connector_core::__private::SubscriptionFns::of:: <
-        Events > ()), }], __connector_run)
+        ::core::option::Option::None, })), true)
+        .subscription(::connector_core::__private::SubscriptionFns::of:: < Events > ())],
+        __connector_run)
     }
 };
