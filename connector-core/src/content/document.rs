@@ -114,37 +114,63 @@ pub(super) fn address(word: &str) -> (Option<&str>, &str) {
     }
 }
 
+/// Visits all running text, what holds other text before that.
+fn each(blocks: &mut [Block], visit: &mut dyn FnMut(&mut Inline)) {
+    fn within(content: &mut [Inline], visit: &mut dyn FnMut(&mut Inline)) {
+        for inline in content {
+            visit(inline);
+            match inline {
+                Inline::Emphasis(content)
+                | Inline::Strong(content)
+                | Inline::Strikethrough(content)
+                | Inline::Link { content, .. } => within(content, visit),
+                Inline::Text(_) | Inline::Code(_) | Inline::Image { .. } | Inline::Break => {}
+            }
+        }
+    }
+    for block in blocks {
+        match block {
+            Block::Paragraph(content) | Block::Heading(_, content) => within(content, visit),
+            Block::Quote(blocks) => each(blocks, visit),
+            Block::List(_, items) => items.iter_mut().for_each(|item| each(&mut item.blocks, visit)),
+            Block::Table(header, rows) => {
+                header.iter_mut().chain(rows.iter_mut().flatten()).for_each(|cell| within(cell, visit));
+            }
+            Block::Code(..) | Block::Rule => {}
+        }
+    }
+}
+
 impl Document {
     /// With other addresses for pictures: where a file of the message itself can be had, in place of its
     /// `cid:` (RFC 2392). Those of which nothing is known stay.
     pub fn with_images(mut self, address_of: &dyn Fn(&str) -> Option<String>) -> Self {
-        fn each(content: &mut [Inline], address_of: &dyn Fn(&str) -> Option<String>) {
-            for inline in content {
-                match inline {
-                    Inline::Image { url, .. } => *url = address_of(url).unwrap_or_else(|| std::mem::take(url)),
-                    Inline::Emphasis(content)
-                    | Inline::Strong(content)
-                    | Inline::Strikethrough(content)
-                    | Inline::Link { content, .. } => each(content, address_of),
-                    Inline::Text(_) | Inline::Code(_) | Inline::Break => {}
-                }
+        each(&mut self.0, &mut |inline| {
+            if let Inline::Image { url, .. } = inline {
+                *url = address_of(url).unwrap_or_else(|| std::mem::take(url));
             }
-        }
-        fn all(blocks: &mut [Block], address_of: &dyn Fn(&str) -> Option<String>) {
-            for block in blocks {
-                match block {
-                    Block::Paragraph(content) | Block::Heading(_, content) => each(content, address_of),
-                    Block::Quote(blocks) => all(blocks, address_of),
-                    Block::List(_, items) => items.iter_mut().for_each(|item| all(&mut item.blocks, address_of)),
-                    Block::Table(header, rows) => {
-                        header.iter_mut().chain(rows.iter_mut().flatten()).for_each(|cell| each(cell, address_of));
-                    }
-                    Block::Code(..) | Block::Rule => {}
-                }
-            }
-        }
-        all(&mut self.0, address_of);
+        });
         self
+    }
+
+    /// What it links to and shows, pictures among them: as what each reads, and where it is.
+    ///
+    /// ```
+    /// # use connector_core::content::Document;
+    /// let document = Document::from_markdown("See the [plan](https://a.test/1) and ![a map](https://a.test/2)");
+    /// let links = document.links();
+    /// assert_eq!(links[0], ("plan".to_owned(), "https://a.test/1".to_owned()));
+    /// assert_eq!(links[1], ("a map".to_owned(), "https://a.test/2".to_owned()));
+    /// ```
+    pub fn links(&self) -> Vec<(String, String)> {
+        let mut links = Vec::new();
+        each(&mut self.0.clone(), &mut |inline| {
+            if let Inline::Link { url, .. } | Inline::Image { url, .. } = inline {
+                let url = url.clone();
+                links.push((inline.plain(), url));
+            }
+        });
+        links
     }
 
     /// The first line that says something, without its marks: a title for what has none.

@@ -1,8 +1,9 @@
 use std::fmt;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
+use base64::prelude::{BASE64_STANDARD, Engine};
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 
 use crate::error::Result;
 use crate::files::{self, AttachedFile};
@@ -20,9 +21,36 @@ pub struct Body {
 enum Piece {
     Bytes(Bytes),
     File(AttachedFile),
+    Base64(AttachedFile),
 }
 
+/// Bytes in a line of 76 characters of base64, the longest of a mail (RFC 2045 6.8).
+const LINE: usize = 57;
+
 impl Body {
+    /// A file of a user in base64, in lines as a mail has them (RFC 2045 6.8). It is encoded while it is sent.
+    ///
+    /// ```
+    /// # use connector_core::prelude::*;
+    /// # use connector_core::network::Body;
+    /// # async fn send<C: connector_core::component::Component>(cx: &Context<C>, note: &Note) -> Result<()> {
+    /// let file = cx.files().read(note.file(0)?).await?;
+    /// let mail = Body::from("Content-Transfer-Encoding: base64\r\n\r\n").chain(Body::base64(file));
+    /// cx.provider().post("/send").body(mail, "message/rfc822").send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn base64(file: AttachedFile) -> Self {
+        Self { pieces: vec![Piece::Base64(file)] }
+    }
+
+    /// This, and then `next`.
+    #[must_use]
+    pub fn chain(mut self, next: impl Into<Self>) -> Self {
+        self.pieces.extend(next.into().pieces);
+        self
+    }
+
     /// The bytes, if all of them are in memory.
     pub fn bytes(&self) -> Option<Bytes> {
         match self.pieces.as_slice() {
@@ -37,6 +65,7 @@ impl Body {
         let sizes = self.pieces.iter().map(|piece| match piece {
             Piece::Bytes(bytes) => bytes.len() as u64,
             Piece::File(file) => file.size(),
+            Piece::Base64(file) => file.size().div_ceil(3) * 4 + file.size().div_ceil(LINE as u64) * 2,
         });
         sizes.sum()
     }
@@ -51,6 +80,7 @@ impl Body {
         let pieces = self.pieces.clone().into_iter().map(|piece| match piece {
             Piece::Bytes(bytes) => stream::once(std::future::ready(Ok(bytes))).boxed(),
             Piece::File(file) => file.stream(),
+            Piece::Base64(file) => base64_lines(file.stream()),
         });
         stream::iter(pieces).flatten().boxed()
     }
@@ -62,6 +92,24 @@ impl Body {
         }
         Ok(files::collect(self.stream(), 0).await?.into())
     }
+}
+
+/// Bytes as lines of base64, as they come.
+fn base64_lines(bytes: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
+    let lines = stream::try_unfold(Some((bytes, BytesMut::new())), |state| async move {
+        let Some((mut bytes, mut kept)) = state else { return Ok(None) };
+        let next = bytes.try_next().await?;
+        let more = next.is_some();
+        kept.extend_from_slice(&next.unwrap_or_default());
+        let whole = if more { kept.len() - kept.len() % LINE } else { kept.len() };
+        let mut text = String::with_capacity(whole.div_ceil(LINE) * 78);
+        for line in kept.split_to(whole).chunks(LINE) {
+            BASE64_STANDARD.encode_string(line, &mut text);
+            text.push_str("\r\n");
+        }
+        Ok(Some((Bytes::from(text), more.then_some((bytes, kept)))))
+    });
+    lines.boxed()
 }
 
 impl<T: Into<Bytes>> From<T> for Body {
