@@ -234,22 +234,44 @@ pub(crate) async fn answer(
     cx.provider().patch(event_path(link, schedule.key.as_str())).json(&event).send().await.map(drop)
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ApiWatch {
     id: String,
     resource_id: String,
-    #[serde(skip_serializing)]
     expiration: Option<String>,
 }
 
+/// Ids that are tried for a watch.
+const WATCHES: u8 = 8;
+
 /// Makes Google push for a while: <https://developers.google.com/workspace/calendar/api/guides/push>.
+///
+/// Google takes an id once and lists no watches, so the ids of a day are known before: one that is taken belongs to a watch
+/// of which the answer was lost. It is stopped as soon as there is another, which tells what it watches.
 pub(crate) async fn watch(cx: &Context<Google>, channel: &ChannelId, endpoint: &Endpoint) -> Result<Registration> {
-    // Google takes an id once. A watch of which the answer was lost ends by itself.
-    let id = format!("{}-{}", cx.idempotency_key(), cx.now().as_millisecond());
+    let place: String = endpoint.url.rsplit('/').next().unwrap_or_default().chars().take(48).collect();
+    let day = cx.now().as_second().div_euclid(24 * 60 * 60);
+    let id = |number: u8| format!("{place}-{day}-{number}");
     let token = endpoint.secret.as_ref().map(Secret::expose);
-    let watch = json!({ "id": id, "type": "web_hook", "address": endpoint.url, "token": token });
-    let watch: ApiWatch = cx.provider().post(path(channel) + "/watch").json(&watch).fetch().await?;
+    let watch = async |id: String| -> Result<ApiWatch> {
+        let watch = json!({ "id": id, "type": "web_hook", "address": endpoint.url, "token": token });
+        cx.provider().post(path(channel) + "/watch").json(&watch).fetch().await
+    };
+    let taken = |error: &Error| {
+        let text = error.to_string();
+        text.contains("channelIdNotUnique") || text.contains("not unique")
+    };
+    let mut number = 0;
+    let watch = loop {
+        match watch(id(number)).await {
+            Err(error) if taken(&error) && number + 1 < WATCHES => number += 1,
+            watch => break watch?,
+        }
+    };
+    for lost in 0..number {
+        stop_watch(cx, &id(lost), &watch.resource_id).await?;
+    }
     let ends = watch.expiration.as_deref().and_then(|ends| Timestamp::from_millisecond(ends.parse().ok()?).ok());
     let registration = Registration::new(format!("{} {}", watch.id, watch.resource_id));
     Ok(ends.into_iter().fold(registration, Registration::expires_at))
@@ -257,6 +279,10 @@ pub(crate) async fn watch(cx: &Context<Google>, channel: &ChannelId, endpoint: &
 
 pub(crate) async fn stop(cx: &Context<Google>, registration: &Registration) -> Result<()> {
     let (id, resource_id) = registration.id.split_once(' ').ok_or_else(|| Error::bug("no id of a watch"))?;
-    let watch = ApiWatch { id: id.to_owned(), resource_id: resource_id.to_owned(), expiration: None };
+    stop_watch(cx, id, resource_id).await
+}
+
+async fn stop_watch(cx: &Context<Google>, id: &str, resource_id: &str) -> Result<()> {
+    let watch = json!({ "id": id, "resourceId": resource_id });
     cx.provider().post("/calendar/v3/channels/stop").json(&watch).send().await.unless_gone().map(drop)
 }

@@ -63,6 +63,7 @@ pub struct Google;
     compose_label = "New mail",
     reply_label = "Reply",
     sharing = Message,
+    supports(attachments),
     contact_roles(from, to(label = "To", default), cc(label = "Cc"), bcc(label = "Bcc")),
     compose(target = addresses),
     meta = ConversationMeta,

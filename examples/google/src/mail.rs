@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use connector_core::content::{html_of, mail::Mail};
+use connector_core::network::Body;
 use connector_core::prelude::*;
 use futures_util::stream::{self, StreamExt};
 use mail_builder::MessageBuilder;
+use mail_builder::mime::{MimePart, make_boundary};
 use mail_parser::{Address, Message, MessageParser};
 use serde_json::json;
 
@@ -17,6 +19,12 @@ const PAGE: usize = 25;
 
 /// Gmail takes attachments of 25 MB, which are a third longer in base64.
 const MAX_ATTACHMENT: usize = 40 << 20;
+
+/// What the files of a mail that is sent may have together, in bytes (<https://support.google.com/mail/answer/6584>).
+const MAX_FILES: u64 = 25 << 20;
+
+/// How long an upload may take.
+const UPLOAD_TIME: std::time::Duration = std::time::Duration::from_secs(50);
 
 /// A walk over the conversations with a label, then over what has happened to them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -352,10 +360,47 @@ fn mail<'x>(cx: &Context<Google>, to: &[Recipient], subject: &str, text: &str) -
     if of("bcc").is_empty() { mail } else { mail.bcc(of("bcc")) }
 }
 
-async fn send(cx: &Context<Google>, mail: MessageBuilder<'_>, thread: Option<&str>) -> Result<ApiMessage> {
-    let bytes = mail.write_to_vec().or_kind(ErrorKind::Bug)?;
-    let message = json!({ "raw": BASE64_URL_SAFE_NO_PAD.encode(bytes), "threadId": thread });
-    cx.provider().post("/gmail/v1/users/me/messages/send").json(&message).fetch().await
+/// Sends a mail with files of the user, which are encoded while they are sent.
+async fn send(
+    cx: &Context<Google>,
+    mut mail: MessageBuilder<'_>,
+    files: impl Iterator<Item = FileId>,
+    thread: Option<&str>,
+) -> Result<ApiMessage> {
+    let mut attached = Vec::new();
+    for id in files {
+        attached.push(cx.files().read(id).await?);
+    }
+    if attached.iter().map(AttachedFile::size).sum::<u64>() > MAX_FILES {
+        return Err(Error::rejected(
+            "Gmail sends 25 MB of files with a mail: put a link to a larger one into the text",
+        ));
+    }
+    // Stands where a file belongs, and nowhere else.
+    let place = make_boundary("-");
+    for file in &attached {
+        let media_type: String = file.media_type().chars().filter(|character| !character.is_control()).collect();
+        let part = MimePart::new(media_type, place.clone().into_bytes()).attachment(file.name().to_owned());
+        mail.attachments.get_or_insert_default().push(part.transfer_encoding("base64"));
+    }
+    let mail = mail.write_to_string().or_kind(ErrorKind::Bug)?;
+    if attached.is_empty() {
+        let message = json!({ "raw": BASE64_URL_SAFE_NO_PAD.encode(mail), "threadId": thread });
+        return cx.provider().post("/gmail/v1/users/me/messages/send").json(&message).fetch().await;
+    }
+    // https://developers.google.com/workspace/gmail/api/guides/uploads#multipart
+    let (boundary, message) = (make_boundary("-"), json!({ "threadId": thread }));
+    let mut body = Body::from(format!(
+        "--{boundary}\r\nContent-Type: application/json\r\n\r\n{message}\r\n--{boundary}\r\nContent-Type: message/rfc822\r\n\r\n"
+    ));
+    let mut attached = attached.into_iter();
+    for text in mail.split(&place) {
+        body = body.chain(text.to_owned());
+        body = attached.next().into_iter().fold(body, |body, file| body.chain(Body::base64(file)));
+    }
+    let body = body.chain(format!("\r\n--{boundary}--\r\n"));
+    let request = cx.provider().post("/upload/gmail/v1/users/me/messages/send").query("uploadType", "multipart");
+    request.body(body, &format!("multipart/related; boundary=\"{boundary}\"")).timeout(UPLOAD_TIME).fetch().await
 }
 
 pub(crate) async fn compose(cx: &Context<Google>, draft: &LinkDraft) -> Result<NewLink> {
@@ -363,7 +408,7 @@ pub(crate) async fn compose(cx: &Context<Google>, draft: &LinkDraft) -> Result<N
         return Err(Error::rejected("say who it is for"));
     }
     let mail = mail(cx, &draft.recipients, &draft.title, draft.content.as_deref().unwrap_or_default());
-    let sent = send(cx, mail, None).await?;
+    let sent = send(cx, mail, draft.files(), None).await?;
     let thread = thread(cx, &sent.thread_id).await?.ok_or_else(|| Error::bug("Gmail does not know what it sent"))?;
     let link = thread.link(cx, &thread.home(cx).unwrap_or_else(|| channel("SENT")));
     link.ok_or_else(|| Error::bug("Gmail sent a mail without a text"))
@@ -400,7 +445,7 @@ pub(crate) async fn reply(cx: &Context<Google>, note: &Note, link: &Link) -> Res
         let references: Vec<_> = earlier.map(|id| id.to_string()).chain([last.to_owned()]).collect();
         mail = mail.in_reply_to(last.to_owned()).references(references);
     }
-    let sent = send(cx, mail, Some(&id)).await?;
+    let sent = send(cx, mail, note.files(), Some(&id)).await?;
     Ok(WriteBack::delivered(sent.id).stored(written(Content::Html(html_of(&note.content)))))
 }
 

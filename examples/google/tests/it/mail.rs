@@ -259,6 +259,38 @@ async fn attachments_are_streamed() {
     assert!(matches!(download().await, Download::Gone));
 }
 
+/// R9.1, R10.4: a user's files go out with their mail, encoded while they are sent, and come back as the mail's own.
+#[tokio::test]
+async fn files_are_sent_with_a_mail() {
+    let (google, rig, row) = synced("Plan", "Have you got it?").await;
+    let plan: Vec<u8> = (0..600_001_u32).map(|byte| byte as u8).collect();
+    let files = vec![
+        rig.host.upload(&ada(), "plan \"b\".pdf", "application/pdf\r\nX-Forged: 1", plan.clone()).await,
+        rig.host.upload(&ada(), "note.txt", "text/plain", "soup").await,
+    ];
+    let note = rig.reply_with(&row, "Here *it* is", files).await.note;
+    assert_eq!(note.delivery, Some(Delivery::Delivered));
+    let mail = sent(&google);
+    assert_eq!(mail.thread, thread(&row));
+    assert!(mail.html.as_deref().is_some_and(|html| html.contains("<em>it</em>")), "{:?}", mail.html);
+    let names: Vec<_> = mail.files.iter().map(|(name, _, bytes)| (name.as_str(), bytes.len())).collect();
+    assert_eq!(names, [("plan \"b\".pdf", 600_001), ("note.txt", 4)]);
+    assert!(mail.files[0].2 == plan && mail.files[1].2 == b"soup");
+    assert!(mail.headers.iter().all(|(name, _)| name != "X-Forged"), "{:?}", mail.headers);
+
+    rig.sync().await;
+    let notes = rig.notes(&row).await;
+    let known = &notes.iter().find(|row| row.note.id == note.id).expect("the note is there").note;
+    assert_eq!((notes.len(), known.attachments.len(), known.files().count()), (2, 2, 0), "{known:?}");
+
+    // What Gmail would not take is refused before anything is sent.
+    let many = rig.host.upload(&ada(), "film.mp4", "video/mp4", vec![0; (25 << 20) + 1]).await;
+    let note = rig.reply_with(&row, "And this", vec![many]).await.note;
+    let Some(Delivery::Failed { reason }) = &note.delivery else { panic!("{:?}", note.delivery) };
+    assert!(reason.contains("25 MB"), "{reason}");
+    assert_eq!(google.with(|google| google.mail.mails.len()), 2);
+}
+
 /// R6.6, R11.1: what Gmail forgot is walked again.
 #[tokio::test]
 async fn a_forgotten_history_is_recovered_from() {

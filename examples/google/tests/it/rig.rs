@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use connector_core::engine::{LinkQuery, LinkRow, NoteRow, TaskQuery};
-use connector_core::id::{ChannelId, ConnectionId, UserId};
+use connector_core::id::{ChannelId, ConnectionId, FileId, UserId};
 use connector_core::registry::Registry;
 use connector_core::runtime::{ChannelUpdate, ConnectRequest, NewUserNote};
 use connector_core::secret::Secret;
@@ -101,12 +101,17 @@ impl Rig {
 
     /// What a user replies, to the end.
     pub(crate) async fn reply(&self, link: &LinkRow, content: &str) -> NoteRow {
+        self.reply_with(link, content, Vec::new()).await
+    }
+
+    /// The same, with files.
+    pub(crate) async fn reply_with(&self, link: &LinkRow, content: &str, attachments: Vec<FileId>) -> NoteRow {
         let new = NewUserNote {
             user: ada(),
             content: content.to_owned(),
             link: Some(link.link.id),
             recipients: Vec::new(),
-            attachments: Vec::new(),
+            attachments,
         };
         let note = self.host.runtime().create_note(link.link.thread, new).await.expect("it is stored");
         self.host.settle().await;

@@ -94,6 +94,24 @@ async fn a_watch_is_renewed_before_it_ends() {
     assert_eq!(ids(&google), Vec::<String>::new());
 }
 
+/// R11.4, L13: a watch of which Google's answers were lost is stopped once there is another.
+#[tokio::test]
+async fn a_watch_that_was_lost_is_stopped() {
+    let google = Shared::default();
+    google.with(|google| google.calendar.losing = 2);
+    let rig = Rig::new(&google, &[]).await;
+    rig.host.settle().await;
+    assert!(google.with(|google| google.calendar.losing) < 2, "the host knows of none");
+    rig.host.advance(minutes(60)).await;
+    let (losing, watches) = google.with(|google| (google.calendar.losing, google.calendar.watches.clone()));
+    assert_eq!((losing, watches.len()), (0, 1));
+    let view = rig.host.runtime().subscriptions(rig.connection).await.expect("there is the connection").remove(0);
+    assert_eq!(view.state, SubscriptionState::Live);
+    rig.host.runtime().disable_channel(rig.connection, &calendar()).await.expect("it is there");
+    rig.host.advance(minutes(5)).await;
+    assert_eq!(google.with(|google| google.calendar.watches.len()), 0);
+}
+
 /// R11.4: a calendar that Google does not watch is polled, visibly.
 #[tokio::test]
 async fn a_calendar_that_cannot_be_watched_is_polled() {

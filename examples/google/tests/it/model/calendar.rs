@@ -27,6 +27,8 @@ pub(crate) struct Calendar {
     /// Tokens from before this change are forgotten.
     pub(crate) oldest: u64,
     pub(crate) watches: Vec<Watch>,
+    /// So many answers to who wants to watch are yet to be lost.
+    pub(crate) losing: u8,
     pub(crate) pushes: Vec<Push>,
 }
 
@@ -154,6 +156,10 @@ impl Calendar {
         let watch = Watch { id, url, token, ends, sent: 1 };
         self.pushes.push(watch.push("sync"));
         self.watches.push(watch.clone());
+        if self.losing > 0 {
+            self.losing -= 1;
+            return Err((503, "backendError"));
+        }
         let expiration = ends.as_millisecond().to_string();
         Ok(json!({ "kind": "api#channel", "id": watch.id, "resourceId": "events-of-ada", "expiration": expiration }))
     }

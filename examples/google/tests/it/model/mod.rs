@@ -12,6 +12,7 @@ mod tasks;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use connector_core::network::{Request, Response};
 use connector_core::testing::FakeService;
 use connector_core::testing::conformance::{ConformanceService, Edit, Item, Push};
@@ -60,6 +61,26 @@ impl Asked<'_> {
     }
 }
 
+/// What is sent; of an upload, the metadata with the media as it would be within them.
+fn body(request: &Request) -> Value {
+    let bytes = request.body.bytes().unwrap_or_default();
+    let related = request
+        .headers
+        .get("content-type")
+        .and_then(|kind| kind.to_str().ok()?.strip_prefix("multipart/related; boundary="));
+    let Some(boundary) = related else { return serde_json::from_slice(&bytes).unwrap_or_default() };
+    let whole = String::from_utf8_lossy(&bytes);
+    let delimiter = format!("--{}", boundary.trim_matches('"'));
+    let mut parts = whole.split(&delimiter).filter_map(|part| part.split_once("\r\n\r\n"));
+    let metadata = parts.next().and_then(|(_, metadata)| serde_json::from_str(metadata.trim()).ok());
+    let mut body: Value = metadata.unwrap_or_default();
+    if let Some((kind, media)) = parts.next() {
+        assert_eq!(kind.trim(), "Content-Type: message/rfc822");
+        body["raw"] = json!(BASE64_URL_SAFE_NO_PAD.encode(media.strip_suffix("\r\n").unwrap_or(media)));
+    }
+    body
+}
+
 impl GoogleModel {
     fn found(&mut self, asked: &Asked<'_>) -> Answer {
         let path: Vec<_> = asked.path.iter().map(String::as_str).collect();
@@ -71,6 +92,9 @@ impl GoogleModel {
             }
             ["calendar", "v3", rest @ ..] => self.calendar.answer(asked, rest),
             ["gmail", "v1", "users", "me", rest @ ..] => self.mail.answer(asked, rest),
+            ["upload", "gmail", "v1", "users", "me", rest @ ..] if asked.query("uploadType") == Some("multipart") => {
+                self.mail.answer(asked, rest)
+            }
             ["tasks", "v1", "users", "@me", "lists"] => Ok(json!({ "items": [{ "id": "home", "title": "Home" }] })),
             ["tasks", "v1", "lists", "home", "tasks", rest @ ..] => self.tasks.answer(asked, rest),
             _ => Err(NOT_FOUND),
@@ -85,7 +109,7 @@ impl ConformanceService for GoogleModel {
             method: request.method.as_str(),
             path: request.url.path().trim_matches('/').split('/').map(decoded).collect(),
             query: request.url.query_pairs().into_owned().collect(),
-            body: serde_json::from_slice(&request.body.bytes().unwrap_or_default()).unwrap_or_default(),
+            body: body(request),
             now,
         };
         if asked.method != "GET" {
@@ -127,10 +151,8 @@ impl ConformanceService for GoogleModel {
         std::mem::take(&mut self.calendar.pushes)
     }
 
-    /// Google lists no watches, so the host cannot know of one whose answer was lost: that one ends by itself, and is
-    /// not told from the one that took its place.
     fn registrations(&self) -> Vec<String> {
-        self.calendar.watching().map(|watch| watch.url.clone()).last().into_iter().collect()
+        self.calendar.watching().map(|watch| watch.url.clone()).collect()
     }
 }
 
