@@ -5,7 +5,7 @@ use connector_core::link_type::StatusIcon;
 use connector_core::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{Issue, IssueMeta, Linear};
+use crate::{Issue, IssueMeta, Linear, files};
 
 /// The key of the note that holds the description of an issue.
 pub(crate) const DESCRIPTION: &str = "description";
@@ -483,6 +483,7 @@ impl ApiIssue {
         };
         let description = self.description.as_deref().filter(|text| !text.is_empty()).map(|text| {
             NewNote::new(self.source(), DESCRIPTION, author.clone(), self.created_at, Content::markdown(text))
+                .attachments(files::within(text))
                 .url(&self.url)
         });
         let comments = self.comments.nodes.iter().map(|comment| comment.note(self.source()));
@@ -536,7 +537,9 @@ impl ApiComment {
     fn note(&self, link: Source) -> NewNote {
         let author = ApiUser::author(self.user.as_ref(), self.external_user.as_ref(), self.bot_actor.as_ref());
         let content = Content::markdown(&self.body);
-        let note = NewNote::new(link, self.id.as_str(), author, self.created_at, content).updated_at(self.updated_at);
+        let note = NewNote::new(link, self.id.as_str(), author, self.created_at, content)
+            .attachments(files::within(&self.body))
+            .updated_at(self.updated_at);
         let note = self.url.iter().fold(note, NewNote::url);
         self.parent.iter().fold(note, |note, parent| note.reply_to(parent.id.as_str()))
     }

@@ -1,6 +1,7 @@
 //! Linear issues, both ways: GraphQL, and workflow states of each team at run time.
 
 mod api;
+mod files;
 mod sync;
 
 use connector_core::prelude::*;
@@ -24,7 +25,7 @@ use api::DESCRIPTION;
         ),
     ),
     access = ["Reads issues and their comments", "Comments, assigns, moves and creates issues as you"],
-    urls = ["https://api.linear.app/*"],
+    urls = ["https://api.linear.app/*", "https://uploads.linear.app/*", "https://storage.googleapis.com/*"],
     link_types = [Issue],
     dynamic_link_types,
     options = LinearOptions,
@@ -43,6 +44,7 @@ pub struct Linear;
     compose_label = "New issue",
     reply_label = "Comment on Linear",
     sharing = Channel,
+    supports(attachments),
     assignee,
     compose,
     meta = IssueMeta,
@@ -110,19 +112,21 @@ impl Connector for Linear {
     }
 
     async fn on_create_link(&self, cx: &Context<Self>, draft: LinkDraft) -> Result<Option<NewLink>> {
+        let files = files::upload(cx, draft.files()).await?;
         let input = object([
             Some(("teamId", json!(draft.require_channel()?))),
             Some(("title", json!(draft.title))),
-            Some(("description", json!(draft.content))),
+            Some(("description", json!(files::named(draft.content.as_deref().unwrap_or_default(), &files)))),
             draft.raw_status.as_ref().map(|state| ("stateId", json!(state))),
         ]);
         Ok(Some(api::create_issue(cx, &input).await?.link()))
     }
 
     async fn on_note_created(&self, cx: &Context<Self>, note: &Note, thread: &Thread) -> Result<WriteBack> {
+        let files = files::upload(cx, note.files()).await?;
         let input = object([
             Some(("issueId", json!(api::id_of(thread.link_of(note)?)))),
-            Some(("body", json!(note.content))),
+            Some(("body", json!(files::named(&note.content, &files)))),
             note.reply_to.as_ref().map(|parent| ("parentId", json!(parent))),
         ]);
         Ok(api::save_comment(cx, None, &input).await?.write_back())
@@ -130,11 +134,18 @@ impl Connector for Linear {
 
     async fn on_note_updated(&self, cx: &Context<Self>, note: &Note, thread: &Thread) -> Result<WriteBack> {
         let key = note.require_key()?;
+        let mut files = files::upload(cx, note.files()).await?;
+        files.extend(files::beside(note));
+        let text = files::named(&note.content, &files);
         if key.as_str() == DESCRIPTION {
-            api::update_issue(cx, thread.link_of(note)?, &json!({ "description": note.content })).await?;
+            api::update_issue(cx, thread.link_of(note)?, &json!({ "description": text })).await?;
             return Ok(WriteBack::delivered(key.clone()));
         }
-        Ok(api::save_comment(cx, Some(key), &json!({ "body": note.content })).await?.write_back())
+        Ok(api::save_comment(cx, Some(key), &json!({ "body": text })).await?.write_back())
+    }
+
+    async fn download_attachment(&self, cx: &Context<Self>, attachment: &Attachment, link: &Link) -> Result<Download> {
+        files::download(cx, attachment, link).await
     }
 }
 

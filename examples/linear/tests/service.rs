@@ -8,16 +8,19 @@
     reason = "helpers of tests fail by panics, as tests do"
 )]
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use connector_core::engine::{LinkQuery, LinkRow, SyncState};
-use connector_core::id::{ChannelId, ConnectionId};
-use connector_core::model::{Author, ButtonTarget};
+use connector_core::id::{ChannelId, ConnectionId, UserId};
+use connector_core::model::{Author, ButtonTarget, Download};
 use connector_core::registry::Registry;
-use connector_core::runtime::{ChannelUpdate, ConnectRequest};
+use connector_core::runtime::{ChannelUpdate, ConnectRequest, NewUserNote};
 use connector_core::secret::Secret;
 use connector_core::testing::{FakeService, TestHost};
 use connector_linear::Linear;
+use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -31,6 +34,8 @@ struct Held {
     states: Vec<Value>,
     /// The filters that issues were asked for with.
     filters: Vec<Value>,
+    /// What is in the storage, by its address.
+    files: BTreeMap<String, Bytes>,
     limited: bool,
 }
 
@@ -68,6 +73,27 @@ impl LinearByHand {
             let team = json!({ "id": "t1", "key": "ENG", "name": "Engineering", "states": { "nodes": states } });
             return json!({ "teams": { "nodes": [team], "pageInfo": { "hasNextPage": false, "endCursor": null } } });
         }
+        let input = &variables["input"];
+        if query.contains("fileUpload(") {
+            let place = format!("{}-{}", variables["filename"].as_str().expect("a name"), variables["size"]);
+            let upload = json!({
+                "uploadUrl": format!("https://storage.googleapis.com/linear-uploads/{place}"),
+                "assetUrl": format!("https://uploads.linear.app/{place}"),
+                "headers": [{ "key": "x-goog-meta", "value": variables["contentType"] }],
+            });
+            return json!({ "fileUpload": { "uploadFile": upload } });
+        }
+        if query.contains("commentCreate(") || query.contains("commentUpdate(") {
+            let comment = json!({
+                "id": "c1", "body": input["body"], "createdAt": "2025-12-31T00:00:00Z", "updatedAt": "2025-12-31T00:00:00Z",
+                "user": person(),
+            });
+            self.held(|held| {
+                held.issues[0]["comments"]["nodes"] = json!([comment]);
+                held.issues[0]["updatedAt"] = json!("2025-12-31T00:00:00Z");
+            });
+            return json!({ "saved": { "comment": comment } });
+        }
         let filter = &variables["filter"];
         let mut issues = self.held(|held| {
             held.filters.push(filter.clone());
@@ -90,6 +116,22 @@ impl LinearByHand {
     async fn synced(&self) -> Synced {
         let service = self.clone();
         let answers = FakeService::new(move |request| {
+            match (request.url.host_str(), request.url.path().rsplit('/').next()) {
+                (Some("storage.googleapis.com"), Some(place)) => {
+                    assert!(
+                        request.headers.contains_key("x-goog-meta") && !request.headers.contains_key("authorization")
+                    );
+                    let bytes = request.body.bytes().expect("it was collected");
+                    service.held(|held| held.files.insert(place.to_owned(), bytes));
+                    return FakeService::answer(200, "");
+                }
+                (Some("uploads.linear.app"), Some(place)) => {
+                    assert_eq!(request.headers["authorization"], "Bearer t0ken");
+                    let found = service.held(|held| held.files.get(place).cloned());
+                    return found.map_or_else(|| FakeService::answer(404, ""), |bytes| FakeService::answer(200, bytes));
+                }
+                _ => {}
+            }
             let body: Value = serde_json::from_slice(&request.body.bytes().unwrap_or_default()).expect("JSON");
             let of_issues = body["query"].as_str().expect("a query").contains("issues(");
             if of_issues && service.held(|held| std::mem::take(&mut held.limited)) {
@@ -190,6 +232,52 @@ async fn an_issue_comes_with_all_that_belongs_to_it() {
     let authors: Vec<_> = notes.iter().map(|row| author(&row.note.author)).collect();
     assert_eq!(authors, [("u1".to_owned(), false), ("x1".to_owned(), false), ("GitHub".to_owned(), true)]);
     assert_eq!(notes[1].note.reply_to.as_ref().map(|key| key.as_str()), Some("first"));
+}
+
+/// R9.1, R10.4: a user's files go to Linear's storage and are named in the comment; what a text names there can be
+/// fetched, and an edit of the text takes no file away.
+#[tokio::test]
+async fn files_go_out_and_in() {
+    let linear = service(vec![issue("1", "2025-12-01T00:00:00Z")]);
+    let synced = linear.synced().await;
+    let (runtime, row) = (synced.host.runtime(), synced.link("ENG-1").await);
+    let plan: Vec<u8> = (0..600_000_u32).map(|byte| byte as u8).collect();
+    let ada = UserId::from_static("ada");
+    let attachments = vec![
+        synced.host.upload(&ada, "plan.png", "image/png", plan.clone()).await,
+        synced.host.upload(&ada, "notes.txt", "text/plain", "soup").await,
+    ];
+    let (user, link) = (ada.clone(), Some(row.link.id));
+    let new = NewUserNote { user, content: "Here *it* is".to_owned(), link, recipients: Vec::new(), attachments };
+    let note = runtime.create_note(row.link.thread, new).await.expect("it is stored");
+    synced.host.settle().await;
+    let body = || linear.held(|held| held.issues[0]["comments"]["nodes"][0]["body"].as_str().map(str::to_owned));
+    let text = body().expect("a comment");
+    let plan_there = "![plan.png](https://uploads.linear.app/plan.png-600000)";
+    assert_eq!(text, format!("Here *it* is\n\n{plan_there}\n\n[notes.txt](https://uploads.linear.app/notes.txt-4)"));
+    assert!(linear.held(|held| held.files.values().any(|bytes| *bytes == plan)));
+
+    synced.host.advance(SignedDuration::from_mins(1)).await;
+    synced.sync().await;
+    let known = async || {
+        let notes = runtime.ports().engine.notes_of_link(row.link.id).await.expect("the store works");
+        let [known] = notes.as_slice() else { panic!("{notes:?}") };
+        assert_eq!(known.note.id, note.id);
+        known.note.clone()
+    };
+    let found = known().await;
+    assert_eq!((found.content.as_str(), found.attachments.len(), found.files().count()), ("Here *it* is", 2, 0));
+    let download = runtime.download(note.id, 0, &ada);
+    let Download::Body { name, body: bytes, .. } = synced.host.run(download).await.expect("the service works") else {
+        panic!("there is a file")
+    };
+    let bytes = bytes.try_collect::<Vec<_>>().await.expect("it is whole").concat();
+    assert_eq!((name.as_str(), bytes), ("plan.png", plan));
+
+    runtime.edit_note(note.id, &ada, "There".to_owned()).await.expect("it is stored");
+    synced.host.settle().await;
+    let edited = body().expect("a comment");
+    assert_eq!(edited, text.replace("Here *it* is", "There"));
 }
 
 /// L8: what is in the bin is archived, and comes back from there.
