@@ -85,13 +85,10 @@ fn plain(path: &Path, count: usize, links: usize) -> rig::Cost {
 
 fn ours(path: &Path, count: usize, links: usize) -> rig::Cost {
     rig::runtime().block_on(async {
-        let (runtime, engine) = rig::host(path, 200);
+        let (runtime, engine) = rig::host(path, rig::setting("CONC", 200));
         let connections = rig::connections(&runtime, 100, "").await;
-        for (connection, id) in connections.into_iter().enumerate() {
-            let messages =
-                (0..count / 100).map(|place| Unit { number: (place * 100 + connection) as u64, links: links as u64 });
-            runtime.queue_many(id, messages).await.unwrap();
-        }
+        rig::queue_in_turn(&runtime, &connections, count, |number| Unit { number: number as u64, links: links as u64 })
+            .await;
         let (before, meter) = (engine.counters(), rig::meter());
         let workers = runtime.start().await.unwrap();
         rig::drained(&runtime).await;
@@ -112,7 +109,7 @@ fn ours(path: &Path, count: usize, links: usize) -> rig::Cost {
 /// The measurement.
 pub(crate) fn run() {
     let folder = rig::folder("atomic");
-    for (links, count) in [(0, 30_000), (10, 8_000), (100, 1_500)] {
+    for (links, count) in [(0, 30_000), (10, 8_000), (100, 1_500)].into_iter().take(rig::setting("SIZES", 3)) {
         let (mut ratios, mut cpu) = (Vec::new(), Vec::new());
         for round in 0..rig::setting("ROUNDS", 3) {
             let limit = plain(&folder.join(format!("plain{links}-{round}.db")), count, links);

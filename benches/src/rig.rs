@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use connector_core::callback::BoundCallback;
 use connector_core::engine::Engine;
 use connector_core::id::ConnectionId;
 use connector_core::ports::{Ports, StoredCredentials};
@@ -60,6 +61,30 @@ pub(crate) async fn connections(runtime: &Runtime, count: usize, url: &str) -> V
         ids.push(runtime.connect(request).await.expect("a connection").id);
     }
     ids
+}
+
+/// Queues one message for each number below `count`, each for a connection in turn: ten at a time for each, all
+/// connections side by side, so that tasks that run one after the other are neighbours in the store.
+pub(crate) async fn queue_in_turn<M>(
+    runtime: &Runtime,
+    connections: &[ConnectionId],
+    count: usize,
+    message: impl Fn(usize) -> M,
+) where
+    M: BoundCallback<Input = ()>,
+{
+    let each = 10;
+    for group in (0..count).step_by(each * connections.len()) {
+        let mut queueing = tokio::task::JoinSet::new();
+        for (place, connection) in connections.iter().copied().enumerate() {
+            let numbers = (0..each).map(|turn| group + turn * connections.len() + place);
+            let messages: Vec<_> = numbers.filter(|number| *number < count).map(&message).collect();
+            let runtime = runtime.clone();
+            queueing.spawn(async move { runtime.queue_many(connection, messages).await.expect("it is queued").len() });
+        }
+        let queued: usize = queueing.join_all().await.iter().sum();
+        assert_eq!(queued, (each * connections.len()).min(count - group), "all are queued");
+    }
 }
 
 /// Comes back when no task is left that is due.

@@ -61,16 +61,7 @@ fn ours(path: &Path, count: usize, handlers: usize) -> Figures {
         let enqueue_single = singles as f64 / start.elapsed().as_secs_f64();
         let whole = rig::meter();
         let start = std::time::Instant::now();
-        // Ten at a time for each connection, all connections side by side: their tasks take turns.
-        for group in 0..count / 1000 {
-            let mut queueing = tokio::task::JoinSet::new();
-            for connection in connections.iter().copied() {
-                let runtime = runtime.clone();
-                let messages: Vec<_> = (0..10).map(|place| NoOp { number: (group * 1000 + place) as u64 }).collect();
-                queueing.spawn(async move { runtime.queue_many(connection, messages).await.unwrap().len() });
-            }
-            assert_eq!(queueing.join_all().await.iter().sum::<usize>(), 1000);
-        }
+        rig::queue_in_turn(&runtime, &connections, count, |number| NoOp { number: number as u64 }).await;
         let enqueue_bulk = count as f64 / start.elapsed().as_secs_f64();
         rig::close(&engine).await;
         drop((runtime, engine));
@@ -101,7 +92,7 @@ fn ours(path: &Path, count: usize, handlers: usize) -> Figures {
 pub(crate) fn run() {
     let count = rig::setting("N", 100_000);
     let folder = rig::folder("tasks");
-    let (mut ratios, mut cpu) = (Vec::new(), Vec::new());
+    let (mut ratios, mut cpu, mut cpu_ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rig::setting("ROUNDS", 5) {
         let limit = raw(&folder.join(format!("raw{round}.db")), count);
         let figures = ours(&folder.join(format!("ours{round}.db")), count, rig::setting("CONC", 50));
@@ -117,8 +108,10 @@ pub(crate) fn run() {
         );
         ratios.push(figures.process * limit.wall / count as f64);
         cpu.push(figures.cpu_us);
+        cpu_ratios.push(figures.process_cpu_us * count as f64 / (limit.cpu * 1e6));
     }
     let (ratio, cpu) = (rig::median(ratios), rig::median(cpu));
+    println!("CPU of a no-op task, without queueing / raw limit: {:.2}", rig::median(cpu_ratios));
     rig::verdict("(b) durable no-op tasks / raw limit", ratio, ">= 0.6", ratio >= 0.6);
     rig::verdict("(b) CPU of each, enqueue included, us", cpu, "<= 30", cpu <= 30.0);
 }

@@ -1,14 +1,9 @@
 //! Bytes as hexadecimal digits.
 
-use std::fmt::Write;
-
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
+    let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 });
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The bytes that hexadecimal digits stand for; none where they are not pairs of digits in lower case,

@@ -59,7 +59,7 @@ impl<C: Component> Context<C> {
         let ports = &self.dispatch.shared.ports;
         let mut nonce = hex::encode(&ports.vault.random());
         nonce.truncate(16);
-        let bound = Bound {
+        let token = Token::Bound(Bound {
             connection: self.connection(),
             generation: self.dispatch.connection.row.generation + self.dispatch.unit().generations,
             namespace: namespace.to_owned(),
@@ -67,16 +67,17 @@ impl<C: Component> Context<C> {
             args: args.into(),
             channel,
             nonce,
-        };
+        });
         let seal = |token: &Token| -> Result<String> {
             let plain =
                 value::to_bytes(token).map_err(|error| Error::bug("a callback cannot be stored").with_source(error))?;
             Ok(ports.vault.seal(PURPOSE, &plain))
         };
-        let sealed = seal(&Token::Bound(bound.clone()))?;
-        if sealed.len() <= MAX_SEALED {
-            return Ok(Callback::from_token(sealed));
-        }
+        let sealed = seal(&token)?;
+        let bound = match token {
+            Token::Bound(bound) if sealed.len() > MAX_SEALED => bound,
+            Token::Bound(_) | Token::Row { .. } => return Ok(Callback::from_token(sealed)),
+        };
         let id = ports.engine.take_ids(1);
         let body =
             value::to_bytes(&bound).map_err(|error| Error::bug("a callback cannot be stored").with_source(error))?;

@@ -294,14 +294,11 @@ impl Shared {
         }
         let result = outcome.as_ref().err().map_or("ok", |error| error.kind().as_str());
         let elapsed = self.ports.clock.now().duration_since(started);
-        let labels =
-            || [Label::from_static_parts("connector", connector), Label::new("callback", dispatch.name.clone())];
-        metrics::counter!(
-            "connectors_dispatches_total",
-            labels().into_iter().chain([Label::from_static_parts("outcome", result)]).collect::<Vec<_>>()
-        )
-        .increment(1);
-        metrics::histogram!("connectors_dispatch_seconds", labels().to_vec()).record(elapsed.as_secs_f64());
+        let mut labels =
+            vec![Label::from_static_parts("connector", connector), Label::new("callback", dispatch.name.clone())];
+        metrics::histogram!("connectors_dispatch_seconds", labels.clone()).record(elapsed.as_secs_f64());
+        labels.push(Label::from_static_parts("outcome", result));
+        metrics::counter!("connectors_dispatches_total", labels).increment(1);
         outcome
     }
 
