@@ -252,6 +252,12 @@ impl Calendar {
         true
     }
 
+    /// Knows none of the sync tokens that it gave.
+    pub(super) fn forget(&mut self) {
+        self.changes += 1;
+        self.oldest = self.changes;
+    }
+
     pub(super) fn items(&self) -> Vec<Item> {
         let mut series: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
         for (_, event) in &self.events {

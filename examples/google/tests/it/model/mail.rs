@@ -22,13 +22,15 @@ pub(crate) struct Mailbox {
     /// What has happened to which mail.
     history: Vec<String>,
     looks: u64,
+    /// What happened before is forgotten.
+    oldest: usize,
     requests: u64,
 }
 
 impl Default for Mailbox {
     fn default() -> Self {
         // As if much had happened before.
-        Self { mails: Vec::new(), history: vec![String::new(); 1000], looks: 0, requests: 0 }
+        Self { mails: Vec::new(), history: vec![String::new(); 1000], looks: 0, oldest: 0, requests: 0 }
     }
 }
 
@@ -198,7 +200,7 @@ impl Mailbox {
         let (start, page) = (number("startHistoryId").ok_or((400, "badRequest"))?, number("pageToken"));
         if page.is_none() {
             self.looks += 1;
-            if self.looks.is_multiple_of(FORGETS) {
+            if start < self.oldest || self.looks.is_multiple_of(FORGETS) {
                 return Err(NOT_FOUND);
             }
         }
@@ -277,6 +279,12 @@ impl Mailbox {
             // A mail that was sent stays as it is.
             _ => false,
         }
+    }
+
+    /// Forgets what has happened so far.
+    pub(super) fn forget(&mut self) {
+        self.history.push(String::new());
+        self.oldest = self.history.len();
     }
 
     pub(super) fn items(&self) -> Vec<Item> {
