@@ -66,7 +66,9 @@ impl<S: ConformanceService> Life<'_, S> {
         let title = &item.title;
         if let Some(theirs) = &item.status {
             let ours = link.link.status.as_ref().map_or("none", |status| status.as_str());
-            if theirs != ours {
+            // What the service refused stays the user's, who sees it and decides.
+            let refused = matches!(link.link.delivery, Some(Delivery::Failed { .. }));
+            if theirs != ours && !refused {
                 found.push((Kind::Status, format!("`{title}` is `{theirs}` at the service and `{ours}` here")));
             }
         }

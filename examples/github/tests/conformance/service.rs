@@ -1,5 +1,5 @@
-//! GitHub's REST API in memory, written by hand after its documentation (<https://docs.github.com/en/rest>): issues,
-//! comments and repository webhooks. Not GitHub (L28): the same connector runs against an emulator that others wrote
+//! GitHub's REST API in memory, written by hand after its documentation (<https://docs.github.com/en/rest>): issues, pull
+//! requests, comments and repository webhooks. Not GitHub (L28): the same connector runs against an emulator that others wrote
 //! in `tests/emulator`, which has no `since` of whole seconds and no scopes of hooks.
 
 use std::collections::BTreeMap;
@@ -26,9 +26,12 @@ pub(crate) struct GitHubByHand {
     scopes: Vec<String>,
 }
 
+/// An issue or a pull request, which is an issue as well.
 struct Issue {
     repository: String,
     number: u64,
+    pull: bool,
+    merged: Option<Timestamp>,
     title: String,
     body: String,
     state: String,
@@ -84,12 +87,28 @@ impl Comment {
 }
 
 impl Issue {
+    /// Among the issues.
     fn json(&self, id: u64) -> Value {
-        json!({
+        let mut json = json!({
             "id": id, "number": self.number, "title": self.title, "state": self.state, "body": self.body,
             "html_url": format!("https://github.com/{}/issues/{}", self.repository, self.number),
             "user": user(self.author), "assignee": null, "labels": [], "milestone": null, "comments": self.comments.len(),
             "created_at": self.created, "updated_at": self.updated, "reactions": { "total_count": 0 },
+        });
+        if self.pull {
+            json["pull_request"] = json!({ "merged_at": self.merged });
+        }
+        json
+    }
+
+    /// Among the pull requests, where it has another id.
+    fn pull_json(&self, id: u64) -> Value {
+        let branch = |name: &str| json!({ "label": format!("acme:{name}"), "ref": name });
+        json!({
+            "id": id + 1_000_000, "number": self.number, "title": self.title, "state": self.state, "body": self.body,
+            "html_url": format!("https://github.com/{}/pull/{}", self.repository, self.number),
+            "user": user(self.author), "assignee": null, "labels": [], "milestone": null, "draft": false, "merged_at": self.merged,
+            "head": branch("change"), "base": branch("main"), "created_at": self.created, "updated_at": self.updated,
         })
     }
 }
@@ -128,8 +147,14 @@ impl GitHubByHand {
     /// Tells the hooks of the issue's repository.
     fn push(&mut self, id: u64, event: &str, action: &str) {
         let Some(issue) = self.issues.get(&id) else { return };
-        let mut body =
-            json!({ "action": action, "issue": issue.json(id), "repository": { "full_name": issue.repository } });
+        let mut body = json!({ "action": action, "repository": { "full_name": issue.repository } });
+        // What happens to a pull request itself is an event of its own.
+        let event = if issue.pull && event == "issues" { "pull_request" } else { event };
+        if event == "pull_request" {
+            body["pull_request"] = issue.pull_json(id);
+        } else {
+            body["issue"] = issue.json(id);
+        }
         if event == "issue_comment" {
             body["comment"] = issue.comments.last().map_or(Value::Null, |comment| comment.json(issue));
         }
@@ -148,13 +173,30 @@ impl GitHubByHand {
         }
     }
 
-    fn open(&mut self, repository: &str, title: &str, body: &str, author: (u64, &'static str), at: Timestamp) -> u64 {
+    fn open(
+        &mut self,
+        repository: &str,
+        (title, body, pull): (&str, &str, bool),
+        author: (u64, &'static str),
+        at: Timestamp,
+    ) -> u64 {
         let id = self.id();
         let (repository, at) = (repository.to_owned(), seconds(at));
         let number = self.issues.values().filter(|issue| issue.repository == repository).count() as u64 + 1;
         let (title, body, state) = (title.to_owned(), body.to_owned(), "open".to_owned());
-        let issue =
-            Issue { repository, number, title, body, state, author, created: at, updated: at, comments: Vec::new() };
+        let issue = Issue {
+            repository,
+            number,
+            pull,
+            merged: None,
+            title,
+            body,
+            state,
+            author,
+            created: at,
+            updated: at,
+            comments: Vec::new(),
+        };
         self.issues.insert(id, issue);
         self.push(id, "issues", "opened");
         id
@@ -266,15 +308,24 @@ impl GitHubByHand {
                 all.sort_by_key(|(id, issue)| std::cmp::Reverse((issue.updated, **id)));
                 Some(page(request, all.into_iter().map(|(id, issue)| issue.json(*id)).collect()))
             }
-            ("GET", ["pulls"]) => Some(ok(json!([]))),
+            ("GET", ["pulls"]) => {
+                let of = |issue: &Issue| issue.pull && issue.repository == repository;
+                let mut all: Vec<_> = self.issues.iter().filter(|(_, issue)| of(issue)).collect();
+                all.sort_by_key(|(id, issue)| std::cmp::Reverse((issue.updated, **id)));
+                Some(page(request, all.into_iter().map(|(id, issue)| issue.pull_json(*id)).collect()))
+            }
+            ("GET", ["pulls", number]) => {
+                let id = self.at(&repository, number)?;
+                self.issues.get(&id).filter(|issue| issue.pull).map(|issue| ok(issue.pull_json(id)))
+            }
+            ("PATCH", ["pulls", number]) => {
+                let id =
+                    self.at(&repository, number).filter(|id| self.issues.get(id).is_some_and(|issue| issue.pull))?;
+                self.edit_issue(id, &body, now).map(ok)
+            }
             ("POST", ["issues"]) => {
-                let id = self.open(
-                    &repository,
-                    body["title"].as_str()?,
-                    body["body"].as_str().unwrap_or_default(),
-                    ADA,
-                    now,
-                );
+                let new = (body["title"].as_str()?, body["body"].as_str().unwrap_or_default(), false);
+                let id = self.open(&repository, new, ADA, now);
                 Some((201, Vec::new(), self.issues.get(&id)?.json(id)))
             }
             ("PATCH", ["issues", "comments", comment]) => {
@@ -328,7 +379,7 @@ impl ConformanceService for GitHubByHand {
         let item = |(id, issue): (&u64, &Issue)| {
             let body = Some(&issue.body).filter(|body| !body.is_empty());
             Item::new(id.to_string(), &issue.repository, &issue.title)
-                .status(&issue.state)
+                .status(if issue.merged.is_some() { "merged" } else { &issue.state })
                 .created_at(issue.created)
                 .notes(body.into_iter().chain(issue.comments.iter().map(|comment| &comment.body)))
         };
@@ -336,13 +387,17 @@ impl ConformanceService for GitHubByHand {
     }
 
     fn create(&mut self, channel: &str, title: &str, text: &str, at: Timestamp) -> String {
-        self.open(channel, title, text, BOB, at).to_string()
+        // One in three is a pull request.
+        let pull = self.issues.len() % 3 == 1;
+        self.open(channel, (title, text, pull), BOB, at).to_string()
     }
 
     fn edit(&mut self, id: &str, edit: &Edit, at: Timestamp) -> bool {
         let Ok(id) = id.parse() else { return false };
         match edit {
             Edit::Title(title) => self.edit_issue(id, &json!({ "title": title }), at).is_some(),
+            // Who is elsewhere merges and reopens as the API does.
+            Edit::Status(state) if state == "merged" => false,
             Edit::Status(state) => self.edit_issue(id, &json!({ "state": state }), at).is_some(),
             Edit::Note(text) => self.comment(id, text, BOB, at).is_some(),
             Edit::Reword { note, text } => self.reword(id, |comment| comment.body == *note, text, at).is_some(),
