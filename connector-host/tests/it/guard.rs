@@ -130,6 +130,9 @@ async fn every_response_has_its_headers() {
 async fn metrics_tell_what_runs_and_waits() {
     let bench = Bench::new("metrics").await;
     bench.synced("ada").await;
+    let parts = [("name=\"user\"", "ada"), ("name=\"file\"; filename=\"a.txt\"", "x")];
+    let upload = crate::files::request(KEY, crate::files::form(&parts));
+    assert_eq!(bench.raw(upload).await.0, StatusCode::CREATED);
     let response = send(&bench, Request::get("/metrics"), Value::Null).await;
     assert_eq!(response.status(), StatusCode::OK);
     let text = String::from_utf8(bytes(response).await.to_vec()).expect("text");
@@ -140,6 +143,7 @@ async fn metrics_tell_what_runs_and_waits() {
         "connectors_oldest_task_seconds ",
         "connectors_commit_group_sets_count ",
         "connectors_stored{kind=\"connections\"} ",
+        "connectors_stored{kind=\"files\"} 1\n",
         "connectors_http_requests_total{method=\"POST\",route=\"/api/v1/connections\",status=\"201\"} ",
     ] {
         assert!(text.contains(line), "{line} is missing:\n{text}");
