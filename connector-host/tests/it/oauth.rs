@@ -2,6 +2,7 @@
 
 mod authority;
 mod emulator;
+mod film;
 mod flow;
 mod refresh;
 mod shared;

@@ -73,6 +73,7 @@ impl Authority {
             .route("/revoke", post(revoke))
             .route("/api/me", get(me))
             .route("/api/items/{channel}", get(items))
+            .route("/api/film", get(film))
             .route("/trello/members/me", get(member))
             .route("/trello/tokens/{token}", axum::routing::delete(end_token))
             .route("/.well-known/openid-configuration", get(discovery))
@@ -222,6 +223,15 @@ async fn items(State(authority): State<Authority>, Path(channel): Path<String>, 
         Some(user) => Json(json!([{"id": format!("{channel}-of-{user}")}])).into_response(),
         None => (StatusCode::UNAUTHORIZED, Json(json!({"message": "bad token"}))).into_response(),
     }
+}
+
+/// Two GiB, of which nobody takes much.
+async fn film() -> Response {
+    let piece = || Ok::<_, std::io::Error>(vec![0; 1 << 16]);
+    let body = axum::body::Body::from_stream(futures_util::stream::repeat_with(piece));
+    let mut response = ([("content-type", "video/mp4")], body).into_response();
+    response.headers_mut().insert("content-length", (2_u64 << 30).into());
+    response
 }
 
 async fn discovery(State(authority): State<Authority>) -> Json<Value> {

@@ -58,7 +58,7 @@ impl Locker {
     }
 }
 
-async fn bench(name: &str, registry: Registry) -> Bench {
+pub(super) async fn bench(name: &str, registry: Registry) -> Bench {
     let directory = std::env::temp_dir().join(format!("connectors-oauth-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     let authority = Authority::start().await;
