@@ -11,12 +11,16 @@ mod vault;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use authority::{Authority, CLIENT_ID, CLIENT_SECRET};
 use axum::Router;
 use axum::body::Body;
+use connector_core::clock::Clock;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
+use connector_core::testing::VirtualClock;
+use connector_host::clock::SystemClock;
 use connector_host::config::ProviderConfig;
 use connector_host::{Config, Host};
 use http::{Request, StatusCode};
@@ -106,6 +110,12 @@ struct Bench {
     router: Router,
 }
 
+fn directory(name: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("connectors-oauth-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    directory
+}
+
 fn config(directory: &Path, authority: &Authority) -> Config {
     let url = |path: &str| Some(Url::parse(&format!("{}{path}", authority.base)).expect("a URL"));
     let mut config = Config::default();
@@ -133,8 +143,7 @@ impl Bench {
     }
 
     async fn with(name: &str, change: impl FnOnce(&mut Config, &Authority)) -> Self {
-        let directory = std::env::temp_dir().join(format!("connectors-oauth-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&directory).expect("a directory");
+        let directory = directory(name);
         let authority = Authority::start().await;
         let mut config = config(&directory, &authority);
         change(&mut config, &authority);
@@ -144,10 +153,29 @@ impl Bench {
     async fn open(directory: PathBuf, authority: Authority, config: Config) -> Self {
         let office = Registry::of::<Office>().expect("a registry");
         let registry = office.merge(Registry::of::<trello::Boards>().expect("a registry")).expect("a registry");
-        let host = Host::open(config, registry).await.expect("a host");
+        Self::of(directory, authority, config, registry, Arc::new(SystemClock)).await
+    }
+
+    async fn of(
+        directory: PathBuf,
+        authority: Authority,
+        config: Config,
+        registry: Registry,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let host = Host::open_with_clock(config, registry, clock).await.expect("a host");
         host.start().await.expect("workers");
         let router = host.router();
         Self { directory, authority, host, router }
+    }
+
+    /// A host of this connector, whose clock stands still until it is moved.
+    async fn timed(name: &str, registry: Registry) -> (Self, VirtualClock) {
+        let directory = directory(name);
+        let authority = Authority::start().await;
+        let config = config(&directory, &authority);
+        let clock = VirtualClock::new(Timestamp::now());
+        (Self::of(directory, authority, config, registry, Arc::new(clock.clone())).await, clock)
     }
 
     /// The same host after it was stopped, under another configuration.
@@ -226,6 +254,20 @@ impl Bench {
         let url = again["authorize_url"].as_str().expect("a URL");
         let (status, _, body) = self.back(&self.authority.allow(url, user)).await;
         assert_eq!(status, 200, "{body}");
+    }
+
+    /// Comes back when the token of a connection that was deleted has ended at its service.
+    async fn revoked(&self, id: &str) {
+        let mut after = 0;
+        loop {
+            let changes = self.get(&format!("/changes?after={after}&limit=1000&wait=60")).await;
+            let items = changes["items"].as_array().expect("changes");
+            assert!(!items.is_empty(), "the token of {id} does not end");
+            if items.iter().any(|change| change["kind"] == "revoked" && change["id"] == id) {
+                return;
+            }
+            after = changes["next"].as_u64().expect("a position");
+        }
     }
 
     /// Looks again at each change until something holds.

@@ -59,6 +59,8 @@ pub(crate) struct Seen {
 #[derive(Clone)]
 pub(crate) struct Authority {
     seen: Arc<Mutex<Seen>>,
+    /// Rings when a token is to be revoked, whatever comes of it.
+    pub(crate) revoking: Arc<tokio::sync::Notify>,
     pub(crate) base: String,
 }
 
@@ -67,7 +69,7 @@ impl Authority {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let seen = Seen { life: 3600, forgives: true, ..Seen::default() };
-        let authority = Self { seen: Arc::new(Mutex::new(seen)), base };
+        let authority = Self { seen: Arc::new(Mutex::new(seen)), revoking: Arc::default(), base };
         let router = Router::new()
             .route("/token", post(token))
             .route("/revoke", post(revoke))
@@ -176,6 +178,7 @@ async fn token(State(authority): State<Authority>, headers: HeaderMap, RawForm(f
 
 async fn revoke(State(authority): State<Authority>, RawForm(form): RawForm) -> StatusCode {
     let form = fields(&form);
+    authority.revoking.notify_one();
     if let Some(Mood::Say(status, _)) = authority.seen().moods.pop_front() {
         return StatusCode::from_u16(status).expect("a status");
     }
