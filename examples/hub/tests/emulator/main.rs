@@ -11,6 +11,7 @@
 mod bad_input;
 mod commands;
 mod crash;
+mod files;
 mod http;
 mod oauth;
 mod rig;
