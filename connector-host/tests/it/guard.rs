@@ -175,6 +175,26 @@ async fn readiness_means_it() {
     std::fs::remove_dir_all(&bench.directory).expect("the directory goes");
 }
 
+/// Design 6.2: workers that have ended, here with the runtime that they were started on, are not said to work.
+#[tokio::test]
+async fn a_host_whose_workers_have_ended_is_not_ready() {
+    let opened = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let bench = runtime.block_on(Bench::new("workers"));
+        runtime.block_on(async {
+            assert_eq!(send(&bench, Request::get("/readyz"), Value::Null).await.status(), StatusCode::OK);
+        });
+        bench
+    });
+    let bench = opened.join().expect("it opened");
+    let response = send(&bench, Request::get("/readyz"), Value::Null).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let problem: Value = serde_json::from_slice(&bytes(response).await).expect("JSON");
+    assert_eq!(problem["type"], "urn:connectors:problem:workers-ended", "{problem}");
+    assert_eq!(send(&bench, Request::get("/healthz"), Value::Null).await.status(), StatusCode::OK);
+    bench.end().await;
+}
+
 /// Design 6.2: a stream goes on after the last event that its client has seen.
 #[tokio::test]
 async fn a_stream_of_changes_is_resumed() {

@@ -4,6 +4,7 @@ mod authority;
 mod emulator;
 mod film;
 mod flow;
+mod meter;
 mod refresh;
 mod shared;
 mod trello;

@@ -42,6 +42,8 @@ pub(crate) struct Seen {
     pub(crate) renewed: HashMap<String, u32>,
     pub(crate) moods: VecDeque<Mood>,
     pub(crate) revoked: Vec<String>,
+    /// What the meter says next: status and headers. Else 200.
+    pub(crate) readings: VecDeque<(u16, Vec<(&'static str, &'static str)>)>,
     pub(crate) calls: u32,
     /// Seconds that an access token lives.
     pub(crate) life: u64,
@@ -75,6 +77,7 @@ impl Authority {
             .route("/revoke", post(revoke))
             .route("/api/me", get(me))
             .route("/api/items/{channel}", get(items))
+            .route("/api/meter", get(meter))
             .route("/api/film", get(film))
             .route("/trello/members/me", get(member))
             .route("/trello/tokens/{token}", axum::routing::delete(end_token))
@@ -226,6 +229,15 @@ async fn items(State(authority): State<Authority>, Path(channel): Path<String>, 
         Some(user) => Json(json!([{"id": format!("{channel}-of-{user}")}])).into_response(),
         None => (StatusCode::UNAUTHORIZED, Json(json!({"message": "bad token"}))).into_response(),
     }
+}
+
+async fn meter(State(authority): State<Authority>) -> Response {
+    let (status, headers) = authority.seen().readings.pop_front().unwrap_or((200, Vec::new()));
+    let mut response = StatusCode::from_u16(status).expect("a status").into_response();
+    for (name, value) in headers {
+        response.headers_mut().insert(name, value.parse().expect("a header"));
+    }
+    response
 }
 
 /// Two GiB, of which nobody takes much.

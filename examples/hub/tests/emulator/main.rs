@@ -12,6 +12,7 @@ mod bad_input;
 mod commands;
 mod crash;
 mod files;
+mod hooks;
 mod http;
 mod oauth;
 mod rig;

@@ -148,6 +148,11 @@ impl Hub {
         self.command(arguments).output().expect("the binary runs")
     }
 
+    /// Where the server listens.
+    pub(crate) fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Runs a command that has to succeed, and gives back what it printed.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
@@ -188,7 +193,7 @@ impl Hub {
             .open(self.folder.join("serve.log"))
             .expect("a log file");
         let process = self.command(&["serve"]).stdout(Stdio::null()).stderr(log).spawn().expect("the binary runs");
-        let mut served = Served { process, base: format!("http://127.0.0.1:{}", self.port) };
+        let mut served = Served { process, base: self.base() };
         loop {
             if http::send("GET", &format!("{}/readyz", served.base), KEY, None)
                 .is_ok_and(|response| response.status == 200)
