@@ -24,10 +24,12 @@ use connector_core::testing::VirtualClock;
 use connector_host::clock::SystemClock;
 use connector_host::config::ProviderConfig;
 use connector_host::{Config, Host};
+use connector_test_support::secrets;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
-use tower::ServiceExt;
 use url::Url;
+
+use crate::desk;
 
 const KEY: &str = "a-key-of-the-test";
 
@@ -109,6 +111,7 @@ struct Bench {
     authority: Authority,
     host: Host,
     router: Router,
+    _watch: secrets::Watch,
 }
 
 fn directory(name: &str) -> PathBuf {
@@ -164,10 +167,15 @@ impl Bench {
         registry: Registry,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let watch = secrets::Watch::start();
+        secrets::know([KEY, CLIENT_SECRET]);
+        let provided = config.providers.values().flat_map(|one| [&one.client_secret, &one.webhook_secret]);
+        secrets::know(provided.flatten().map(Secret::expose));
         let host = Host::open_with_clock(config, registry, clock).await.expect("a host");
         host.start().await.expect("workers");
+        secrets::know_keys_in(&directory);
         let router = host.router();
-        Self { directory, authority, host, router }
+        Self { directory, authority, host, router, _watch: watch }
     }
 
     /// A host of this connector, whose clock stands still until it is moved.
@@ -189,15 +197,17 @@ impl Bench {
     }
 
     async fn end(self) {
+        for place in desk::PLACES {
+            let request = Request::builder().uri(*place).header("authorization", format!("Bearer {KEY}"));
+            self.raw(request.body(Body::empty()).expect("a request")).await;
+        }
         self.host.shutdown().await.expect("an end in order");
         std::fs::remove_dir_all(&self.directory).expect("the directory goes");
     }
 
     async fn raw(&self, request: Request<Body>) -> (StatusCode, http::HeaderMap, String) {
-        let response = self.router.clone().oneshot(request).await.expect("an answer");
-        let (parts, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
-        (parts.status, parts.headers, String::from_utf8_lossy(&body).into_owned())
+        let (status, headers, body) = desk::answer(&self.router, request).await;
+        (status, headers, String::from_utf8_lossy(&body).into_owned())
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {

@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use connector_test_support::secrets;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -109,6 +110,7 @@ impl Authority {
         seen.number += 1;
         let (access, refresh) =
             (format!("access-{}-of-{user}", seen.number), format!("refresh-{}-of-{user}", seen.number));
+        secrets::know([access.as_str(), refresh.as_str()]);
         seen.access.retain(|_, owner| owner != user);
         seen.access.insert(access.clone(), user.to_owned());
         seen.refresh.insert(refresh.clone(), (user.to_owned(), None));

@@ -169,7 +169,10 @@ impl Service {
     async fn credential(&self) -> Credential {
         let ports = self.bench.host.runtime().ports();
         let secrets = ports.engine.secrets("credential/".to_owned(), None, 10).await.expect("secrets");
-        Credential::open(&*ports.vault, &secrets[0].sealed).expect("it opens")
+        let credential = Credential::open(&*ports.vault, &secrets[0].sealed).expect("it opens");
+        let tokens = [Some(&credential.access_token), credential.refresh_token.as_ref()];
+        connector_test_support::secrets::know(tokens.into_iter().flatten().map(Secret::expose));
+        credential
     }
 
     /// What the service says to a refresh token.
