@@ -177,6 +177,20 @@ impl Error {
     pub fn message(&self) -> &str {
         &self.inner.message
     }
+
+    /// The first of its causes that is of this type.
+    ///
+    /// ```
+    /// use connector_core::Error;
+    ///
+    /// let error = Error::from("x".parse::<u32>().unwrap_err());
+    /// assert!(error.cause::<std::num::ParseIntError>().is_some());
+    /// assert!(error.cause::<std::fmt::Error>().is_none());
+    /// ```
+    pub fn cause<E: StdError + 'static>(&self) -> Option<&E> {
+        let first = self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static));
+        std::iter::successors(first, |error| (*error).source()).find_map(|error| error.downcast_ref())
+    }
 }
 
 impl fmt::Display for Error {

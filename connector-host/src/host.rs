@@ -120,9 +120,14 @@ struct Shared {
 impl Host {
     /// Opens the database and connects everything to it. Nothing runs yet; what users do is stored.
     pub async fn open(config: Config, registry: Registry) -> Result<Self, HostError> {
+        Self::open_with_clock(config, registry, Arc::new(SystemClock)).await
+    }
+
+    /// The same by another clock than the machine's, which tests of what takes hours and days move themselves.
+    pub async fn open_with_clock(config: Config, registry: Registry, clock: Arc<dyn Clock>) -> Result<Self, HostError> {
         check_providers(&config, &registry)?;
         let engine = open_engine(&config).await?;
-        match Self::assemble(config, registry, &engine).await {
+        match Self::assemble(config, registry, &engine, clock).await {
             Ok(host) => Ok(host),
             Err(error) => {
                 if let Err(error) = engine.close().await {
@@ -133,12 +138,16 @@ impl Host {
         }
     }
 
-    async fn assemble(config: Config, registry: Registry, engine: &Arc<SqliteEngine>) -> Result<Self, HostError> {
+    async fn assemble(
+        config: Config,
+        registry: Registry,
+        engine: &Arc<SqliteEngine>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, HostError> {
         let keys_of_vault = Arc::new(open_vault(&config, &**engine).await?);
         let vault = Arc::clone(&keys_of_vault) as Arc<dyn Vault>;
         let engine_port = Arc::clone(engine) as Arc<dyn Engine>;
         let network: Arc<dyn NetworkPort> = Arc::new(HttpClient::new(config.allow_private));
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let oauth = OAuth::new(
             &config,
             Parts {
@@ -184,7 +193,8 @@ impl Host {
             self.runtime().upgrade_connections().await.map_err(HostError::Upgrade)?;
             *workers = Some(self.runtime().start().await?);
             tokio::spawn(housekeeping(self.clone()));
-            let revoking = self.oauth().clone().keep_revoking(Arc::clone(&self.shared.revoking));
+            let revoking =
+                self.oauth().clone().keep_revoking(self.runtime().clone(), Arc::clone(&self.shared.revoking));
             let mut stopping = self.stopping();
             tokio::spawn(async move {
                 tokio::select! {

@@ -79,6 +79,7 @@ pub(crate) async fn render(host: &Host) -> Option<String> {
             ("tasks", counts.tasks),
             ("dead_letters", counts.dead),
             ("deliveries", counts.deliveries),
+            ("files", counts.files),
         ];
         for (kind, count) in stored {
             metrics::gauge!("connectors_stored", "kind" => kind).set(as_gauge(count));

@@ -499,6 +499,10 @@ pub enum FeedKind {
     Connection,
     /// A channel's state.
     Channel,
+    /// The token of a connection that ended here has ended at its service too.
+    Revoked,
+    /// It could not be ended there, and is not tried any more: its user can take it back at the service.
+    NotRevoked,
 }
 
 impl FeedKind {
@@ -510,12 +514,14 @@ impl FeedKind {
             Self::Note => "note",
             Self::Connection => "connection",
             Self::Channel => "channel",
+            Self::Revoked => "revoked",
+            Self::NotRevoked => "not_revoked",
         }
     }
 
     /// The kind that is stored as this word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Thread, Self::Link, Self::Note, Self::Connection, Self::Channel]
+        [Self::Thread, Self::Link, Self::Note, Self::Connection, Self::Channel, Self::Revoked, Self::NotRevoked]
             .into_iter()
             .find(|kind| kind.as_str() == word)
     }

@@ -163,6 +163,11 @@ impl Runtime {
         self.shared.feed_end.subscribe()
     }
 
+    /// Stores what the host itself writes, and tells everyone in this process whom it concerns.
+    pub async fn store(&self, set: WriteSet) -> Result<Committed, CommitError> {
+        self.shared.store(set).await
+    }
+
     /// When the task was due that has waited longest of those that are ready; none if none is.
     pub fn oldest_due(&self) -> Option<jiff::Timestamp> {
         self.shared.scheduler().oldest_due()

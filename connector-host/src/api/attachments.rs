@@ -6,13 +6,15 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use connector_core::id::{NoteId, UserId};
 use connector_core::model::Download;
+use connector_core::network::TransportError;
+use connector_core::runtime::{ActionError, ConnectorError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
 use super::caller::Caller;
 use super::extract::{Path, Query};
-use super::openapi::{answers, op};
+use super::openapi::{answers, describes, op};
 use super::problem::{Answer, Problem};
 use crate::host::Host;
 
@@ -23,6 +25,11 @@ pub(super) fn routes() -> ApiRouter<Host> {
         get_with(download, |operation| {
             let operation =
                 answers(documented(operation), 302, &[], "They are there; the URL carries its own permission.");
+            let operation = describes(
+                operation,
+                502,
+                "The service failed; or, of the type `attachment-too-large`, has more than is taken from it.",
+            );
             answers(
                 operation,
                 200,
@@ -56,7 +63,11 @@ async fn download(
 ) -> Answer<Response> {
     caller.acts_as(&by.user)?;
     caller.note(&host, note).await?;
-    match host.runtime().download(note, index, &by.user).await? {
+    let found = match host.runtime().download(note, index, &by.user).await {
+        Ok(found) => found,
+        Err(error) => return Err(unopened(&host, note, error).await?),
+    };
+    match found {
         Download::Redirect(url) => redirect(&url),
         Download::Body { name, media_type, body } => {
             let unknown = HeaderValue::from_static("application/octet-stream");
@@ -75,6 +86,28 @@ async fn download(
             format!("attachment {index} of {note} is not to be had any more"),
         )),
     }
+}
+
+/// Why an attachment was not opened. One that is too large here can be opened at the service.
+async fn unopened(host: &Host, note: NoteId, error: ActionError) -> Answer<Problem> {
+    let limit = match &error {
+        ActionError::Connector(ConnectorError(error)) => match error.cause::<TransportError>() {
+            Some(TransportError::TooLarge { limit, .. }) => Some(*limit),
+            _ => None,
+        },
+        _ => None,
+    };
+    let Some(limit) = limit else { return Ok(error.into()) };
+    let engine = host.engine();
+    let link = match engine.note(note).await? {
+        Some(row) => engine.link(row.note.link).await?,
+        None => None,
+    };
+    let place = link.and_then(|row| row.link.url).map(|url| format!(", {url}")).unwrap_or_default();
+    let detail = format!(
+        "the attachment has more than {limit} bytes, which is as much as is taken from the service: open it there{place}"
+    );
+    Ok(Problem::new(StatusCode::BAD_GATEWAY, "attachment-too-large", detail))
 }
 
 /// The body's errors as ones that a response can end with.

@@ -228,6 +228,8 @@ async fn data(host: &Host, entry: &FeedEntry) -> Answer<Option<Changed>> {
             }
             None => None,
         },
+        // Nothing is left to be shown.
+        FeedKind::Revoked | FeedKind::NotRevoked => None,
     })
 }
 

@@ -146,6 +146,15 @@ pub(super) fn answers<'a>(
     operation
 }
 
+/// Says of an answer that is there what it means here.
+pub(super) fn describes<'a>(mut operation: TransformOperation<'a>, status: u16, what: &str) -> TransformOperation<'a> {
+    let responses = &mut operation.inner_mut().responses.get_or_insert_default().responses;
+    if let Some(ReferenceOr::Item(response)) = responses.get_mut(&StatusCode::Code(status)) {
+        what.clone_into(&mut response.description);
+    }
+    operation
+}
+
 /// Adds an answer that is JSON.
 pub(super) fn answers_json<'a, T: JsonSchema>(
     mut operation: TransformOperation<'a>,

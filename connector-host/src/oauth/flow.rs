@@ -213,7 +213,7 @@ impl Inner {
         let admitted = runtime.authorize(pending.connection, credential.clone()).await;
         if let Err(error) = admitted {
             // It is of no use to anyone now.
-            self.commit([self.revocation_of(settings.id, &credential)?]).await.map_err(store_failed)?;
+            self.commit([self.revocation_of(settings.id, &credential, None)?]).await.map_err(store_failed)?;
             return Err(error.into());
         }
         Ok(())

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use connector_core::credential::Credential;
-use connector_core::engine::{ConnectionRow, EngineError, SecretRow, Write};
+use connector_core::engine::{ConnectionRow, EngineError, FeedEntry, FeedKind, SecretRow, Write, WriteSet};
 use connector_core::error::{Error, Result};
+use connector_core::id::ConnectionId;
+use connector_core::runtime::Runtime;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,9 @@ struct Due {
     provider: String,
     /// Sealed as a credential.
     credential: String,
+    /// The connection that ended with it; none where it never came to belong to one.
+    #[serde(default)]
+    connection: Option<ConnectionId>,
     #[serde(default)]
     tries: u32,
     #[serde(default)]
@@ -41,7 +46,7 @@ struct Due {
 
 impl OAuth {
     /// Revokes what is to be revoked now. When to look again; none if nothing is left.
-    pub(crate) async fn revoke_due(&self) -> Result<Option<Timestamp>, EngineError> {
+    pub(crate) async fn revoke_due(&self, runtime: &Runtime) -> Result<Option<Timestamp>, EngineError> {
         let inner = &self.inner;
         let mut next: Option<Timestamp> = None;
         let mut after = None;
@@ -50,17 +55,17 @@ impl OAuth {
             let Some(last) = rows.last() else { return Ok(next) };
             after = Some(last.name.clone());
             for row in rows {
-                let again = inner.revoke_one(row).await?;
+                let again = inner.revoke_one(runtime, row).await?;
                 next = [next, again].into_iter().flatten().min();
             }
         }
     }
 
     /// Revokes as long as the host runs.
-    pub(crate) async fn keep_revoking(self, wake: Arc<tokio::sync::Notify>) {
+    pub(crate) async fn keep_revoking(self, runtime: Runtime, wake: Arc<tokio::sync::Notify>) {
         loop {
             let woken = wake.notified();
-            let next = match self.revoke_due().await {
+            let next = match self.revoke_due(&runtime).await {
                 Ok(next) => next,
                 Err(EngineError::Closed) => return,
                 Err(error) => {
@@ -80,12 +85,18 @@ impl OAuth {
 }
 
 impl Inner {
-    /// A token that nobody needs any more.
-    pub(super) fn revocation_of(&self, provider: &str, credential: &Credential) -> Result<Write, EngineError> {
+    /// A token that nobody needs any more, since this connection ended or because it came to belong to none.
+    pub(super) fn revocation_of(
+        &self,
+        provider: &str,
+        credential: &Credential,
+        connection: Option<ConnectionId>,
+    ) -> Result<Write, EngineError> {
         let failed = |error: String| EngineError::Failed(error);
         let due = Due {
             provider: provider.to_owned(),
             credential: credential.seal(&*self.vault).map_err(|error| failed(error.to_string()))?,
+            connection,
             tries: 0,
             not_before: None,
         };
@@ -115,7 +126,7 @@ impl Inner {
             && let Ok(Some((_, credential))) = self.read(name).await
             && credential.refused.is_none()
         {
-            writes.push(self.revocation_of(settings.id, &credential)?);
+            writes.push(self.revocation_of(settings.id, &credential, Some(connection.id))?);
         }
         Ok(writes)
     }
@@ -137,13 +148,14 @@ impl Inner {
     }
 
     /// Tries one of them; when it is to be tried again.
-    async fn revoke_one(&self, row: SecretRow) -> Result<Option<Timestamp>, EngineError> {
+    async fn revoke_one(&self, runtime: &Runtime, row: SecretRow) -> Result<Option<Timestamp>, EngineError> {
         let now = self.clock.now();
         let plain = self.vault.open(PURPOSE, &row.sealed).ok();
         let due = plain.and_then(|plain| serde_json::from_slice::<Due>(&plain).ok());
+        let connection = due.as_ref().and_then(|due| due.connection);
         let Some(mut due) = due.filter(|_| row.expires_at.is_some_and(|at| at > now)) else {
             tracing::warn!(secret = %row.name, "a token was not revoked at its service in time, and is forgotten");
-            return self.drop_secret(&row).await;
+            return drop_secret(runtime, &row, FeedKind::NotRevoked, connection).await;
         };
         if let Some(at) = due.not_before.filter(|at| *at > now) {
             return Ok(Some(at));
@@ -151,7 +163,7 @@ impl Inner {
         match self.revoke(&due).await {
             Ok(_) => {
                 tracing::debug!(provider = %due.provider, "a token was revoked");
-                self.drop_secret(&row).await
+                drop_secret(runtime, &row, FeedKind::Revoked, connection).await
             }
             Err(error) => {
                 let pause = FIRST_PAUSE.saturating_mul(1_i32 << due.tries.min(12)).min(LONGEST_PAUSE);
@@ -177,10 +189,17 @@ impl Inner {
         let settings = self.settings(&due.provider).await?;
         self.protocol(&settings).revoke(&credential).await
     }
+}
 
-    async fn drop_secret(&self, row: &SecretRow) -> Result<Option<Timestamp>, EngineError> {
-        let gone = Write::DeleteSecret { name: row.name.clone(), expect: None };
-        self.commit([gone]).await.map_err(store_failed)?;
-        Ok(None)
-    }
+/// Nothing more is done about a token; who follows the feed learns what became of it.
+async fn drop_secret(
+    runtime: &Runtime,
+    row: &SecretRow,
+    outcome: FeedKind,
+    connection: Option<ConnectionId>,
+) -> Result<Option<Timestamp>, EngineError> {
+    let gone = Write::DeleteSecret { name: row.name.clone(), expect: None };
+    let told = connection.map(|id| Write::Feed(FeedEntry::new(outcome, id, id)));
+    runtime.store(WriteSet::of([gone].into_iter().chain(told))).await.map_err(store_failed)?;
+    Ok(None)
 }

@@ -3,16 +3,32 @@
 use std::path::PathBuf;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use connector_core::model::AttachmentRef;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
 use connector_host::{Config, Host};
+use connector_test_support::secrets;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 pub(crate) const KEY: &str = "a-key-of-the-test";
+
+/// Opens the desk.
+const OPTION: &str = "open sesame";
+
+/// What an operator can look at of a host, and where no secret may be.
+pub(crate) const PLACES: &[&str] = &[
+    "/metrics",
+    "/readyz",
+    "/api/v1/changes?limit=1000",
+    "/api/v1/connections?limit=1000",
+    "/api/v1/tasks?limit=1000",
+    "/api/v1/tasks?state=dead&limit=1000",
+    "/api/v1/hooks/deliveries?limit=1000",
+    "/api/v1/keys",
+];
 
 /// Tickets.
 #[connector(
@@ -143,6 +159,7 @@ pub(crate) struct Bench {
     pub(crate) directory: PathBuf,
     pub(crate) host: Host,
     pub(crate) router: Router,
+    _watch: secrets::Watch,
 }
 
 pub(crate) fn directory(name: &str) -> PathBuf {
@@ -165,28 +182,33 @@ impl Bench {
 
     /// With other settings than the usual ones.
     pub(crate) async fn with(name: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let watch = secrets::Watch::start();
         let directory = directory(name);
         let mut config = config(&directory);
         change(&mut config);
         let registry = Registry::of::<Desk>().expect("a registry");
         let host = Host::open(config, registry).await.expect("a host");
         host.start().await.expect("workers");
+        secrets::know([KEY, OPTION]);
+        secrets::know_keys_in(&directory);
         let router = host.router();
-        Self { directory, host, router }
+        Self { directory, host, router, _watch: watch }
     }
 
     pub(crate) async fn end(self) {
+        for place in PLACES {
+            let request = Request::builder().uri(*place).header("authorization", format!("Bearer {KEY}"));
+            answer(&self.router, request.body(Body::empty()).expect("a request")).await;
+        }
         self.host.shutdown().await.expect("an end in order");
         std::fs::remove_dir_all(&self.directory).expect("the directory goes");
     }
 
     pub(crate) async fn raw(&self, request: Request<Body>) -> (StatusCode, Value) {
-        let response = self.router.clone().oneshot(request).await.expect("an answer");
-        let status = response.status();
+        let (status, headers, body) = answer(&self.router, request).await;
         if status.is_client_error() || status.is_server_error() {
-            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            assert_eq!(headers["content-type"], "application/problem+json");
         }
-        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
@@ -245,7 +267,7 @@ impl Bench {
     }
 
     pub(crate) async fn connect(&self, user: &str) -> String {
-        let body = json!({"connector": "desk", "user": user, "options": {"api_key": "open sesame"}});
+        let body = json!({"connector": "desk", "user": user, "options": {"api_key": OPTION}});
         self.ok("POST", "/connections", body).await["id"].as_str().expect("an id").to_owned()
     }
 
@@ -256,6 +278,24 @@ impl Bench {
             .await;
         id
     }
+}
+
+/// An answer, in which no secret may be but one that it is asked for.
+pub(crate) async fn answer(router: &Router, request: Request<Body>) -> (StatusCode, http::HeaderMap, Bytes) {
+    let given = match (request.method().as_str(), request.uri().path()) {
+        ("POST", "/api/v1/sessions") => Some("token"),
+        ("POST", "/api/v1/keys") => Some("key"),
+        _ => None,
+    };
+    let (parts, body) = router.clone().oneshot(request).await.expect("an answer").into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+    let value: Option<Value> = given.and_then(|_| serde_json::from_slice(&body).ok());
+    match given.and_then(|name| value.as_ref()?[name].as_str()) {
+        Some(secret) => secrets::know([secret]),
+        None => secrets::saw(&body),
+    }
+    secrets::saw(format!("{:?}", parts.headers).as_bytes());
+    (parts.status, parts.headers, body)
 }
 
 pub(crate) fn ids(list: &Value) -> Vec<&str> {

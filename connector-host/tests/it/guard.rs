@@ -130,6 +130,9 @@ async fn every_response_has_its_headers() {
 async fn metrics_tell_what_runs_and_waits() {
     let bench = Bench::new("metrics").await;
     bench.synced("ada").await;
+    let parts = [("name=\"user\"", "ada"), ("name=\"file\"; filename=\"a.txt\"", "x")];
+    let upload = crate::files::request(KEY, crate::files::form(&parts));
+    assert_eq!(bench.raw(upload).await.0, StatusCode::CREATED);
     let response = send(&bench, Request::get("/metrics"), Value::Null).await;
     assert_eq!(response.status(), StatusCode::OK);
     let text = String::from_utf8(bytes(response).await.to_vec()).expect("text");
@@ -140,6 +143,7 @@ async fn metrics_tell_what_runs_and_waits() {
         "connectors_oldest_task_seconds ",
         "connectors_commit_group_sets_count ",
         "connectors_stored{kind=\"connections\"} ",
+        "connectors_stored{kind=\"files\"} 1\n",
         "connectors_http_requests_total{method=\"POST\",route=\"/api/v1/connections\",status=\"201\"} ",
     ] {
         assert!(text.contains(line), "{line} is missing:\n{text}");
@@ -169,6 +173,26 @@ async fn readiness_means_it() {
     assert_eq!(send(&bench, Request::get("/healthz"), Value::Null).await.status(), StatusCode::OK);
     bench.host.shutdown().await.ok();
     std::fs::remove_dir_all(&bench.directory).expect("the directory goes");
+}
+
+/// Design 6.2: workers that have ended, here with the runtime that they were started on, are not said to work.
+#[tokio::test]
+async fn a_host_whose_workers_have_ended_is_not_ready() {
+    let opened = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let bench = runtime.block_on(Bench::new("workers"));
+        runtime.block_on(async {
+            assert_eq!(send(&bench, Request::get("/readyz"), Value::Null).await.status(), StatusCode::OK);
+        });
+        bench
+    });
+    let bench = opened.join().expect("it opened");
+    let response = send(&bench, Request::get("/readyz"), Value::Null).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let problem: Value = serde_json::from_slice(&bytes(response).await).expect("JSON");
+    assert_eq!(problem["type"], "urn:connectors:problem:workers-ended", "{problem}");
+    assert_eq!(send(&bench, Request::get("/healthz"), Value::Null).await.status(), StatusCode::OK);
+    bench.end().await;
 }
 
 /// Design 6.2: a stream goes on after the last event that its client has seen.

@@ -11,6 +11,7 @@ use connector_core::registry::Registry;
 use connector_core::runtime::ConnectRequest;
 use connector_core::webhook::VerifyError;
 use connector_host::Host;
+use connector_test_support::secrets;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
@@ -89,10 +90,12 @@ struct Served {
     secret: String,
     /// The same of the hook that is signed.
     signed: (String, String),
+    _watch: secrets::Watch,
 }
 
 /// A host that listens, with a connection whose hook is registered.
 async fn served() -> Served {
+    let watch = secrets::Watch::start();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let mut config = config(&directory("hooks"));
@@ -116,7 +119,8 @@ async fn served() -> Served {
     };
     let (path, secret) = given(&ENDPOINT).await;
     let signed = given(&SIGNED).await;
-    Served { host, address, stop: Some(stop), path, secret, signed }
+    secrets::know([KEY, &secret, &signed.1]);
+    Served { host, address, stop: Some(stop), path, secret, signed, _watch: watch }
 }
 
 /// The HMAC-SHA256 of a body as GitHub sends it.
@@ -152,6 +156,7 @@ impl Served {
             () = send => {}
             () = receive => {}
         }
+        secrets::saw(&answer);
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
         let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());

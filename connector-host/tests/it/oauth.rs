@@ -2,7 +2,9 @@
 
 mod authority;
 mod emulator;
+mod film;
 mod flow;
+mod meter;
 mod refresh;
 mod shared;
 mod trello;
@@ -10,18 +12,24 @@ mod vault;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use authority::{Authority, CLIENT_ID, CLIENT_SECRET};
 use axum::Router;
 use axum::body::Body;
+use connector_core::clock::Clock;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
+use connector_core::testing::VirtualClock;
+use connector_host::clock::SystemClock;
 use connector_host::config::ProviderConfig;
 use connector_host::{Config, Host};
+use connector_test_support::secrets;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
-use tower::ServiceExt;
 use url::Url;
+
+use crate::desk;
 
 const KEY: &str = "a-key-of-the-test";
 
@@ -103,6 +111,13 @@ struct Bench {
     authority: Authority,
     host: Host,
     router: Router,
+    _watch: secrets::Watch,
+}
+
+fn directory(name: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("connectors-oauth-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    directory
 }
 
 fn config(directory: &Path, authority: &Authority) -> Config {
@@ -132,8 +147,7 @@ impl Bench {
     }
 
     async fn with(name: &str, change: impl FnOnce(&mut Config, &Authority)) -> Self {
-        let directory = std::env::temp_dir().join(format!("connectors-oauth-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&directory).expect("a directory");
+        let directory = directory(name);
         let authority = Authority::start().await;
         let mut config = config(&directory, &authority);
         change(&mut config, &authority);
@@ -143,10 +157,34 @@ impl Bench {
     async fn open(directory: PathBuf, authority: Authority, config: Config) -> Self {
         let office = Registry::of::<Office>().expect("a registry");
         let registry = office.merge(Registry::of::<trello::Boards>().expect("a registry")).expect("a registry");
-        let host = Host::open(config, registry).await.expect("a host");
+        Self::of(directory, authority, config, registry, Arc::new(SystemClock)).await
+    }
+
+    async fn of(
+        directory: PathBuf,
+        authority: Authority,
+        config: Config,
+        registry: Registry,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let watch = secrets::Watch::start();
+        secrets::know([KEY, CLIENT_SECRET]);
+        let provided = config.providers.values().flat_map(|one| [&one.client_secret, &one.webhook_secret]);
+        secrets::know(provided.flatten().map(Secret::expose));
+        let host = Host::open_with_clock(config, registry, clock).await.expect("a host");
         host.start().await.expect("workers");
+        secrets::know_keys_in(&directory);
         let router = host.router();
-        Self { directory, authority, host, router }
+        Self { directory, authority, host, router, _watch: watch }
+    }
+
+    /// A host of this connector, whose clock stands still until it is moved.
+    async fn timed(name: &str, registry: Registry) -> (Self, VirtualClock) {
+        let directory = directory(name);
+        let authority = Authority::start().await;
+        let config = config(&directory, &authority);
+        let clock = VirtualClock::new(Timestamp::now());
+        (Self::of(directory, authority, config, registry, Arc::new(clock.clone())).await, clock)
     }
 
     /// The same host after it was stopped, under another configuration.
@@ -159,15 +197,17 @@ impl Bench {
     }
 
     async fn end(self) {
+        for place in desk::PLACES {
+            let request = Request::builder().uri(*place).header("authorization", format!("Bearer {KEY}"));
+            self.raw(request.body(Body::empty()).expect("a request")).await;
+        }
         self.host.shutdown().await.expect("an end in order");
         std::fs::remove_dir_all(&self.directory).expect("the directory goes");
     }
 
     async fn raw(&self, request: Request<Body>) -> (StatusCode, http::HeaderMap, String) {
-        let response = self.router.clone().oneshot(request).await.expect("an answer");
-        let (parts, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
-        (parts.status, parts.headers, String::from_utf8_lossy(&body).into_owned())
+        let (status, headers, body) = desk::answer(&self.router, request).await;
+        (status, headers, String::from_utf8_lossy(&body).into_owned())
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
@@ -225,6 +265,20 @@ impl Bench {
         let url = again["authorize_url"].as_str().expect("a URL");
         let (status, _, body) = self.back(&self.authority.allow(url, user)).await;
         assert_eq!(status, 200, "{body}");
+    }
+
+    /// Comes back when the token of a connection that was deleted has ended at its service.
+    async fn revoked(&self, id: &str) {
+        let mut after = 0;
+        loop {
+            let changes = self.get(&format!("/changes?after={after}&limit=1000&wait=60")).await;
+            let items = changes["items"].as_array().expect("changes");
+            assert!(!items.is_empty(), "the token of {id} does not end");
+            if items.iter().any(|change| change["kind"] == "revoked" && change["id"] == id) {
+                return;
+            }
+            after = changes["next"].as_u64().expect("a position");
+        }
     }
 
     /// Looks again at each change until something holds.

@@ -1,5 +1,5 @@
-//! What the tests of the example connectors share: an emulator of a test's own, and a host with a connection to it.
-//! Whatever goes wrong here panics, and so fails the test.
+//! What tests share: an emulator of a test's own, a host with a connection to it, and the search for secrets in what
+//! comes out. Whatever goes wrong here panics, and so fails the test.
 
 #![allow(
     clippy::expect_used,
@@ -7,6 +7,8 @@
     clippy::indexing_slicing,
     reason = "helpers of tests fail by panics, as tests do"
 )]
+
+pub mod secrets;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -34,6 +36,7 @@ pub struct Emulator {
     process: Child,
     environment: HashMap<String, String>,
     client: HttpClient,
+    _watch: secrets::Watch,
 }
 
 impl Emulator {
@@ -57,7 +60,10 @@ impl Emulator {
             .take_while(|line| line != "READY=1")
             .filter_map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
             .collect();
-        Some(Self { service, process, environment, client: HttpClient::new(true) })
+        let watch = secrets::Watch::start();
+        let secret = |name: &str| name.ends_with("_TOKEN") || name.ends_with("_SECRET");
+        secrets::know(environment.iter().filter(|(name, _)| secret(name)).map(|(_, value)| value.as_str()));
+        Some(Self { service, process, environment, client: HttpClient::new(true), _watch: watch })
     }
 
     /// What it printed under this name.

@@ -37,7 +37,15 @@ pub(super) async fn feed_positions_increase_in_the_order_of_commits(store: TestS
 /// R10.2: a reader goes on from where it was, and gets each entry as it was written.
 pub(super) async fn the_feed_is_paged(store: TestStore) {
     let connection = store.connection().await;
-    let kinds = [FeedKind::Link, FeedKind::Note, FeedKind::Connection, FeedKind::Channel, FeedKind::Thread];
+    let kinds = [
+        FeedKind::Link,
+        FeedKind::Note,
+        FeedKind::Connection,
+        FeedKind::Channel,
+        FeedKind::Thread,
+        FeedKind::Revoked,
+        FeedKind::NotRevoked,
+    ];
     let mut written: Vec<_> =
         kinds.into_iter().zip(STRANGE).map(|(kind, id)| FeedEntry::new(kind, connection, id)).collect();
     written.push(FeedEntry::thread(ThreadId::from_number(7)));

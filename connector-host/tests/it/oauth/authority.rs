@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use connector_test_support::secrets;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -42,6 +43,8 @@ pub(crate) struct Seen {
     pub(crate) renewed: HashMap<String, u32>,
     pub(crate) moods: VecDeque<Mood>,
     pub(crate) revoked: Vec<String>,
+    /// What the meter says next: status and headers. Else 200.
+    pub(crate) readings: VecDeque<(u16, Vec<(&'static str, &'static str)>)>,
     pub(crate) calls: u32,
     /// Seconds that an access token lives.
     pub(crate) life: u64,
@@ -59,6 +62,8 @@ pub(crate) struct Seen {
 #[derive(Clone)]
 pub(crate) struct Authority {
     seen: Arc<Mutex<Seen>>,
+    /// Rings when a token is to be revoked, whatever comes of it.
+    pub(crate) revoking: Arc<tokio::sync::Notify>,
     pub(crate) base: String,
 }
 
@@ -67,12 +72,14 @@ impl Authority {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let seen = Seen { life: 3600, forgives: true, ..Seen::default() };
-        let authority = Self { seen: Arc::new(Mutex::new(seen)), base };
+        let authority = Self { seen: Arc::new(Mutex::new(seen)), revoking: Arc::default(), base };
         let router = Router::new()
             .route("/token", post(token))
             .route("/revoke", post(revoke))
             .route("/api/me", get(me))
             .route("/api/items/{channel}", get(items))
+            .route("/api/meter", get(meter))
+            .route("/api/film", get(film))
             .route("/trello/members/me", get(member))
             .route("/trello/tokens/{token}", axum::routing::delete(end_token))
             .route("/.well-known/openid-configuration", get(discovery))
@@ -103,6 +110,7 @@ impl Authority {
         seen.number += 1;
         let (access, refresh) =
             (format!("access-{}-of-{user}", seen.number), format!("refresh-{}-of-{user}", seen.number));
+        secrets::know([access.as_str(), refresh.as_str()]);
         seen.access.retain(|_, owner| owner != user);
         seen.access.insert(access.clone(), user.to_owned());
         seen.refresh.insert(refresh.clone(), (user.to_owned(), None));
@@ -175,6 +183,7 @@ async fn token(State(authority): State<Authority>, headers: HeaderMap, RawForm(f
 
 async fn revoke(State(authority): State<Authority>, RawForm(form): RawForm) -> StatusCode {
     let form = fields(&form);
+    authority.revoking.notify_one();
     if let Some(Mood::Say(status, _)) = authority.seen().moods.pop_front() {
         return StatusCode::from_u16(status).expect("a status");
     }
@@ -222,6 +231,24 @@ async fn items(State(authority): State<Authority>, Path(channel): Path<String>, 
         Some(user) => Json(json!([{"id": format!("{channel}-of-{user}")}])).into_response(),
         None => (StatusCode::UNAUTHORIZED, Json(json!({"message": "bad token"}))).into_response(),
     }
+}
+
+async fn meter(State(authority): State<Authority>) -> Response {
+    let (status, headers) = authority.seen().readings.pop_front().unwrap_or((200, Vec::new()));
+    let mut response = StatusCode::from_u16(status).expect("a status").into_response();
+    for (name, value) in headers {
+        response.headers_mut().insert(name, value.parse().expect("a header"));
+    }
+    response
+}
+
+/// Two GiB, of which nobody takes much.
+async fn film() -> Response {
+    let piece = || Ok::<_, std::io::Error>(vec![0; 1 << 16]);
+    let body = axum::body::Body::from_stream(futures_util::stream::repeat_with(piece));
+    let mut response = ([("content-type", "video/mp4")], body).into_response();
+    response.headers_mut().insert("content-length", (2_u64 << 30).into());
+    response
 }
 
 async fn discovery(State(authority): State<Authority>) -> Json<Value> {

@@ -334,20 +334,42 @@ async fn another_account_does_not_take_a_connection_over() {
 /// R3.1: a disconnected account's token ends at the service, though that takes a second try, and none is left here.
 #[tokio::test]
 async fn disconnecting_revokes_at_the_service_and_leaves_nothing() {
-    let bench = Bench::new("revoke").await;
+    let (bench, clock) = Bench::timed("revoke", Registry::of::<Office>().expect("a registry")).await;
     let id = bench.connected("ada").await;
     bench.authority.seen().moods.push_back(authority::Mood::Say(503, String::new()));
     bench.ok("DELETE", &format!("/connections/{id}"), Value::Null).await;
+    bench.authority.revoking.notified().await;
     let engine = &bench.host.runtime().ports().engine;
-    // What is left is the token to be revoked, sealed, until it is.
-    for _ in 0..2_000 {
-        if engine.secrets(String::new(), None, 100).await.expect("secrets").is_empty() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let left = engine.secrets(String::new(), None, 100).await.expect("secrets");
+    assert_eq!(left.len(), 1, "the token to be revoked, sealed, until it is");
+    assert_eq!(bench.authority.seen().revoked.len(), 0);
+    // It is tried again after ten seconds.
+    clock.advance(SignedDuration::from_secs(10));
+    bench.revoked(&id).await;
     assert_eq!(engine.secrets(String::new(), None, 100).await.expect("secrets"), []);
     assert_eq!(bench.authority.seen().revoked.len(), 1);
     assert!(bench.authority.seen().revoked[0].starts_with("refresh-"));
+    bench.end().await;
+}
+
+/// R3.1: a service that does not take the revocation for two days is left alone, and the product learns of it.
+#[tokio::test]
+async fn a_token_that_cannot_be_revoked_is_told() {
+    let (bench, clock) = Bench::timed("not-revoked", Registry::of::<Office>().expect("a registry")).await;
+    let id = bench.connected("ada").await;
+    bench.authority.seen().moods.push_back(authority::Mood::Say(503, String::new()));
+    bench.ok("DELETE", &format!("/connections/{id}"), Value::Null).await;
+    bench.authority.revoking.notified().await;
+    clock.advance(SignedDuration::from_hours(48));
+    let told = bench
+        .until("/changes?limit=1000", |changes| {
+            changes["items"].as_array().expect("changes").iter().any(|change| change["kind"] == "not_revoked")
+        })
+        .await;
+    let told = told["items"].as_array().expect("changes").last().expect("a change").clone();
+    assert_eq!((&told["id"], &told["connection"], &told["data"]), (&json!(id), &json!(id), &Value::Null));
+    let engine = &bench.host.runtime().ports().engine;
+    assert_eq!(engine.secrets(String::new(), None, 100).await.expect("secrets"), [], "nothing is left here");
+    assert_eq!(bench.authority.seen().revoked.len(), 0);
     bench.end().await;
 }

@@ -11,6 +11,8 @@
 mod bad_input;
 mod commands;
 mod crash;
+mod files;
+mod hooks;
 mod http;
 mod oauth;
 mod rig;

@@ -1,11 +1,12 @@
 //! An emulator of the test's own, and the binary on a database of its own.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use connector_test_support::secrets;
 use serde_json::{Value, json};
 
 use crate::http::{self, Response};
@@ -48,6 +49,7 @@ impl Emulator {
                 return Some(emulator);
             }
             if let Some((name, value)) = line.split_once('=') {
+                know(name, value);
                 emulator.variables.insert(name.to_owned(), value.to_owned());
             }
         }
@@ -102,6 +104,13 @@ impl Emulator {
     }
 }
 
+/// A variable whose name says that its value is secret.
+fn know(name: &str, value: &str) {
+    if ["_TOKEN", "_SECRET", "_KEY"].iter().any(|end| name.ends_with(end)) {
+        secrets::know([value]);
+    }
+}
+
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.process.kill().and_then(|()| self.process.wait().map(drop)).expect("the emulator ends");
@@ -113,6 +122,8 @@ pub(crate) struct Hub {
     pub(crate) folder: PathBuf,
     environment: Vec<(String, String)>,
     port: u16,
+    // The last to be dropped: what was logged is read before.
+    _watch: secrets::Watch,
 }
 
 impl Hub {
@@ -127,14 +138,19 @@ impl Hub {
             ("CONNECTORS_NETWORK__ALLOW_PRIVATE".to_owned(), "true".to_owned()),
             ("CONNECTORS_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
             ("CONNECTORS_API_KEY".to_owned(), KEY.to_owned()),
+            ("RUST_LOG".to_owned(), "trace".to_owned()),
         ];
-        Self { folder, environment: environment.into(), port }
+        let watch = secrets::Watch::start();
+        secrets::know([KEY]);
+        Self { folder, environment: environment.into(), port, _watch: watch }
     }
 
     /// With another environment variable.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        let value = value.into();
+        know(name, &value);
         self.environment.retain(|(known, _)| known != name);
-        self.environment.push((name.to_owned(), value.into()));
+        self.environment.push((name.to_owned(), value));
         self
     }
 
@@ -145,7 +161,15 @@ impl Hub {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the binary runs")
+        let output = self.command(arguments).output().expect("the binary runs");
+        secrets::saw(&output.stdout);
+        secrets::saw(&output.stderr);
+        output
+    }
+
+    /// Where the server listens.
+    pub(crate) fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Runs a command that has to succeed, and gives back what it printed.
@@ -171,7 +195,10 @@ impl Hub {
             "connectors {arguments:?} succeeded: {}",
             String::from_utf8_lossy(&output.stdout)
         );
-        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
+        // The log is there too, whose lines begin with the time.
+        let printed = String::from_utf8_lossy(&output.stderr);
+        let complaint: Vec<_> = printed.lines().filter(|line| !line.starts_with("20")).collect();
+        (output.status.code().unwrap_or(-1), complaint.join("\n"))
     }
 
     /// Makes a connection, and gives back its id.
@@ -188,7 +215,7 @@ impl Hub {
             .open(self.folder.join("serve.log"))
             .expect("a log file");
         let process = self.command(&["serve"]).stdout(Stdio::null()).stderr(log).spawn().expect("the binary runs");
-        let mut served = Served { process, base: format!("http://127.0.0.1:{}", self.port) };
+        let mut served = Served { process, base: self.base() };
         loop {
             if http::send("GET", &format!("{}/readyz", served.base), KEY, None)
                 .is_ok_and(|response| response.status == 200)
@@ -206,6 +233,13 @@ impl Hub {
 impl Drop for Hub {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            secrets::know_keys_in(&self.folder);
+            if let Ok(mut log) = std::fs::File::open(self.folder.join("serve.log")) {
+                let mut piece = vec![0; 1 << 20];
+                while let Ok(read @ 1..) = log.read(&mut piece) {
+                    secrets::saw_piece(&piece[..read]);
+                }
+            }
             std::fs::remove_dir_all(&self.folder).expect("the folder is removed");
         }
     }
@@ -219,7 +253,9 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn try_api(&self, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<Response> {
-        http::send(method, &format!("{}/api/v1{path}", self.base), KEY, body)
+        let response = http::send(method, &format!("{}/api/v1{path}", self.base), KEY, body)?;
+        secrets::saw(&response.body);
+        Ok(response)
     }
 
     pub(crate) fn api(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
