@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::value::arguments::can_be_missing;
 
@@ -37,14 +37,15 @@ impl ArgumentsSchema {
     pub(crate) fn of(arguments: ArgumentsFn) -> Value {
         let mut schema = Self { generator: generator(), properties: Map::new(), required: Vec::new() };
         arguments(&mut schema);
-        let mut object = json!({ "type": "object" });
+        let mut object = Map::new();
+        object.insert("type".to_owned(), "object".into());
         if !schema.properties.is_empty() {
-            object["properties"] = schema.properties.into();
+            object.insert("properties".to_owned(), schema.properties.into());
         }
         if !schema.required.is_empty() {
-            object["required"] = schema.required.into();
+            object.insert("required".to_owned(), schema.required.into());
         }
-        object
+        object.into()
     }
 
     /// An argument, with what its documentation says.
