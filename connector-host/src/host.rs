@@ -16,7 +16,7 @@ use connector_core::registry::{Registry, RegistryErrors};
 use connector_core::runtime::{ActionError, Runtime, Workers};
 use connector_core::secret::Secret;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, watch};
 
 use crate::api::{UnderWay, forget_answers};
 use crate::clock::SystemClock;
@@ -104,8 +104,6 @@ struct Shared {
     keys: ApiKeys,
     sessions: Sessions,
     oauth: OAuth,
-    /// Rings when there is a token to be revoked.
-    revoking: Arc<Notify>,
     vault: Arc<KeyVault>,
     /// One rotation of the vault's keys at a time.
     rotating: Mutex<()>,
@@ -174,7 +172,6 @@ impl Host {
             keys,
             sessions,
             oauth,
-            revoking: Arc::default(),
             vault: keys_of_vault,
             rotating: Mutex::default(),
             local_key,
@@ -193,8 +190,7 @@ impl Host {
             self.runtime().upgrade_connections().await.map_err(HostError::Upgrade)?;
             *workers = Some(self.runtime().start().await?);
             tokio::spawn(housekeeping(self.clone()));
-            let revoking =
-                self.oauth().clone().keep_revoking(self.runtime().clone(), Arc::clone(&self.shared.revoking));
+            let revoking = self.oauth().clone().keep_revoking(self.runtime().clone());
             let mut stopping = self.stopping();
             tokio::spawn(async move {
                 tokio::select! {
@@ -327,11 +323,6 @@ impl Host {
 
     pub(crate) fn oauth(&self) -> &OAuth {
         &self.shared.oauth
-    }
-
-    /// There may be a token to be revoked.
-    pub(crate) fn wake_revoking(&self) {
-        self.shared.revoking.notify_one();
     }
 
     pub(crate) fn local_key(&self) -> &Secret {

@@ -187,7 +187,11 @@ impl Shared {
     /// Stores writes, and tells everyone in this process whom they concern.
     pub(crate) async fn store(&self, set: WriteSet) -> Result<Committed, CommitError> {
         let stale: Vec<_> = set.writes.iter().filter_map(touches_connection).collect();
+        let ends = !stale.is_empty() && set.writes.iter().any(|write| matches!(write, Write::DeleteConnection { .. }));
         let committed = self.ports.engine.commit(set).await?;
+        if ends {
+            self.ports.credentials.released();
+        }
         if !stale.is_empty() {
             let mut connections = self.connections();
             for connection in &stale {

@@ -295,7 +295,6 @@ async fn disconnect(
 ) -> Answer<NoContent> {
     caller.connection(&host, id).await?;
     host.runtime().disconnect(id).await?;
-    host.wake_revoking();
     Ok(NoContent)
 }
 

@@ -42,7 +42,6 @@ async fn answer(host: &Host, headers: &HeaderMap, parameters: &Parameters, fragm
             return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", detail).into_response();
         }
     };
-    host.wake_revoking();
     let mut response = match outcome {
         Ok(Returned::Fragment { state }) => fragment_page(&state),
         Ok(Returned::Done { connection, return_to: Some(mut place), failed }) => {

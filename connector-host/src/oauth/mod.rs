@@ -51,6 +51,8 @@ struct Inner {
     return_to: Vec<Url>,
     held: Mutex<HashMap<ConnectionId, Held>>,
     refreshing: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Rings when there may be a token to be revoked.
+    revoking: tokio::sync::Notify,
 }
 
 /// A credential as it was last seen in the store.
@@ -91,6 +93,7 @@ impl OAuth {
                 return_to: config.return_to.clone(),
                 held: Mutex::default(),
                 refreshing: Mutex::default(),
+                revoking: tokio::sync::Notify::new(),
             }),
         })
     }

@@ -1,7 +1,5 @@
 //! Ends tokens at the service when their connection has ended here (R3.1).
 
-use std::sync::Arc;
-
 use connector_core::credential::Credential;
 use connector_core::engine::{ConnectionRow, EngineError, FeedEntry, FeedKind, SecretRow, Write, WriteSet};
 use connector_core::error::{Error, Result};
@@ -62,9 +60,9 @@ impl OAuth {
     }
 
     /// Revokes as long as the host runs.
-    pub(crate) async fn keep_revoking(self, runtime: Runtime, wake: Arc<tokio::sync::Notify>) {
+    pub(crate) async fn keep_revoking(self, runtime: Runtime) {
         loop {
-            let woken = wake.notified();
+            let woken = self.inner.revoking.notified();
             let next = match self.revoke_due(&runtime).await {
                 Ok(next) => next,
                 Err(EngineError::Closed) => return,
@@ -114,7 +112,7 @@ impl Inner {
     }
 
     /// What is stored with the end of a connection: its credential goes, if no other connection has it.
-    pub(super) async fn released(&self, connection: &ConnectionRow) -> Result<Vec<Write>> {
+    pub(super) async fn release(&self, connection: &ConnectionRow) -> Result<Vec<Write>> {
         let Some(name) = &connection.credential else { return Ok(Vec::new()) };
         if self.is_shared(connection, name).await? {
             return Ok(Vec::new());

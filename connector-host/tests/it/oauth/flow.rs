@@ -352,6 +352,17 @@ async fn disconnecting_revokes_at_the_service_and_leaves_nothing() {
     bench.end().await;
 }
 
+/// R3.1: so it does when the product that embeds the host disconnects it by itself.
+#[tokio::test]
+async fn a_product_that_disconnects_revokes_too() {
+    let bench = Bench::new("revoke-embedded").await;
+    let id = bench.connected("ada").await;
+    bench.host.runtime().disconnect(id.parse().expect("an id")).await.expect("it is there");
+    bench.revoked(&id).await;
+    assert_eq!(bench.authority.seen().revoked.len(), 1);
+    bench.end().await;
+}
+
 /// R3.1: a service that does not take the revocation for two days is left alone, and the product learns of it.
 #[tokio::test]
 async fn a_token_that_cannot_be_revoked_is_told() {
