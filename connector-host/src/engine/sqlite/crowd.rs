@@ -5,6 +5,9 @@ use std::time::Duration;
 /// From this many on, those who commit side by side are worth waiting for.
 const CROWD: usize = 8;
 
+/// From this many on, others save a group next to nothing more (storage.md, 2), and have work of their own meanwhile.
+const COMPLETE: usize = 64;
+
 /// The longest wait.
 const MAX_WAIT: Duration = Duration::from_millis(1);
 
@@ -42,7 +45,7 @@ impl Crowd {
     /// Whether a group waits that has so many members by now.
     pub(super) fn wait(&mut self, members: usize) -> Option<Wait> {
         let limit = (self.commit / 2).min(MAX_WAIT);
-        if self.answered < CROWD || limit < Duration::from_micros(50) {
+        if self.answered < CROWD || members >= COMPLETE || limit < Duration::from_micros(50) {
             return None;
         }
         if self.skip > 0 {
@@ -50,7 +53,7 @@ impl Crowd {
             return None;
         }
         let all = members + self.answered;
-        Some(Wait { enough: all - all / 8, limit })
+        Some(Wait { enough: (all - all / 8).min(COMPLETE), limit })
     }
 
     /// So many came during a wait.
@@ -92,6 +95,8 @@ mod tests {
         let mut crowd = Crowd::default();
         crowd.committed(24, COMMIT);
         assert_eq!(crowd.wait(24), Some(Wait { enough: 42, limit: COMMIT / 2 }));
+        assert_eq!(crowd.wait(COMPLETE), None);
+        assert_eq!(crowd.wait(COMPLETE - 1).map(|wait| wait.enough), Some(COMPLETE));
         crowd.committed(24, Duration::from_secs(1));
         assert_eq!(crowd.wait(0).map(|wait| wait.limit), Some(MAX_WAIT));
     }

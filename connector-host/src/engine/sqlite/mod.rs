@@ -46,6 +46,7 @@ use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use self::fail::Fail;
@@ -118,6 +119,8 @@ pub struct SqliteEngine {
 
 impl SqliteEngine {
     /// Opens a database, makes it if there is none, and brings it to the newest schema.
+    ///
+    /// Opened within a tokio runtime, it uses that to tell many at once that their commits are durable.
     ///
     /// # Errors
     ///
@@ -201,6 +204,7 @@ impl SqliteEngine {
             feed_end,
             log_pages,
             log: Log::new(log_limit(options.log_size)),
+            runtime: Handle::try_current().ok(),
         };
         let (queue, waiting) = mpsc::channel();
         let thread = std::thread::Builder::new()

@@ -412,6 +412,23 @@ async fn sets_that_wait_together_share_a_commit() {
 }
 
 /// One page for a task that is put, and one when it is done: nobody else's page, and no index.
+/// Many are told on the runtime in which the store was opened; who waits in another learns of it though that one has ended.
+#[test]
+fn all_are_told_though_the_first_runtime_has_ended() {
+    let place = Place::new();
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let first = runtime();
+    let engine = first.block_on(async { place.open() });
+    drop(first);
+    runtime().block_on(async {
+        // The second and third group are what came while the one before was written.
+        let commits = (1..=600).map(|id| engine.commit(WriteSet::of([put_task(id)])));
+        let committed = futures_util::future::join_all(commits).await;
+        assert!(committed.iter().all(Result::is_ok), "{committed:?}");
+        assert_eq!(engine.counts().await.unwrap().tasks, 600);
+    });
+}
+
 #[tokio::test]
 async fn a_task_costs_a_page_when_put_and_a_page_when_done() {
     let place = Place::new();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use connector_core::engine::{CommitError, Committed, EngineError, EngineResult, WriteSet};
 use rusqlite::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::apply::{Apply, needs_savepoint};
@@ -22,6 +23,9 @@ const GROUP_SETS: usize = 512;
 const LOOK: Duration = Duration::from_micros(20);
 /// More than this would make those that wait for the group wait long.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// From this many on, answers are given on the runtime.
+const MANY_ANSWERS: usize = 8;
 
 type Outcome = Result<Committed, CommitError>;
 
@@ -67,6 +71,19 @@ pub(super) struct Writer {
     /// Pages in the write-ahead log after the last commit; -1 when that was looked at. SQLite tells it.
     pub(super) log_pages: Arc<AtomicI64>,
     pub(super) log: Log,
+    /// Where those wait who commit; none if the store was opened outside of a runtime.
+    pub(super) runtime: Option<Handle>,
+}
+
+/// Answers that are due; given when it goes.
+struct Answers(Vec<(Job, Outcome)>);
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for (job, outcome) in self.0.drain(..) {
+            answer(job, outcome);
+        }
+    }
 }
 
 /// What is committed together.
@@ -221,8 +238,14 @@ impl Writer {
         group.sort_by_key(|job| job.set.connection);
         match self.try_group(db, group) {
             Ok(outcomes) => {
-                for (job, outcome) in group.drain(..).zip(outcomes) {
-                    answer(job, outcome);
+                let answers = Answers(group.drain(..).zip(outcomes).collect());
+                // To wake many from this thread costs as much as to write what they stored; from one of those that
+                // run them, next to nothing. A runtime that has ended lets go of them at once, which gives them.
+                match &self.runtime {
+                    Some(runtime) if answers.0.len() >= MANY_ANSWERS => {
+                        runtime.spawn(async move { drop(answers) });
+                    }
+                    _ => drop(answers),
                 }
             }
             Err(fail) if group.len() > 1 && !fail.concerns_all() => {
