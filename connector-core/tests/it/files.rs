@@ -366,3 +366,18 @@ async fn a_large_file_passes_through_in_pieces() {
     body.try_next().await.unwrap().unwrap();
     assert_eq!(synced.host.engine().file_chunks_read() - before, 2, "the rest is not read until it is asked for");
 }
+
+/// L29: what connectors put into a header is one line, whatever the user's program called a file.
+#[tokio::test]
+async fn a_media_type_is_one_line() {
+    let host = TestHost::with_network(Registry::of::<Tray>().unwrap(), FakeService::new(|_| unreachable!()));
+    for (said, kept) in [
+        ("text/plain; charset=utf-8", "text/plain; charset=utf-8"),
+        ("text/plain\r\nX-Forged: 1", "application/octet-stream"),
+        ("text/plain\r\n", "application/octet-stream"),
+        ("text/plain\n; a=b", "application/octet-stream"),
+    ] {
+        let upload = host.runtime().upload("a.txt", Some(said)).await.unwrap();
+        assert_eq!(upload.finish(&UserId::from_static("ada")).await.unwrap().media_type, kept, "{said:?}");
+    }
+}

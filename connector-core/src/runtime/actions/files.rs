@@ -241,10 +241,10 @@ fn file_name(given: &str) -> String {
 
 /// Whether it is a type and a subtype, perhaps with parameters (RFC 9110 8.3.1).
 fn is_media_type(text: &str) -> bool {
-    let (kind, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let (kind, _) = text.split_once(';').unwrap_or((text, ""));
     let token = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+*".contains(&byte))
     };
     let essence = kind.trim().split_once('/').is_some_and(|(main, sub)| token(main) && token(sub));
-    essence && text.len() <= MAX_NAME && parameters.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+    essence && text.len() <= MAX_NAME && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
