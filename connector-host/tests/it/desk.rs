@@ -196,10 +196,7 @@ impl Bench {
     }
 
     pub(crate) async fn end(self) {
-        for place in PLACES {
-            let request = Request::builder().uri(*place).header("authorization", format!("Bearer {KEY}"));
-            answer(&self.router, request.body(Body::empty()).expect("a request")).await;
-        }
+        look_around(&self.router, KEY).await;
         self.host.shutdown().await.expect("an end in order");
         std::fs::remove_dir_all(&self.directory).expect("the directory goes");
     }
@@ -277,6 +274,14 @@ impl Bench {
         self.until(&format!("/connections/{id}"), |connection| connection["channels"][0]["sync"]["state"] == "synced")
             .await;
         id
+    }
+}
+
+/// Looks at all that an operator can.
+pub(crate) async fn look_around(router: &Router, key: &str) {
+    for place in PLACES {
+        let request = Request::builder().uri(*place).header("authorization", format!("Bearer {key}"));
+        answer(router, request.body(Body::empty()).expect("a request")).await;
     }
 }
 

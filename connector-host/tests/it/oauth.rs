@@ -18,6 +18,7 @@ use authority::{Authority, CLIENT_ID, CLIENT_SECRET};
 use axum::Router;
 use axum::body::Body;
 use connector_core::clock::Clock;
+use connector_core::declaration::CustomProvider;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
 use connector_core::testing::VirtualClock;
@@ -33,16 +34,21 @@ use crate::desk;
 
 const KEY: &str = "a-key-of-the-test";
 
+/// Where the accounts of all these connectors are.
+const OFFICE: CustomProvider = CustomProvider {
+    id: "office",
+    authorize_url: "https://office.test/authorize",
+    token_url: "https://office.test/token",
+    revoke_url: None,
+    issuer: None,
+    api_url: "https://office.test/api",
+};
+
 /// Papers of an office.
 #[connector(
     id = "office",
     name = "Office",
-    provider = custom(
-        id = "office",
-        authorize_url = "https://office.test/authorize",
-        token_url = "https://office.test/token",
-        api_url = "https://office.test/api",
-    ),
+    provider = OFFICE,
     scopes(required = ["papers"], optional(id = "stamps", label = "Stamps", scopes = ["stamps"])),
     link_types = [Paper],
 )]
@@ -197,10 +203,7 @@ impl Bench {
     }
 
     async fn end(self) {
-        for place in desk::PLACES {
-            let request = Request::builder().uri(*place).header("authorization", format!("Bearer {KEY}"));
-            self.raw(request.body(Body::empty()).expect("a request")).await;
-        }
+        desk::look_around(&self.router, KEY).await;
         self.host.shutdown().await.expect("an end in order");
         std::fs::remove_dir_all(&self.directory).expect("the directory goes");
     }
@@ -232,7 +235,12 @@ impl Bench {
 
     /// Begins a connection: its id, and where the user is sent.
     async fn begin(&self, user: &str) -> (String, String) {
-        let made = self.ok("POST", "/connections", json!({"connector": "office", "user": user})).await;
+        self.begin_with("office", user).await
+    }
+
+    /// The same with this connector.
+    async fn begin_with(&self, connector: &str, user: &str) -> (String, String) {
+        let made = self.ok("POST", "/connections", json!({"connector": connector, "user": user})).await;
         assert_eq!(made["status"], "awaiting_authorization");
         let text = |name: &str| made[name].as_str().expect("a text").to_owned();
         (text("id"), text("authorize_url"))
@@ -253,7 +261,12 @@ impl Bench {
 
     /// A connection of a user whose account has the same name.
     async fn connected(&self, user: &str) -> String {
-        let (id, url) = self.begin(user).await;
+        self.connected_to("office", user).await
+    }
+
+    /// The same with this connector.
+    async fn connected_to(&self, connector: &str, user: &str) -> String {
+        let (id, url) = self.begin_with(connector, user).await;
         let (status, _, body) = self.back(&self.authority.allow(&url, user)).await;
         assert_eq!(status, 200, "{body}");
         id

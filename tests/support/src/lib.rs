@@ -61,8 +61,7 @@ impl Emulator {
             .filter_map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
             .collect();
         let watch = secrets::Watch::start();
-        let secret = |name: &str| name.ends_with("_TOKEN") || name.ends_with("_SECRET");
-        secrets::know(environment.iter().filter(|(name, _)| secret(name)).map(|(_, value)| value.as_str()));
+        environment.iter().for_each(|(name, value)| secrets::know_variable(name, value));
         Some(Self { service, process, environment, client: HttpClient::new(true), _watch: watch })
     }
 

@@ -91,6 +91,13 @@ pub fn know<'a>(secrets: impl IntoIterator<Item = &'a str>) {
     SEEN.state().secrets.extend(long);
 }
 
+/// The same of a variable whose name says that its value is secret.
+pub fn know_variable(name: &str, value: &str) {
+    if ["_TOKEN", "_SECRET", "_KEY"].iter().any(|end| name.ends_with(end)) {
+        know([value]);
+    }
+}
+
 /// The same of the key that a host made for itself beside its database.
 pub fn know_keys_in(directory: &Path) {
     for file in std::fs::read_dir(directory).expect("a directory") {

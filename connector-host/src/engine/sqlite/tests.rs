@@ -411,7 +411,6 @@ async fn sets_that_wait_together_share_a_commit() {
     assert!(together.commits - alone.commits < 100, "{} commits", together.commits - alone.commits);
 }
 
-/// One page for a task that is put, and one when it is done: nobody else's page, and no index.
 /// Many are told on the runtime in which the store was opened; who waits in another learns of it though that one has ended.
 #[test]
 fn all_are_told_though_the_first_runtime_has_ended() {
@@ -429,6 +428,7 @@ fn all_are_told_though_the_first_runtime_has_ended() {
     });
 }
 
+/// One page for a task that is put, and one when it is done: nobody else's page, and no index.
 #[tokio::test]
 async fn a_task_costs_a_page_when_put_and_a_page_when_done() {
     let place = Place::new();

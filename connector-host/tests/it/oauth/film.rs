@@ -6,12 +6,7 @@ use super::*;
 #[connector(
     id = "films",
     name = "Films",
-    provider = custom(
-        id = "office",
-        authorize_url = "https://office.test/authorize",
-        token_url = "https://office.test/token",
-        api_url = "https://office.test/api",
-    ),
+    provider = OFFICE,
     link_types = [Film],
 )]
 #[derive(Default)]
@@ -51,10 +46,7 @@ impl Films {
 #[tokio::test]
 async fn an_attachment_that_is_too_large_is_told_with_the_limit() {
     let bench = shared::bench("film", Registry::of::<Films>().expect("a registry")).await;
-    let made = bench.ok("POST", "/connections", json!({"connector": "films", "user": "ada"})).await;
-    let url = made["authorize_url"].as_str().expect("a URL");
-    assert_eq!(bench.back(&bench.authority.allow(url, "ada")).await.0, 200);
-    let id = made["id"].as_str().expect("an id");
+    let id = bench.connected_to("films", "ada").await;
     bench.ok("PUT", &format!("/connections/{id}/channels/all"), Value::Null).await;
     let threads = bench.until("/threads", |threads| threads["items"][0]["id"].is_string()).await;
     let thread = threads["items"][0]["id"].as_str().expect("an id");

@@ -6,12 +6,7 @@ use super::*;
 #[connector(
     id = "meter",
     name = "Meter",
-    provider = custom(
-        id = "office",
-        authorize_url = "https://office.test/authorize",
-        token_url = "https://office.test/token",
-        api_url = "https://office.test/api",
-    ),
+    provider = OFFICE,
 )]
 #[derive(Default)]
 pub struct Meter;
@@ -50,10 +45,7 @@ async fn shown(bench: &Bench, line: &str) {
 #[tokio::test]
 async fn the_quota_of_a_service_is_seen_in_the_metrics() {
     let (bench, clock) = Bench::timed("meter", Registry::of::<Meter>().expect("a registry")).await;
-    let made = bench.ok("POST", "/connections", json!({"connector": "meter", "user": "ada"})).await;
-    let url = made["authorize_url"].as_str().expect("a URL");
-    assert_eq!(bench.back(&bench.authority.allow(url, "ada")).await.0, 200);
-    let path = format!("/connections/{}", made["id"].as_str().expect("an id"));
+    let path = format!("/connections/{}", bench.connected_to("meter", "ada").await);
     let readings = |wanted: u64| {
         let path = format!("{path}/state");
         let bench = &bench;

@@ -4,12 +4,7 @@ use super::*;
 #[connector(
     id = "commons",
     name = "Commons",
-    provider = custom(
-        id = "office",
-        authorize_url = "https://office.test/authorize",
-        token_url = "https://office.test/token",
-        api_url = "https://office.test/api",
-    ),
+    provider = OFFICE,
     shared,
 )]
 #[derive(Default)]

@@ -49,7 +49,7 @@ impl Emulator {
                 return Some(emulator);
             }
             if let Some((name, value)) = line.split_once('=') {
-                know(name, value);
+                secrets::know_variable(name, value);
                 emulator.variables.insert(name.to_owned(), value.to_owned());
             }
         }
@@ -104,13 +104,6 @@ impl Emulator {
     }
 }
 
-/// A variable whose name says that its value is secret.
-fn know(name: &str, value: &str) {
-    if ["_TOKEN", "_SECRET", "_KEY"].iter().any(|end| name.ends_with(end)) {
-        secrets::know([value]);
-    }
-}
-
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.process.kill().and_then(|()| self.process.wait().map(drop)).expect("the emulator ends");
@@ -148,7 +141,7 @@ impl Hub {
     /// With another environment variable.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         let value = value.into();
-        know(name, &value);
+        secrets::know_variable(name, &value);
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value));
         self
