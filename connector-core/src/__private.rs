@@ -1,8 +1,6 @@
 //! What the macros emit calls to. Not part of the public API: it changes without notice.
 
 pub use inventory;
-pub use schemars;
-pub use serde;
 pub use serde_json;
 
 pub use crate::callback::{BoundCallback, CallbackArgument, CallbackInput, CallbackReturn};
@@ -31,7 +29,7 @@ pub use crate::options::{
     Choice, Choices, Field, FieldDefault, FieldKind, FieldSettings, OptionErrors, OptionField, OptionReader, Options,
     OptionsDeclaration, TypedField,
 };
-pub use crate::schema::{ArgumentsSchema, of as schema_of};
+pub use crate::schema::ArgumentsSchema;
 pub use crate::tool::{Tool, ToolDeclaration};
 pub use crate::value::arguments::{ArgumentWriter, Decoded, Encoded, argument, no_argument, read_arguments};
 pub use crate::webhook::{Handshake, Tenant, TenantFn, Verified, Verify, VerifyFn, WebhookDeclaration, WebhookRequest};

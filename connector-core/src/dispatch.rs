@@ -203,8 +203,8 @@ impl CallbackEntry {
     }
 
     /// With what it runs by itself for.
-    pub const fn work(self, work: Option<Work>, per_channel: bool) -> Self {
-        Self { work, per_channel, ..self }
+    pub const fn work(self, work: Work, per_channel: bool) -> Self {
+        Self { work: Some(work), per_channel, ..self }
     }
 
     /// Only for channels of a product.

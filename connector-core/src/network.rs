@@ -52,6 +52,9 @@ impl Request {
     /// The time for a request that sets none.
     pub const TIMEOUT: Duration = Duration::from_secs(30);
 
+    /// The time for a request that sends a file, to be [set](RequestBuilder::timeout): nearly all that a dispatch has.
+    pub const UPLOAD_TIMEOUT: Duration = Duration::from_secs(50);
+
     /// The largest body of a response, in bytes, for a request that sets none.
     pub const MAX_RESPONSE: usize = 32 << 20;
 

@@ -8,14 +8,6 @@ use serde_json::{Map, Value};
 
 use crate::value::arguments::can_be_missing;
 
-/// Makes a schema; constant data holds one of these for each type.
-pub type SchemaFn = fn() -> Value;
-
-/// The schema of `T`, complete in itself.
-pub fn of<T: JsonSchema + ?Sized>() -> Value {
-    T::json_schema(&mut generator()).to_value()
-}
-
 fn generator() -> SchemaGenerator {
     SchemaGenerator::new(SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;

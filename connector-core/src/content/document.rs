@@ -158,16 +158,15 @@ impl Document {
     /// ```
     /// # use connector_core::content::Document;
     /// let document = Document::from_markdown("See the [plan](https://a.test/1) and ![a map](https://a.test/2)");
-    /// let links = document.links();
+    /// let links = document.into_links();
     /// assert_eq!(links[0], ("plan".to_owned(), "https://a.test/1".to_owned()));
     /// assert_eq!(links[1], ("a map".to_owned(), "https://a.test/2".to_owned()));
     /// ```
-    pub fn links(&self) -> Vec<(String, String)> {
+    pub fn into_links(mut self) -> Vec<(String, String)> {
         let mut links = Vec::new();
-        each(&mut self.0.clone(), &mut |inline| {
-            if let Inline::Link { url, .. } | Inline::Image { url, .. } = inline {
-                let url = url.clone();
-                links.push((inline.plain(), url));
+        each(&mut self.0, &mut |inline| {
+            if let Inline::Link { url, .. } | Inline::Image { url, .. } = &*inline {
+                links.push((inline.plain(), url.clone()));
             }
         });
         links

@@ -297,7 +297,6 @@ fn entry(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
     let Callback { message, name, aliases, .. } = callback;
     let private = paths.private();
     let description = docs::description(&callback.docs);
-    let work = callback.work.expand(paths);
     let arguments = if callback.arguments.is_empty() {
         quote!(|_| {})
     } else {
@@ -326,14 +325,14 @@ fn entry(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
     if !aliases.is_empty() {
         entry.extend(quote!(.aliases(&[#(#aliases),*])));
     }
-    if callback.is_work() {
+    if let Some(work) = callback.work.expand(paths) {
         let per_channel = callback.channel().is_some();
         entry.extend(quote!(.work(#work, #per_channel)));
     }
     if let Some(product) = &callback.product {
         entry.extend(quote!(.product(#product)));
     }
-    if callback.input.is_some() && matches!(callback.work, Work::None) {
+    if callback.input.is_some() && !callback.is_work() {
         let bounds = all_bounds([callback], self_ty, paths);
         entry.extend(quote!(.output({
             fn output(value: &dyn ::core::any::Any) -> #private::Result<#private::serde_json::Value> #bounds {

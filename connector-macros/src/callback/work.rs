@@ -119,12 +119,12 @@ fn count(args: &Args, name: &str, default: u32, errors: &Errors) -> u32 {
 }
 
 impl Work {
-    /// A value of `Option<Work>`.
-    pub(crate) fn expand(&self, paths: &Paths) -> TokenStream {
+    /// A value of `Work`; none for a callback that runs when it is told to.
+    pub(crate) fn expand(&self, paths: &Paths) -> Option<TokenStream> {
         let private = paths.private();
         let milliseconds = |number: &u64| quote!(::core::time::Duration::from_millis(#number));
         let work = match self {
-            Self::None => return quote!(::core::option::Option::None),
+            Self::None => return None,
             Self::Sync { every } => {
                 let every = milliseconds(every);
                 quote!(Sync { every: #every })
@@ -142,6 +142,6 @@ impl Work {
                 quote!(Webhook(#webhook))
             }
         };
-        quote!(::core::option::Option::Some(#private::Work::#work))
+        Some(quote!(#private::Work::#work))
     }
 }

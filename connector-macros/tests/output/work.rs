@@ -326,29 +326,28 @@ const _: () = {
         : & mut ::connector_core::__private::ArgumentsSchema) where for < '__connector >
         ChannelId : ::connector_core::__private::CallbackArgument { to.argument:: <
         ChannelId > ("channel", ""); } arguments })
-        .work(::core::option::Option::Some(::connector_core::__private::Work::Sync {
-        every : ::core::time::Duration::from_millis(900000u64) }), true),
+        .work(::connector_core::__private::Work::Sync { every :
+        ::core::time::Duration::from_millis(900000u64) }, true),
         ::connector_core::__private::CallbackEntry::new("changed", "", | _ | {})
-        .aliases(& ["changes"])
-        .work(::core::option::Option::Some(::connector_core::__private::Work::Drain {
-        batch : 50u32, delay : ::core::time::Duration::from_millis(500u64), max_attempts
-        : 5u32 }), false), ::connector_core::__private::CallbackEntry::new("daily", "", {
-        fn arguments(to : & mut ::connector_core::__private::ArgumentsSchema) where for <
+        .aliases(& ["changes"]).work(::connector_core::__private::Work::Drain { batch :
+        50u32, delay : ::core::time::Duration::from_millis(500u64), max_attempts : 5u32
+        }, false), ::connector_core::__private::CallbackEntry::new("daily", "", { fn
+        arguments(to : & mut ::connector_core::__private::ArgumentsSchema) where for <
         '__connector > ChannelId : ::connector_core::__private::CallbackArgument { to
         .argument:: < ChannelId > ("channel", ""); } arguments })
-        .work(::core::option::Option::Some(::connector_core::__private::Work::Every {
-        interval : ::core::time::Duration::from_millis(86400000u64) }), true),
+        .work(::connector_core::__private::Work::Every { interval :
+        ::core::time::Duration::from_millis(86400000u64) }, true),
         ::connector_core::__private::CallbackEntry::new("events", "", { fn arguments(to :
         & mut ::connector_core::__private::ArgumentsSchema) where for < '__connector >
         ChannelId : ::connector_core::__private::CallbackArgument { to.argument:: <
         ChannelId > ("channel", ""); } arguments })
-        .work(::core::option::Option::Some(::connector_core::__private::Work::Webhook(::connector_core::__private::WebhookDeclaration
+        .work(::connector_core::__private::Work::Webhook(::connector_core::__private::WebhookDeclaration
         { verify : ::connector_core::__private::Verify::HmacSha256 { header :
         "X-Hub-Signature-256", prefix : "sha256=" }, handshake :
         ::core::option::Option::Some(::connector_core::__private::Handshake::EchoQuery {
         parameter : "validationToken" }), delivery_id :
         ::core::option::Option::Some("X-GitHub-Delivery"), tenant :
-        ::core::option::Option::None, })), true)
+        ::core::option::Option::None, }), true)
         .subscription(::connector_core::__private::SubscriptionFns::of:: < Events > ())],
         __connector_run)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use connector_core::content::{html_of, mail::Mail};
-use connector_core::network::Body;
+use connector_core::network::{Body, Request};
 use connector_core::prelude::*;
 use futures_util::stream::{self, StreamExt};
 use mail_builder::MessageBuilder;
@@ -22,9 +22,6 @@ const MAX_ATTACHMENT: usize = 40 << 20;
 
 /// What the files of a mail that is sent may have together, in bytes (<https://support.google.com/mail/answer/6584>).
 const MAX_FILES: u64 = 25 << 20;
-
-/// How long an upload may take.
-const UPLOAD_TIME: std::time::Duration = std::time::Duration::from_secs(50);
 
 /// A walk over the conversations with a label, then over what has happened to them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -379,8 +376,8 @@ async fn send(
     // Stands where a file belongs, and nowhere else.
     let place = make_boundary("-");
     for file in &attached {
-        let media_type: String = file.media_type().chars().filter(|character| !character.is_control()).collect();
-        let part = MimePart::new(media_type, place.clone().into_bytes()).attachment(file.name().to_owned());
+        let part = MimePart::new(file.media_type().to_owned(), place.clone().into_bytes());
+        let part = part.attachment(file.name().to_owned());
         mail.attachments.get_or_insert_default().push(part.transfer_encoding("base64"));
     }
     let mail = mail.write_to_string().or_kind(ErrorKind::Bug)?;
@@ -390,17 +387,17 @@ async fn send(
     }
     // https://developers.google.com/workspace/gmail/api/guides/uploads#multipart
     let (boundary, message) = (make_boundary("-"), json!({ "threadId": thread }));
-    let mut body = Body::from(format!(
+    let head = format!(
         "--{boundary}\r\nContent-Type: application/json\r\n\r\n{message}\r\n--{boundary}\r\nContent-Type: message/rfc822\r\n\r\n"
-    ));
-    let mut attached = attached.into_iter();
-    for text in mail.split(&place) {
-        body = body.chain(text.to_owned());
-        body = attached.next().into_iter().fold(body, |body, file| body.chain(Body::base64(file)));
-    }
+    );
+    let mut texts = mail.split(&place).map(str::to_owned);
+    let begin = Body::from(head).chain(texts.next().unwrap_or_default());
+    let body =
+        attached.into_iter().zip(texts).fold(begin, |body, (file, text)| body.chain(Body::base64(file)).chain(text));
     let body = body.chain(format!("\r\n--{boundary}--\r\n"));
     let request = cx.provider().post("/upload/gmail/v1/users/me/messages/send").query("uploadType", "multipart");
-    request.body(body, &format!("multipart/related; boundary=\"{boundary}\"")).timeout(UPLOAD_TIME).fetch().await
+    let request = request.body(body, &format!("multipart/related; boundary=\"{boundary}\""));
+    request.timeout(Request::UPLOAD_TIMEOUT).fetch().await
 }
 
 pub(crate) async fn compose(cx: &Context<Google>, draft: &LinkDraft) -> Result<NewLink> {

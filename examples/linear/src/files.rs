@@ -2,6 +2,7 @@
 //! what is written names them.
 
 use connector_core::content::{Block, Document, Inline};
+use connector_core::network::Request;
 use connector_core::prelude::*;
 use serde_json::json;
 
@@ -13,12 +14,9 @@ const STORAGE: &str = "https://uploads.linear.app/";
 /// What Linear shows within the text.
 const PICTURES: &[&str] = &["gif", "jpeg", "jpg", "png", "svg", "webp"];
 
-/// How long an upload may take.
-const UPLOAD_TIME: std::time::Duration = std::time::Duration::from_secs(50);
-
 /// The files that a text names.
 pub(crate) fn within(markdown: &str) -> impl Iterator<Item = Attachment> {
-    let links = Document::from_markdown(markdown).links().into_iter();
+    let links = Document::from_markdown(markdown).into_links().into_iter();
     links.filter(|(_, url)| url.starts_with(STORAGE)).map(|(name, url)| {
         let name = if name.is_empty() { url.rsplit('/').next().unwrap_or_default().to_owned() } else { name };
         Attachment::new(name, url)
@@ -90,7 +88,7 @@ pub(crate) async fn upload(cx: &Context<Linear>, files: impl Iterator<Item = Fil
         let asked = json!({ "contentType": media_type, "filename": name, "size": file.size() });
         let Done { file_upload: Place { upload_file: place } } = cx.provider().graphql(mutation, &asked).await?;
         let request = cx.network().put(&place.upload_url).header("Cache-Control", "public, max-age=31536000");
-        let request = request.body(file, &media_type).timeout(UPLOAD_TIME);
+        let request = request.body(file, &media_type).timeout(Request::UPLOAD_TIMEOUT);
         place.headers.iter().fold(request, |request, it| request.header(&it.key, &it.value)).send().await?;
         uploaded.push((name, place.asset_url));
     }

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use connector_core::network::Request;
 use connector_core::prelude::*;
 use serde_json::{Value, json};
 
 use crate::Slack;
 use crate::api::{self, ApiMessage};
-
-/// How long an upload may take.
-const UPLOAD_TIME: std::time::Duration = std::time::Duration::from_secs(50);
 
 #[derive(Deserialize)]
 pub(crate) struct ApiFile {
@@ -99,7 +97,7 @@ pub(crate) async fn share(
         let place = cx.provider().post("/files.getUploadURLExternal").form([("filename", &name), ("length", &length)]);
         let place: ApiUpload = api::call(place).await?;
         let media_type = file.media_type().to_owned();
-        cx.network().post(&place.upload_url).body(file, &media_type).timeout(UPLOAD_TIME).send().await?;
+        cx.network().post(&place.upload_url).body(file, &media_type).timeout(Request::UPLOAD_TIMEOUT).send().await?;
         uploaded.push(json!({ "id": place.file_id, "title": name }));
     }
     let first = uploaded.first().and_then(|file| file["id"].as_str()).unwrap_or_default().to_owned();
