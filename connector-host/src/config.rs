@@ -98,7 +98,7 @@ pub struct ProviderConfig {
 /// How much runs side by side, how long, and how often; what is none has its default.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
-    /// Tasks that run side by side.
+    /// Tasks whose code runs side by side.
     pub concurrency: Option<NonZeroU32>,
     /// Tasks of one connection that run side by side.
     pub per_connection: Option<NonZeroU32>,

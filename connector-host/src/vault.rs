@@ -303,7 +303,8 @@ fn derive(text: &str) -> (SealingKey, DataKey) {
 
 impl SealingKey {
     fn seal(&self, purpose: &str, plain: &[u8]) -> String {
-        let nonce: [u8; NONCE_LENGTH] = random_bytes();
+        // Of this thread's generator, which the operating system seeds: no call of it for each.
+        let nonce: [u8; NONCE_LENGTH] = rand::random();
         let payload = Payload { msg: plain, aad: purpose.as_bytes() };
         // Fails for more than 256 GiB alone; what comes of that does not open.
         let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
@@ -355,7 +356,7 @@ impl Vault for KeyVault {
     }
 
     fn random(&self) -> [u8; 16] {
-        random_bytes()
+        rand::random()
     }
 }
 

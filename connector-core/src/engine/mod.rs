@@ -192,7 +192,7 @@ pub struct Counts {
 /// when it answers, the set survives a crash.
 pub trait Engine: Send + Sync + 'static {
     /// Takes this many new ids, greater than all that were taken before; the first of them. Ids of
-    /// all kinds come from one sequence.
+    /// all kinds come from one sequence. Of none, it is the one that is taken next.
     fn take_ids(&self, count: u32) -> i64;
 
     /// Stores a set of writes whole, or nothing of it.

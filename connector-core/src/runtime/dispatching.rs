@@ -30,7 +30,7 @@ use crate::engine::{
     WriteSet,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{ChannelId, DeliveryId};
+use crate::id::{ChannelId, DeliveryId, TaskId};
 use crate::records::{OWN_WALK, RecordIntent};
 use crate::value;
 
@@ -78,17 +78,21 @@ impl Shared {
                 scheduler.put_back(id, None, now);
             }
         }
-        let runnable = scheduler.has_runnable();
         drop(scheduler);
-        if runnable {
-            self.ready.notify_one();
-        }
+        // Who ran it looks for the next.
         if matches!(ran, Ran::PutBack(Some(_))) {
             self.timer.notify_one();
         }
     }
 
-    fn store_pause(&self) -> Option<Timestamp> {
+    /// The code of a task has ended, and it waits for the store: the code of another can run. Or it runs again.
+    fn set_commits(&self, id: TaskId, now: bool) {
+        if self.scheduler().set_commits(id, now) {
+            self.ready.notify_one();
+        }
+    }
+
+    pub(super) fn store_pause(&self) -> Option<Timestamp> {
         self.ports.clock.now().checked_add(STORE_PAUSE).ok()
     }
 
@@ -190,7 +194,10 @@ impl Shared {
             }
             .begin(self);
             let outcome = match self.guarded(&dispatch, self.perform(&dispatch, payload)).await {
-                Ok(end) => self.complete(&dispatch, row, payload, end).await.map_err(|error| (error, true)),
+                Ok(end) => {
+                    self.set_commits(row.id, true);
+                    self.complete(&dispatch, row, payload, end).await.map_err(|error| (error, true))
+                }
                 Err(error) => Err((error, false)),
             };
             let (name, connector) = (&dispatch.name, connection.connector.declaration.id);
@@ -205,6 +212,7 @@ impl Shared {
                 }
                 Err((error, _)) if error.is_conflict() && conflict < MAX_CONFLICTS => {
                     tracing::debug!(connector, connection = %row.connection, task = %row.id, dispatch = name, "runs again: {error}");
+                    self.set_commits(row.id, false);
                     match self.active(row.connection).await {
                         Ok(fresh) => connection = fresh,
                         Err(Unavailable::Gone | Unavailable::NotLinked) => return Ran::PutBack(None),

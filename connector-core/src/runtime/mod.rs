@@ -44,7 +44,7 @@ use crate::secret::Secret;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// Tasks that run side by side.
+    /// Tasks whose code runs side by side. As many more may wait for the store to keep what theirs did.
     pub concurrency: usize,
     /// Tasks of one connection that run side by side.
     pub per_connection: usize,
@@ -131,7 +131,7 @@ pub struct Runtime {
 impl Runtime {
     /// A runtime for these connectors.
     pub fn new(registry: Registry, ports: Ports, config: Config) -> Self {
-        let scheduler = Mutex::new(Scheduler::new(config.per_connection));
+        let scheduler = Mutex::new(Scheduler::new(config.concurrency, config.per_connection));
         Self {
             shared: Arc::new(Shared {
                 ports,
@@ -200,14 +200,15 @@ impl Shared {
         }
         if !committed.tasks.is_empty() {
             let mut scheduler = self.scheduler();
-            let before = scheduler.next_timer();
+            let before = (scheduler.has_runnable(), scheduler.next_timer());
             scheduler.apply(&committed.tasks, self.ports.clock.now());
-            let (runnable, after) = (scheduler.has_runnable(), scheduler.next_timer());
+            let after = (scheduler.has_runnable(), scheduler.next_timer());
             drop(scheduler);
-            if runnable {
+            // If something could run before, one looks for it already, and for the rest then.
+            if after.0 && !before.0 {
                 self.ready.notify_one();
             }
-            if after != before {
+            if after.1 != before.1 {
                 self.timer.notify_one();
             }
         }

@@ -53,6 +53,8 @@ enum Position {
     Running {
         next: Option<Arc<TaskRow>>,
         entry: Entry,
+        /// Its code has ended: it waits for the store to keep what that did.
+        commits: bool,
     },
 }
 
@@ -72,6 +74,43 @@ struct Queue {
     in_turn: bool,
 }
 
+/// Reading the tasks that were in the store at the start, while others run.
+#[derive(Debug)]
+struct Loading {
+    /// Those up to here have been read.
+    after: TaskId,
+    /// Those from here on came later.
+    end: TaskId,
+    /// Those between that a commit has changed meanwhile: what is read of them may be older than that.
+    changed: HashSet<TaskId>,
+    /// Commits that have removed all of some, except one.
+    removed: Vec<(ConnectionId, Option<ChannelId>, Option<TaskId>)>,
+}
+
+impl Loading {
+    fn note(&mut self, change: &TaskChange) {
+        match change {
+            TaskChange::Waits(TaskRow { id, .. }) | TaskChange::Gone(id) => {
+                if *id > self.after && *id < self.end {
+                    self.changed.insert(*id);
+                }
+            }
+            TaskChange::AllGone { connection, channel, except } => {
+                self.removed.push((*connection, channel.clone(), *except));
+            }
+        }
+    }
+
+    fn is_stale(&self, row: &TaskRow) -> bool {
+        self.changed.contains(&row.id)
+            || self.removed.iter().any(|(connection, channel, except)| {
+                row.connection == *connection
+                    && (channel.is_none() || row.channel == *channel)
+                    && Some(row.id) != *except
+            })
+    }
+}
+
 /// The queue of a host.
 #[derive(Debug, Default)]
 pub(crate) struct Scheduler {
@@ -83,22 +122,29 @@ pub(crate) struct Scheduler {
     rows: usize,
     /// Rows are being read ahead.
     reading: bool,
+    loading: Option<Loading>,
     /// Timers up to here are in memory; those beyond are in the store. None: all are.
     horizon: Option<(Timestamp, TaskId)>,
     /// The time at the last look.
     seen: Timestamp,
+    /// Tasks whose code runs.
+    in_code: usize,
+    concurrency: usize,
     per_connection: usize,
 }
 
 impl Scheduler {
-    /// A queue that runs at most this many tasks of one connection side by side.
-    pub(crate) fn new(per_connection: usize) -> Self {
-        Self { per_connection: per_connection.max(1), ..Self::default() }
+    /// A queue that runs the code of at most this many tasks side by side, and this many tasks of one connection.
+    pub(crate) fn new(concurrency: usize, per_connection: usize) -> Self {
+        Self { concurrency: concurrency.max(1), per_connection: per_connection.max(1), ..Self::default() }
     }
 
     /// Takes over what a commit changed.
     pub(crate) fn apply(&mut self, changes: &[TaskChange], now: Timestamp) {
         for change in changes {
+            if let Some(loading) = &mut self.loading {
+                loading.note(change);
+            }
             match change {
                 TaskChange::Waits(row) => self.waits(row, now),
                 TaskChange::Gone(id) => self.remove(*id),
@@ -107,6 +153,29 @@ impl Scheduler {
                 }
             }
         }
+    }
+
+    /// From now on, tasks of the store with ids below this one are read, and given to [`load`](Self::load).
+    pub(crate) fn begin_loading(&mut self, end: TaskId) {
+        let after = TaskId::from_number(0);
+        self.loading = Some(Loading { after, end, changed: HashSet::new(), removed: Vec::new() });
+    }
+
+    /// Takes over tasks that were read from the store, in the order of their ids: those of which nothing newer is
+    /// known.
+    pub(crate) fn load(&mut self, rows: &[TaskRow], now: Timestamp) {
+        for row in rows {
+            let Some(loading) = &mut self.loading else { return };
+            loading.after = row.id;
+            if !loading.is_stale(row) && !self.tasks.contains_key(&row.id) {
+                self.waits(row, now);
+            }
+        }
+    }
+
+    /// All have been read.
+    pub(crate) fn end_loading(&mut self) {
+        self.loading = None;
     }
 
     /// A task waits, as this row says.
@@ -177,6 +246,9 @@ impl Scheduler {
 
     /// The next task to run. It is running from now on, until [`finish`](Self::finish).
     pub(crate) fn next(&mut self) -> Option<Entry> {
+        if self.in_code >= self.concurrency {
+            return None;
+        }
         while let Some(connection) = self.turn.pop_front() {
             let Some(queue) = self.queues.get_mut(&connection) else { continue };
             queue.in_turn = false;
@@ -190,7 +262,8 @@ impl Scheduler {
             queue.running += 1;
             queue.move_head(&channel, None);
             self.rows -= usize::from(entry.row.is_some());
-            self.tasks.insert(entry.id, Position::Running { next: None, entry: entry.clone() });
+            self.in_code += 1;
+            self.tasks.insert(entry.id, Position::Running { next: None, entry: entry.clone(), commits: false });
             self.take_turn(connection);
             return Some(entry);
         }
@@ -239,15 +312,27 @@ impl Scheduler {
         matches!(self.tasks.get(&id), Some(Position::Running { .. }))
     }
 
-    /// There is something to run.
+    /// There is something to run, and room for it.
     pub(crate) fn has_runnable(&self) -> bool {
-        !self.turn.is_empty()
+        self.in_code < self.concurrency && !self.turn.is_empty()
+    }
+
+    /// The code of a running task has ended, and it waits for the store; or it runs again. While one waits, the code
+    /// of another can run: whether that one has waited for this.
+    pub(crate) fn set_commits(&mut self, id: TaskId, now: bool) -> bool {
+        let before = self.has_runnable();
+        let Some(Position::Running { commits, .. }) = self.tasks.get_mut(&id) else { return false };
+        match (std::mem::replace(commits, now), now) {
+            (false, true) => self.in_code -= 1,
+            (true, false) => self.in_code += 1,
+            _ => {}
+        }
+        !before && self.has_runnable()
     }
 
     /// A run has ended; its commit, if there was one, has been applied before.
     pub(crate) fn finish(&mut self, id: TaskId, now: Timestamp) {
-        let Some(Position::Running { next, entry }) = self.tasks.remove(&id) else { return };
-        self.release(&entry);
+        let Some((next, entry)) = self.end(id) else { return };
         if let Some(row) = next {
             self.waits(&row, now);
         }
@@ -256,8 +341,7 @@ impl Scheduler {
 
     /// A run did not come about, or its outcome could not be stored: it waits again, until then.
     pub(crate) fn put_back(&mut self, id: TaskId, until: Option<Timestamp>, now: Timestamp) {
-        let Some(Position::Running { next, mut entry }) = self.tasks.remove(&id) else { return };
-        self.release(&entry);
+        let Some((next, mut entry)) = self.end(id) else { return };
         if let Some(row) = next {
             self.waits(&row, now);
         } else if let Some(at) = until.filter(|at| *at > now) {
@@ -271,13 +355,18 @@ impl Scheduler {
         self.take_turn(entry.connection);
     }
 
-    fn release(&mut self, entry: &Entry) {
-        let Some(queue) = self.queues.get_mut(&entry.connection) else { return };
-        queue.running = queue.running.saturating_sub(1);
-        if let Some(lane) = queue.lanes.get_mut(&entry.channel) {
-            lane.running = lane.running.saturating_sub(1);
+    /// A task runs no longer; what it was, and what it becomes.
+    fn end(&mut self, id: TaskId) -> Option<(Option<Arc<TaskRow>>, Entry)> {
+        let Some(Position::Running { next, entry, commits }) = self.tasks.remove(&id) else { return None };
+        self.in_code -= usize::from(!commits);
+        if let Some(queue) = self.queues.get_mut(&entry.connection) {
+            queue.running = queue.running.saturating_sub(1);
+            if let Some(lane) = queue.lanes.get_mut(&entry.channel) {
+                lane.running = lane.running.saturating_sub(1);
+            }
+            queue.move_head(&entry.channel, None);
         }
-        queue.move_head(&entry.channel, None);
+        Some((next, entry))
     }
 
     /// Stops running tasks of a connection, or goes on with them. They wait meanwhile.
@@ -445,7 +534,7 @@ mod tests {
     }
 
     fn scheduler(rows: impl IntoIterator<Item = TaskRow>) -> Scheduler {
-        let mut scheduler = Scheduler::new(4);
+        let mut scheduler = Scheduler::new(64, 4);
         for row in rows {
             scheduler.waits(&row, Timestamp::UNIX_EPOCH);
         }
@@ -494,6 +583,64 @@ mod tests {
         assert_eq!([run(&mut scheduler), run(&mut scheduler)], [Some(5), None]);
     }
 
+    #[test]
+    fn while_one_waits_for_the_store_the_code_of_another_runs() {
+        let mut scheduler = Scheduler::new(2, 4);
+        for id in 1..=6 {
+            scheduler.waits(&row(id, id, None, TaskPriority::User), Timestamp::UNIX_EPOCH);
+        }
+        assert_eq!([run(&mut scheduler), run(&mut scheduler), run(&mut scheduler)], [Some(1), Some(2), None]);
+        assert!(!scheduler.has_runnable());
+        assert!(scheduler.set_commits(TaskId::from_number(1), true), "there is room for one that waits for it");
+        assert!(!scheduler.set_commits(TaskId::from_number(2), true), "and the room was known by then");
+        assert_eq!([run(&mut scheduler), run(&mut scheduler), run(&mut scheduler)], [Some(3), Some(4), None]);
+        // It was refused, and runs again at once.
+        scheduler.set_commits(TaskId::from_number(1), false);
+        finish(&mut scheduler, 3);
+        assert_eq!(run(&mut scheduler), None);
+        finish(&mut scheduler, 2);
+        assert_eq!(run(&mut scheduler), None, "the end of a commit makes no more room");
+        finish(&mut scheduler, 1);
+        assert_eq!([run(&mut scheduler), run(&mut scheduler)], [Some(5), None]);
+        finish(&mut scheduler, 4);
+        finish(&mut scheduler, 5);
+        assert_eq!(run(&mut scheduler), Some(6));
+        finish(&mut scheduler, 6);
+        assert_eq!((scheduler.in_code, scheduler.depths()), (0, (0, 0, 0)));
+    }
+
+    #[test]
+    fn what_is_read_at_the_start_yields_to_what_is_known() {
+        let gone = |id| TaskChange::Gone(TaskId::from_number(id));
+        let (now, user) = (Timestamp::UNIX_EPOCH, TaskPriority::User);
+        let mut scheduler = Scheduler::new(64, 64);
+        scheduler.begin_loading(TaskId::from_number(100));
+        scheduler.load(&[row(1, 1, None, user), row(2, 1, None, user)], now);
+        assert_eq!(run(&mut scheduler), Some(1));
+        // Meanwhile: one that was read is cancelled, one that was not is, one is put off, all of a channel go but one.
+        let later = TaskRow { run_at: Some(Timestamp::MAX), ..row(4, 1, None, user) };
+        let all = TaskChange::AllGone {
+            connection: ConnectionId::from_number(2),
+            channel: Some("a".into()),
+            except: Some(TaskId::from_number(6)),
+        };
+        scheduler.apply(&[gone(1), gone(2), gone(3), TaskChange::Waits(later), all], now);
+        finish(&mut scheduler, 1);
+        let read = [
+            row(3, 1, None, user),
+            row(4, 1, None, user),
+            row(5, 2, Some("a"), user),
+            row(6, 2, Some("a"), user),
+            row(7, 2, Some("b"), user),
+            row(8, 3, Some("a"), user),
+        ];
+        scheduler.load(&read, now);
+        scheduler.end_loading();
+        let mut ran: Vec<_> = std::iter::from_fn(|| run(&mut scheduler)).collect();
+        ran.sort_unstable();
+        assert_eq!((ran, scheduler.depths()), (vec![6, 7, 8], (0, 1, 3)));
+    }
+
     /// R3.7
     #[test]
     fn a_parked_connection_waits_and_goes_on() {
@@ -523,7 +670,7 @@ mod tests {
     #[test]
     fn timers_fire_in_time_and_removed_ones_do_not() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
-        let mut scheduler = Scheduler::new(4);
+        let mut scheduler = Scheduler::new(64, 4);
         for (id, seconds) in [(1, 30), (2, 10), (3, 20)] {
             scheduler.waits(&TaskRow { run_at: Some(at(seconds)), ..row(id, 1, None, TaskPriority::User) }, at(0));
         }

@@ -13,11 +13,20 @@ use crate::id::TaskId;
 /// Tasks that are read from the store at once.
 const PAGE: usize = 2_000;
 
+/// And so many of those are given to the queue at once.
+const LOADED_AT_ONCE: usize = 100;
+
 /// Timers that are in memory at most; those after them stay in the store until they are near.
 const MAX_TIMERS: usize = 50_000;
 
 /// Longest sleep before the time is looked at again: it may have been set back meanwhile.
 const LONGEST_SLEEP: SignedDuration = SignedDuration::from_secs(30);
+
+/// How far the tasks of the store have been read: those that were there at the start.
+struct Load {
+    after: TaskId,
+    end: TaskId,
+}
 
 /// The running loops of a [`Runtime`].
 #[derive(Debug)]
@@ -37,15 +46,25 @@ struct Stop {
 }
 
 impl Runtime {
-    /// Reads the queue from the store and runs what is due, until the workers are stopped.
+    /// Runs what is due, until the workers are stopped: as soon as the first tasks are read from the store, while the
+    /// others are.
     pub async fn start(&self) -> EngineResult<Workers> {
-        self.load().await?;
+        let mut load = self.begin_load().await?;
+        let more = self.shared.load_page(&mut load).await?;
         let stop = Arc::new(Stop::default());
         if self.shared.ports.engine.unclean_start() {
-            stop.cautious.store(self.shared.ports.engine.take_ids(1), Ordering::Relaxed);
+            stop.cautious.store(load.end.number(), Ordering::Relaxed);
         }
         let mut set = JoinSet::new();
-        for _ in 0..self.shared.config.concurrency.max(1) {
+        if more {
+            let (shared, stop) = (Arc::clone(&self.shared), Arc::clone(&stop));
+            set.spawn(async move {
+                shared.load_rest(load, &stop).await;
+                run(shared, stop).await;
+            });
+        }
+        // As many again wait for the store while the code of others runs.
+        for _ in 0..self.shared.config.concurrency.max(1).saturating_mul(2) {
             set.spawn(run(Arc::clone(&self.shared), Arc::clone(&stop)));
         }
         set.spawn(watch_timers(Arc::clone(&self.shared), Arc::clone(&stop)));
@@ -55,23 +74,17 @@ impl Runtime {
 
     /// Reads the queue from the store.
     pub(crate) async fn load(&self) -> EngineResult<()> {
-        let engine = &self.shared.ports.engine;
-        let mut after = TaskId::from_number(0);
-        loop {
-            let rows = engine.immediate_tasks(after, PAGE).await?;
-            let Some(last) = rows.last() else { break };
-            after = last.id;
-            let (full, now) = (rows.len() == PAGE, self.shared.ports.clock.now());
-            let mut scheduler = self.shared.scheduler();
-            for row in &rows {
-                scheduler.waits(row, now);
-            }
-            drop(scheduler);
-            if !full {
-                break;
-            }
-        }
-        self.shared.load_timers((Timestamp::MIN, TaskId::from_number(0))).await
+        let mut load = self.begin_load().await?;
+        while self.shared.load_page(&mut load).await? {}
+        Ok(())
+    }
+
+    /// Reads the timers from the store; where to go on with the tasks that are due.
+    async fn begin_load(&self) -> EngineResult<Load> {
+        self.shared.load_timers((Timestamp::MIN, TaskId::from_number(0))).await?;
+        let end = TaskId::from_number(self.shared.ports.engine.take_ids(0));
+        self.shared.scheduler().begin_loading(end);
+        Ok(Load { after: TaskId::from_number(0), end })
     }
 
     /// Runs one task that is ready, here and now; false if there is none. For tests, which run no workers.
@@ -186,6 +199,43 @@ async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
 }
 
 impl Shared {
+    /// Reads the next tasks that are due from the store; false if there are no more.
+    async fn load_page(&self, load: &mut Load) -> EngineResult<bool> {
+        let mut rows = self.ports.engine.immediate_tasks(load.after, PAGE).await?;
+        let full = rows.len() == PAGE;
+        rows.retain(|row| row.id < load.end);
+        let more = full && rows.len() == PAGE;
+        // A few at a time: nothing else runs meanwhile.
+        for rows in rows.chunks(LOADED_AT_ONCE) {
+            self.scheduler().load(rows, self.ports.clock.now());
+        }
+        match rows.last() {
+            Some(last) if more => load.after = last.id,
+            _ => self.scheduler().end_loading(),
+        }
+        Ok(more)
+    }
+
+    /// Reads what is left of them.
+    async fn load_rest(&self, mut load: Load, stop: &Stop) {
+        while !stop.wanted.load(Ordering::Relaxed) {
+            match self.load_page(&mut load).await {
+                Ok(more) => {
+                    self.ready.notify_one();
+                    if !more {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!("the tasks cannot be read: {error}");
+                    if let Some(until) = self.store_pause() {
+                        self.ports.clock.sleep_until(until).await;
+                    }
+                }
+            }
+        }
+    }
+
     /// Reads the rows of tasks that run soon.
     async fn read_ahead(&self, ids: Vec<TaskId>) {
         let rows = match self.ports.engine.tasks_by_id(ids).await {

@@ -86,3 +86,29 @@ async fn a_worker_that_ended_is_known() {
     }
     panic!("nobody noticed");
 }
+
+/// R6.7, R7.1: tasks run while the rest of them is read from the store, each once.
+#[tokio::test]
+async fn what_waited_at_the_start_runs_once_each() {
+    const COUNT: usize = 5_000;
+    let bench = Bench::new().await;
+    act("count", |_| async {
+        log("ran");
+        Ok(())
+    });
+    let messages = (0..COUNT).map(|_| Act { name: "count".into() });
+    assert_eq!(bench.runtime().queue_many(bench.connection, messages).await.unwrap().len(), COUNT);
+    let runtime = Runtime::new(Registry::of::<Lab>().unwrap(), bench.runtime().ports().clone(), Config::default());
+    let workers = runtime.start().await.unwrap();
+    let mut ran = 0;
+    for _ in 0..100_000 {
+        ran += logged().len();
+        if ran >= COUNT {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    workers.stop(&runtime).await;
+    assert_eq!(ran + logged().len(), COUNT);
+    assert!(bench.tasks_of("act").await.is_empty(), "all are done");
+}

@@ -8,6 +8,9 @@ pub(super) async fn ids_increase_and_are_unique_between_threads(store: TestStore
     assert!(first > 0, "ids are positive, so that zero is before the first");
     let next = store.engine().take_ids(1);
     assert!(next >= first + 10, "ten ids were taken at {first}, and the next is {next}");
+    let none = store.engine().take_ids(0);
+    assert!(none > next, "all that were taken are smaller");
+    assert_eq!(store.engine().take_ids(0), none, "none was taken");
     let takers: Vec<_> = (0..8_u32)
         .map(|taker| {
             let engine = store.engine();

@@ -8,7 +8,6 @@
 //! own journal at each commit, which halves the rate of single commits.
 
 mod apply;
-mod crowd;
 mod fail;
 mod files;
 mod ids;

@@ -2,7 +2,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
 
 use connector_core::engine::{CommitError, Committed, EngineError, EngineResult, WriteSet};
 use rusqlite::Connection;
@@ -10,7 +9,6 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::apply::{Apply, needs_savepoint};
-use super::crowd::{Crowd, Wait};
 use super::fail::{Fail, Refusal};
 use super::ids::Ids;
 use super::lock::LockFile;
@@ -19,8 +17,6 @@ use super::statements::Statements;
 /// More sets than this in one transaction save nothing more (storage.md, 2).
 const GROUP_SETS: usize = 512;
 
-/// Between looks for who has come, while a group waits: to be woken by each of them would cost more than it saves.
-const LOOK: Duration = Duration::from_micros(20);
 /// More than this would make those that wait for the group wait long.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
@@ -98,10 +94,6 @@ struct Group {
 }
 
 impl Group {
-    fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && !self.reserve && self.stop.is_none()
-    }
-
     fn is_full(&self) -> bool {
         self.stop.is_some() || self.jobs.len() >= GROUP_SETS || self.bytes >= GROUP_BYTES
     }
@@ -124,19 +116,6 @@ impl Group {
                 Ok(message) => self.add(message),
                 // One that nobody can send to any more is found by who waits for a message.
                 Err(_) => return,
-            }
-        }
-    }
-
-    /// Waits for others, as long as some come.
-    fn wait(&mut self, waiting: &Receiver<Message>, wait: Wait) {
-        let began = Instant::now();
-        while !self.is_full() && self.jobs.len() < wait.enough && began.elapsed() < wait.limit {
-            let before = self.jobs.len();
-            std::thread::sleep(LOOK);
-            self.take(waiting);
-            if self.jobs.len() == before {
-                return;
             }
         }
     }
@@ -174,28 +153,17 @@ impl Writer {
     /// Commits what comes, until it is told to stop; whom to answer, if it is.
     fn serve(&mut self, db: &Statements<'_>, waiting: &Receiver<Message>) -> Option<oneshot::Sender<EngineResult<()>>> {
         let mut group = Group::default();
-        let mut crowd = Crowd::default();
         loop {
-            if group.is_empty() {
-                group.add(waiting.recv().ok()?);
-                group.take(waiting);
-            }
-            if let Some(wait) = crowd.wait(group.jobs.len()) {
-                let before = group.jobs.len();
-                group.wait(waiting, wait);
-                crowd.waited(group.jobs.len() - before);
-            }
+            group.add(waiting.recv().ok()?);
+            // And what came while the disk was busy with the group before.
+            group.take(waiting);
             if !group.jobs.is_empty() || group.reserve {
-                let (members, began) = (group.jobs.len(), Instant::now());
                 self.commit_group(db, &mut group.jobs);
-                crowd.committed(members, began.elapsed());
             }
             if let Some(answer) = group.stop.take() {
                 return answer;
             }
             (group.bytes, group.reserve) = (0, false);
-            // What came meanwhile: those who were answered now are yet to come back.
-            group.take(waiting);
         }
     }
 
