@@ -109,7 +109,11 @@ fn ours(path: &Path, count: usize, links: usize) -> rig::Cost {
 /// The measurement.
 pub(crate) fn run() {
     let folder = rig::folder("atomic");
-    for (links, count) in [(0, 30_000), (10, 8_000), (100, 1_500)].into_iter().take(rig::setting("SIZES", 3)) {
+    let only = std::env::var("LINKS").ok().and_then(|links| links.parse::<usize>().ok());
+    for (links, count) in [(0, 30_000), (10, 8_000), (100, 1_500)] {
+        if only.is_some_and(|only| only != links) {
+            continue;
+        }
         let (mut ratios, mut cpu) = (Vec::new(), Vec::new());
         for round in 0..rig::setting("ROUNDS", 3) {
             let limit = plain(&folder.join(format!("plain{links}-{round}.db")), count, links);

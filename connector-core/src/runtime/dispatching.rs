@@ -70,6 +70,7 @@ impl Shared {
         let ran = self.run_task(entry, cautious).await;
         let now = self.ports.clock.now();
         let mut scheduler = self.scheduler();
+        let before = scheduler.next_timer();
         match ran {
             Ran::Finished => scheduler.finish(id, now),
             Ran::PutBack(until) => scheduler.put_back(id, until, now),
@@ -78,9 +79,8 @@ impl Shared {
                 scheduler.put_back(id, None, now);
             }
         }
-        drop(scheduler);
-        // Who ran it looks for the next.
-        if matches!(ran, Ran::PutBack(Some(_))) {
+        // Who ran it looks for the next that is ready; its own next run may be the first timer.
+        if scheduler.next_timer() != before {
             self.timer.notify_one();
         }
     }

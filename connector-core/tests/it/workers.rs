@@ -112,3 +112,28 @@ async fn what_waited_at_the_start_runs_once_each() {
     assert_eq!(ran + logged().len(), COUNT);
     assert!(bench.tasks_of("act").await.is_empty(), "all are done");
 }
+
+/// R6.5: a task that failed is tried again at its time, whatever else wakes the host or does not.
+#[tokio::test]
+async fn the_time_of_a_retry_is_not_missed() {
+    let bench = Bench::new().await;
+    act("fails", |_| async {
+        log("tried");
+        Err(Error::transient("not now"))
+    });
+    let runtime = Runtime::new(Registry::of::<Lab>().unwrap(), bench.runtime().ports().clone(), Config::default());
+    let workers = runtime.start().await.unwrap();
+    runtime.queue(bench.connection, Act { name: "fails".into() }).await.unwrap();
+    let (clock, mut tries) = (bench.host.clock().clone(), 0);
+    for round in 1..=3 {
+        for _ in 0..10_000 {
+            tries += logged().len();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(tries, round, "it is tried once each time");
+        let due = bench.tasks_of("act").await.pop().and_then(|task| task.run_at).expect("it is to be tried again");
+        assert!(clock.next_wake().is_some_and(|wake| wake <= due), "{:?} for {due}", clock.next_wake());
+        clock.advance(due.duration_since(clock.now()));
+    }
+    workers.stop(&runtime).await;
+}

@@ -26,36 +26,6 @@ pub(super) struct Apply<'a, 'c> {
     pub(super) feed_end: &'a mut u64,
 }
 
-/// Whether a refusal of this set could come when something of it is already written.
-///
-/// If not, it needs no savepoint: most sets that only end a task are such, and it saves them two statements.
-pub(super) fn needs_savepoint(set: &WriteSet) -> bool {
-    let mut written = set.completes.is_some();
-    if written && !set.expects.is_empty() {
-        return true;
-    }
-    for write in &set.writes {
-        let refusable = matches!(
-            write,
-            Write::PutConnection { .. }
-                | Write::PutChannel { .. }
-                | Write::PutLink { .. }
-                | Write::PutNote { .. }
-                | Write::PutUserThread { .. }
-                | Write::PutDelivery { .. }
-                | Write::PutFile { .. }
-                | Write::PutFileChunk { .. }
-                | Write::PutSecret { .. }
-                | Write::DeleteSecret { expect: Some(_), .. }
-        );
-        if refusable && written {
-            return true;
-        }
-        written = true;
-    }
-    false
-}
-
 impl Apply<'_, '_> {
     /// Checks and writes a set. After a refusal, the caller undoes what was written of it.
     pub(super) fn set<'s>(&mut self, set: &'s WriteSet, documents: &'s [String]) -> Applied<Committed> {

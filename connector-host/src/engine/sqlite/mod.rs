@@ -203,6 +203,7 @@ impl SqliteEngine {
             feed_end,
             log_pages,
             log: Log::new(log_limit(options.log_size)),
+            refused_of_late: 0,
             runtime: Handle::try_current().ok(),
         };
         let (queue, waiting) = mpsc::channel();

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::apply::{Apply, needs_savepoint};
+use super::apply::Apply;
 use super::fail::{Fail, Refusal};
 use super::ids::Ids;
 use super::lock::LockFile;
@@ -19,6 +19,10 @@ const GROUP_SETS: usize = 512;
 
 /// More than this would make those that wait for the group wait long.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// A savepoint costs a copy of each page that the set changes. Refusals are rare: so there are none, and a group of
+/// which one is refused midway is written anew, with them. Refusals come in bursts: so are as many groups after it.
+const GROUPS_WITH_SAVEPOINTS: u32 = 32;
 
 /// From this many on, answers are given on the runtime.
 const MANY_ANSWERS: usize = 8;
@@ -67,6 +71,8 @@ pub(super) struct Writer {
     /// Pages in the write-ahead log after the last commit; -1 when that was looked at. SQLite tells it.
     pub(super) log_pages: Arc<AtomicI64>,
     pub(super) log: Log,
+    /// Groups that are still to be written with a savepoint for each set, as one was refused not long ago.
+    pub(super) refused_of_late: u32,
     /// Where those wait who commit; none if the store was opened outside of a runtime.
     pub(super) runtime: Option<Handle>,
 }
@@ -242,21 +248,43 @@ impl Writer {
     /// Commits these sets, and says what became of each; or stores nothing at all.
     fn try_group(&mut self, db: &Statements<'_>, group: &[Job]) -> Result<Vec<Outcome>, Fail> {
         let feed_end = self.feed_end;
-        let stored = begin(db).and_then(|()| self.apply_and_commit(db, group));
-        if stored.is_err() {
-            self.ids.answered(None);
-            self.feed_end = feed_end;
-            roll_back(db);
+        loop {
+            let savepoints = self.refused_of_late > 0;
+            let stored = begin(db).and_then(|()| self.apply_and_commit(db, group, savepoints));
+            if !matches!(stored, Ok(Some(_))) {
+                self.ids.answered(None);
+                self.feed_end = feed_end;
+                roll_back(db);
+            }
+            match stored {
+                Ok(Some(outcomes)) => {
+                    if savepoints && outcomes.iter().all(Result::is_ok) {
+                        self.refused_of_late -= 1;
+                    }
+                    return Ok(outcomes);
+                }
+                Ok(None) => self.refused_of_late = GROUPS_WITH_SAVEPOINTS,
+                Err(fail) => return Err(fail),
+            }
         }
-        stored
     }
 
-    fn apply_and_commit(&mut self, db: &Statements<'_>, group: &[Job]) -> Result<Vec<Outcome>, Fail> {
+    /// None if a set was refused that is written in part, and has no savepoint to go back to.
+    fn apply_and_commit(
+        &mut self,
+        db: &Statements<'_>,
+        group: &[Job],
+        savepoints: bool,
+    ) -> Result<Option<Vec<Outcome>>, Fail> {
         let mut outcomes = Vec::with_capacity(group.len());
         let mut accepted = 0;
         for job in group {
-            let outcome = match self.apply(db, job) {
+            let before = db.connection().total_changes();
+            let outcome = match self.apply(db, job, savepoints) {
                 Ok(committed) => Ok(committed),
+                Err(Refusal::Refused(_)) if !savepoints && db.connection().total_changes() != before => {
+                    return Ok(None);
+                }
                 Err(Refusal::Refused(error)) => Err(error),
                 Err(Refusal::Fail(fail)) => return Err(fail),
             };
@@ -274,29 +302,26 @@ impl Writer {
         metrics::histogram!("connectors_commit_group_sets")
             .record(f64::from(u32::try_from(accepted).unwrap_or(u32::MAX)));
         self.count_pages();
-        Ok(outcomes)
+        Ok(Some(outcomes))
     }
 
-    fn apply(&mut self, db: &Statements<'_>, job: &Job) -> Result<Committed, Refusal> {
-        let guarded = needs_savepoint(&job.set);
-        let feed_end = self.feed_end;
-        if guarded {
-            db.run("SAVEPOINT one", [])?;
-        }
+    fn apply(&mut self, db: &Statements<'_>, job: &Job, savepoint: bool) -> Result<Committed, Refusal> {
         let mut apply = Apply { db, ids: &self.ids, feed_end: &mut self.feed_end };
+        if !savepoint {
+            return apply.set(&job.set, &job.documents);
+        }
+        let feed_end = *apply.feed_end;
+        db.run("SAVEPOINT one", [])?;
         let applied = apply.set(&job.set, &job.documents);
         match &applied {
-            Ok(_) if guarded => {
-                db.run("RELEASE one", [])?;
-            }
-            Err(Refusal::Refused(_)) if guarded => {
-                self.feed_end = feed_end;
+            Ok(_) => {}
+            Err(Refusal::Refused(_)) => {
+                *apply.feed_end = feed_end;
                 db.run("ROLLBACK TO one", [])?;
-                db.run("RELEASE one", [])?;
             }
-            // Without a savepoint, a refusal comes before anything is written.
-            _ => {}
+            Err(Refusal::Fail(_)) => return applied,
         }
+        db.run("RELEASE one", [])?;
         applied
     }
 
