@@ -169,7 +169,11 @@ pub(crate) fn directory(name: &str) -> PathBuf {
 }
 
 pub(crate) fn config(directory: &std::path::Path) -> Config {
-    let mut config = Config::default();
+    within(directory, Config::default())
+}
+
+/// These settings, in a directory.
+fn within(directory: &std::path::Path, mut config: Config) -> Config {
     config.database = directory.join("test.db");
     config.api_key = Some(Secret::new(KEY));
     config
@@ -182,11 +186,16 @@ impl Bench {
 
     /// With other settings than the usual ones.
     pub(crate) async fn with(name: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let mut settings = Config::default();
+        change(&mut settings);
+        Self::of(name, settings, Registry::of::<Desk>().expect("a registry")).await
+    }
+
+    /// With other connectors.
+    pub(crate) async fn of(name: &str, settings: Config, registry: Registry) -> Self {
         let watch = secrets::Watch::start();
         let directory = directory(name);
-        let mut config = config(&directory);
-        change(&mut config);
-        let registry = Registry::of::<Desk>().expect("a registry");
+        let config = within(&directory, settings);
         let host = Host::open(config, registry).await.expect("a host");
         host.start().await.expect("workers");
         secrets::know([KEY, OPTION]);

@@ -4,6 +4,7 @@
 
 mod access;
 mod api;
+mod bureau;
 mod desk;
 mod document;
 mod files;
