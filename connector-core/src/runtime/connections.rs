@@ -45,6 +45,54 @@ impl ActiveConnection {
     }
 }
 
+/// Connections in memory.
+pub(super) struct Connections<T = ActiveConnection> {
+    known: HashMap<ConnectionId, Known<T>>,
+    /// How often one was read.
+    reads: u64,
+}
+
+enum Known<T> {
+    /// It is being read, most recently by the read of this number.
+    Reading(u64),
+    Ready(Arc<T>),
+}
+
+impl<T> Default for Connections<T> {
+    fn default() -> Self {
+        Self { known: HashMap::new(), reads: 0 }
+    }
+}
+
+impl<T> Connections<T> {
+    /// One that is known; else the number of the read that the caller does for it.
+    fn look_up(&mut self, id: ConnectionId) -> Result<Arc<T>, u64> {
+        if let Some(Known::Ready(connection)) = self.known.get(&id) {
+            return Ok(Arc::clone(connection));
+        }
+        if self.known.len() >= MAX_CACHED {
+            self.known.clear();
+        }
+        self.reads += 1;
+        self.known.insert(id, Known::Reading(self.reads));
+        Err(self.reads)
+    }
+
+    /// Keeps what was read, unless it was changed meanwhile, or is read by another who keeps it.
+    fn keep(&mut self, id: ConnectionId, reading: u64, connection: &Arc<T>) {
+        if let Some(known) = self.known.get_mut(&id)
+            && matches!(&*known, Known::Reading(last) if *last == reading)
+        {
+            *known = Known::Ready(Arc::clone(connection));
+        }
+    }
+
+    /// One was changed: it is read anew, and what is being read of it is not kept.
+    pub(super) fn forget(&mut self, id: ConnectionId) {
+        self.known.remove(&id);
+    }
+}
+
 /// Why there is no connection to run something for.
 #[derive(Debug)]
 pub(crate) enum Unavailable {
@@ -65,10 +113,10 @@ impl<E: Into<Error>> From<E> for Unavailable {
 impl Shared {
     /// A connection, from memory where it is there.
     pub(crate) async fn active(&self, id: ConnectionId) -> Result<Arc<ActiveConnection>, Unavailable> {
-        let cached = self.connections().get(&id).cloned();
-        if let Some(connection) = cached {
-            return Ok(connection);
-        }
+        let reading = match self.connections().look_up(id) {
+            Ok(connection) => return Ok(connection),
+            Err(reading) => reading,
+        };
         let engine = &self.ports.engine;
         let row = engine.connection(id).await?.ok_or(Unavailable::Gone)?;
         let channels = engine.channels(id).await?;
@@ -80,11 +128,7 @@ impl Shared {
             _ => None,
         };
         let connection = Arc::new(self.activate_row(row, channels, key)?);
-        let mut connections = self.connections();
-        if connections.len() >= MAX_CACHED {
-            connections.clear();
-        }
-        connections.insert(id, Arc::clone(&connection));
+        self.connections().keep(id, reading, &connection);
         Ok(connection)
     }
 
@@ -197,5 +241,30 @@ impl Shared {
             }
         }
         Ok(writes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_changed_while_it_was_read_is_not_kept() {
+        let id = ConnectionId::from_number(1);
+        let mut connections = Connections::<&str>::default();
+        let first = connections.look_up(id).unwrap_err();
+        connections.forget(id);
+        connections.keep(id, first, &Arc::new("before"));
+        let second = connections.look_up(id).unwrap_err();
+        let third = connections.look_up(id).unwrap_err();
+        connections.keep(id, second, &Arc::new("now"));
+        assert!(connections.look_up(id).is_err(), "another reads it as well");
+        connections.forget(id);
+        connections.keep(id, third, &Arc::new("now"));
+        let last = connections.look_up(id).unwrap_err();
+        connections.keep(id, last, &Arc::new("after"));
+        assert_eq!(connections.look_up(id).as_deref(), Ok(&"after"));
+        connections.forget(id);
+        assert!(connections.look_up(id).is_err());
     }
 }

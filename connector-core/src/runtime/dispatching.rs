@@ -30,7 +30,7 @@ use crate::engine::{
     WriteSet,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{ChannelId, DeliveryId, TaskId};
+use crate::id::{ChannelId, ConnectionId, DeliveryId, TaskId};
 use crate::records::{OWN_WALK, RecordIntent};
 use crate::value;
 
@@ -68,12 +68,21 @@ impl Shared {
     pub(super) async fn run_entry(self: &Arc<Self>, entry: Entry, cautious: bool) {
         let (id, connection) = (entry.id, entry.connection);
         let ran = self.run_task(entry, cautious).await;
+        self.ran(id, connection, &ran);
+        // Whoever made the connection active meanwhile found nothing parked.
+        if matches!(ran, Ran::Parked) && self.is_active(connection).await {
+            self.unpark(connection);
+        }
+    }
+
+    /// Tells the scheduler what became of a task that it gave out.
+    fn ran(&self, id: TaskId, connection: ConnectionId, ran: &Ran) {
         let now = self.ports.clock.now();
         let mut scheduler = self.scheduler();
         let before = scheduler.next_timer();
         match ran {
             Ran::Finished => scheduler.finish(id, now),
-            Ran::PutBack(until) => scheduler.put_back(id, until, now),
+            Ran::PutBack(until) => scheduler.put_back(id, *until, now),
             Ran::Parked => {
                 scheduler.set_parked(connection, true);
                 scheduler.put_back(id, None, now);
@@ -83,6 +92,16 @@ impl Shared {
         if scheduler.next_timer() != before {
             self.timer.notify_one();
         }
+    }
+
+    async fn is_active(&self, id: ConnectionId) -> bool {
+        self.active(id).await.is_ok_and(|connection| connection.row.status == ConnectionStatus::Active)
+    }
+
+    /// Goes on with the tasks of a connection.
+    pub(super) fn unpark(&self, id: ConnectionId) {
+        self.scheduler().set_parked(id, false);
+        self.ready.notify_one();
     }
 
     /// The code of a task has ended, and it waits for the store: the code of another can run. Or it runs again.

@@ -25,6 +25,7 @@ pub use actions::{
 };
 pub use budget::Budget;
 pub(crate) use connections::ActiveConnection;
+use connections::Connections;
 pub use hooks::{DeliveryView, Hook, HookAnswer, HookError};
 pub use subscriptions::{SubscriptionState, SubscriptionView};
 pub use worker::Workers;
@@ -115,7 +116,7 @@ pub(crate) struct Shared {
     /// Rings when a timer was set that may be the first.
     timer: Notify,
     feed_end: watch::Sender<u64>,
-    connections: Mutex<HashMap<ConnectionId, Arc<ActiveConnection>>>,
+    connections: Mutex<Connections>,
     pub(crate) rates: RateLimiter,
     budgets: budget::Budgets,
 }
@@ -141,7 +142,7 @@ impl Runtime {
                 ready: Notify::new(),
                 timer: Notify::new(),
                 feed_end: watch::Sender::new(0),
-                connections: Mutex::new(HashMap::new()),
+                connections: Mutex::default(),
                 rates: RateLimiter::default(),
                 budgets: budget::Budgets::default(),
             }),
@@ -195,7 +196,7 @@ impl Shared {
         if !stale.is_empty() {
             let mut connections = self.connections();
             for connection in &stale {
-                connections.remove(connection);
+                connections.forget(*connection);
             }
         }
         if !committed.tasks.is_empty() {
@@ -222,7 +223,7 @@ impl Shared {
         Ok(committed)
     }
 
-    fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<ActiveConnection>>> {
+    fn connections(&self) -> MutexGuard<'_, Connections> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,11 +6,20 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// As much is kept, in bytes; what is older has been searched for what was known by then.
 const KEPT: usize = 64 << 20;
+
+/// How tokens begin that services hand out: one of these, and at least [`TOKEN_REST`] more characters of it, is a secret
+/// that no test had to name. The tokens of users in the tests are shorter.
+const TOKENS: &[&str] =
+    &["gho_", "ghu_", "ghs_", "github_pat_", "xoxb-", "xoxp-", "xoxe.", "ya29.", "lin_oauth_", "lin_wh_"];
+
+const TOKEN_REST: usize = 20;
 
 static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     let seen = Seen::default();
@@ -46,7 +55,8 @@ impl State {
     /// The line with a secret, if there is one.
     fn search(&self) -> Option<String> {
         let text = String::from_utf8_lossy(&self.seen);
-        let found = self.secrets.iter().find_map(|secret| text.find(secret).map(|at| (secret, at)));
+        let known = self.secrets.iter().find_map(|secret| text.find(secret).map(|at| (secret.as_str(), at)));
+        let found = known.or_else(|| TOKENS.iter().find_map(|begin| token(&text, begin)));
         found.map(|(secret, at)| {
             let begin = text[..at].rfind('\n').map_or(0, |end| end + 1);
             let line: String = text[begin..].lines().next().unwrap_or_default().chars().take(2_000).collect();
@@ -64,6 +74,34 @@ impl State {
             self.seen.drain(..KEPT / 2);
         }
     }
+}
+
+/// A token that begins like this, and where.
+fn token<'a>(text: &'a str, begin: &str) -> Option<(&'a str, usize)> {
+    text.match_indices(begin).find_map(|(at, _)| {
+        let rest = &text[at + begin.len()..];
+        let length = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)).count();
+        (length >= TOKEN_REST).then(|| (&text[at..at + begin.len() + length], at))
+    })
+}
+
+/// A secret as it may stand within Base64 of something longer, wherever it begins there: without what depends on its
+/// neighbours, in both alphabets.
+fn within_base64(secret: &str) -> impl Iterator<Item = String> {
+    (0..3).flat_map(|before| {
+        let mut bytes = vec![0; before];
+        bytes.extend(secret.bytes());
+        [STANDARD_NO_PAD, URL_SAFE_NO_PAD].map(|alphabet| {
+            let encoded = alphabet.encode(&bytes);
+            let (from, to) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
+            encoded.get(from..to).unwrap_or_default().to_owned()
+        })
+    })
+}
+
+/// As it stands in the query of a URL or in a form.
+fn in_query(secret: &str) -> String {
+    url::form_urlencoded::byte_serialize(secret.as_bytes()).collect()
 }
 
 impl Write for Seen {
@@ -85,10 +123,16 @@ impl<'a> MakeWriter<'a> for Seen {
     }
 }
 
-/// These may not be seen. What is too short to be told from other text is no secret.
+/// These may not be seen, nor what they are in a URL, in JSON or in Base64. What is too short to be told from other text
+/// is no secret.
 pub fn know<'a>(secrets: impl IntoIterator<Item = &'a str>) {
-    let long = secrets.into_iter().filter(|secret| secret.len() >= 8).map(str::to_owned);
-    SEEN.state().secrets.extend(long);
+    let long = secrets.into_iter().filter(|secret| secret.len() >= 8);
+    let forms = long.flat_map(|secret| {
+        let json = serde_json::to_string(secret).unwrap_or_default();
+        let plain = [secret.to_owned(), in_query(secret), json.trim_matches('"').to_owned()];
+        plain.into_iter().chain(within_base64(secret))
+    });
+    SEEN.state().secrets.extend(forms);
 }
 
 /// The same of a variable whose name says that its value is secret.
@@ -152,6 +196,37 @@ impl Drop for Watch {
         };
         if let Some(found) = found {
             panic!("a secret was seen: {found}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a search finds of this text, after the secret is known.
+    fn found(text: &str) -> Option<String> {
+        know(["a secret/of ours"]);
+        let secrets = SEEN.state().secrets.clone();
+        State { seen: text.as_bytes().to_vec(), secrets, found: None }.search()
+    }
+
+    #[test]
+    fn a_secret_is_found_in_each_of_its_forms() {
+        for text in [
+            "<a secret/of ours>",
+            "?q=a+secret%2Fof+ours&x",
+            "YSBzZWNyZXQvb2Ygb3Vycw",
+            "token gho_0123456789abcdefghij",
+        ] {
+            assert!(found(text).is_some(), "{text}");
+        }
+        for before in ["", "x", "id:"] {
+            let text = format!("Basic {}", STANDARD_NO_PAD.encode(format!("{before}a secret/of ours, and more")));
+            assert!(found(&text).is_some(), "{text}");
+        }
+        for text in ["a secret of ours", "gho_short", "ghp_0123456789abcdefghij", "xoxb-emulator-alice"] {
+            assert_eq!(found(text), None);
         }
     }
 }

@@ -186,7 +186,7 @@ impl Runtime {
         }
         shared.store(set).await?;
         if !suspended {
-            self.unpark(id);
+            self.shared.unpark(id);
         }
         if !stored {
             self.share(&row).await?;
@@ -221,7 +221,7 @@ impl Runtime {
                     let put = Write::PutConnection { row: Box::new(row), expect: Some(before.version) };
                     writes.push(put);
                     match self.shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await {
-                        Ok(_) => self.unpark(id),
+                        Ok(_) => self.shared.unpark(id),
                         // It was changed meanwhile.
                         Err(CommitError::RecordConflict) => current = engine.connection(id).await?,
                         Err(error) => return Err(error.into()),
@@ -252,13 +252,6 @@ impl Runtime {
             writes.extend(work_task(&**engine, id, entry.name, entry.work, None, TaskPriority::Backfill));
         }
         Ok(writes)
-    }
-
-    pub(super) fn unpark(&self, id: ConnectionId) {
-        let mut scheduler = self.shared.scheduler();
-        scheduler.set_parked(id, false);
-        drop(scheduler);
-        self.shared.ready.notify_one();
     }
 }
 

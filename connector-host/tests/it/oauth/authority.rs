@@ -100,7 +100,8 @@ impl Authority {
         assert_eq!(asked["code_challenge_method"], "S256");
         let mut seen = self.seen();
         seen.number += 1;
-        let code = format!("code-{}", seen.number);
+        let code = format!("code-{}-of-{user}", seen.number);
+        secrets::know([code.as_str()]);
         seen.codes.insert(code.clone(), (asked["code_challenge"].clone(), user.to_owned()));
         HashMap::from([("code".to_owned(), code), ("state".to_owned(), asked["state"].clone())])
     }
