@@ -51,15 +51,28 @@ impl Names {
         self.id.replace('-', "_")
     }
 
-    /// The text of a template with these names in it.
+    /// The text of a template with these names in it: in one pass, as a name may be a place to fill in itself.
     fn fill(&self, template: &str, dependency: &str) -> String {
         let snake = self.snake_case();
-        template
-            .replace(DEPENDENCY, dependency)
-            .replace("connector_acme", &format!("connector_{snake}"))
-            .replace("ACME", &snake.to_ascii_uppercase())
-            .replace("Acme", &self.type_name)
-            .replace("acme", &self.id)
+        let (krate, constant) = (format!("connector_{snake}"), snake.to_ascii_uppercase());
+        let names = [
+            (DEPENDENCY, dependency),
+            ("connector_acme", &krate),
+            ("ACME", &constant),
+            ("Acme", &self.type_name),
+            ("acme", &self.id),
+        ];
+        let (mut filled, mut rest) = (String::with_capacity(template.len()), template);
+        let next =
+            |rest: &str| names.iter().filter_map(|name| Some((rest.find(name.0)?, name))).min_by_key(|(at, _)| *at);
+        while let Some((at, (place, name))) = next(rest) {
+            let (before, after) = rest.split_at(at);
+            filled.push_str(before);
+            filled.push_str(name);
+            rest = after.strip_prefix(place).unwrap_or_default();
+        }
+        filled.push_str(rest);
+        filled
     }
 }
 

@@ -39,12 +39,12 @@ fn said(output: &Output) -> String {
 fn a_new_connector_passes_its_tests() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = Folder::new("passes");
-    let made = folder.connectors(&["new", "mail-box2", "--path", workspace.to_str().unwrap(), "--json"]);
+    let made = folder.connectors(&["new", "acme-box2", "--path", workspace.to_str().unwrap(), "--json"]);
     assert!(made.status.success(), "{}", said(&made));
     let told: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
-    assert_eq!((&told["crate"], &told["type"]), (&"connector-mail-box2".into(), &"MailBox2".into()));
+    assert_eq!((&told["crate"], &told["type"]), (&"connector-acme-box2".into(), &"AcmeBox2".into()));
 
-    let crate_folder = folder.0.join("connector-mail-box2");
+    let crate_folder = folder.0.join("connector-acme-box2");
     // The versions of this workspace, so that nothing has to be fetched.
     std::fs::copy(workspace.join("Cargo.lock"), crate_folder.join("Cargo.lock")).unwrap();
     let target = Path::new(env!("CARGO_BIN_EXE_connectors")).ancestors().nth(2).unwrap();
