@@ -216,7 +216,7 @@ impl Shared {
         Ok(more)
     }
 
-    /// Reads what is left of them.
+    /// Reads what is left of them, unless the workers are stopped.
     async fn load_rest(&self, mut load: Load, stop: &Stop) {
         while !stop.wanted.load(Ordering::Relaxed) {
             match self.load_page(&mut load).await {
@@ -234,6 +234,7 @@ impl Shared {
                 }
             }
         }
+        self.scheduler().end_loading();
     }
 
     /// Reads the rows of tasks that run soon.
