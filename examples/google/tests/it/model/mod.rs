@@ -1,11 +1,13 @@
 //! Google in memory, as its references describe Gmail (v1), Calendar (v3) and Tasks (v1).
 //!
-//! It is made by hand (L28): nobody compared it with Google. What an emulator that others wrote has too (Gmail, and the
-//! list of calendars) is tested against that as well, in `tests/emulator`. It is not kinder than Google: pages are small,
+//! It is made by hand (L28). Each call that it gets, and each answer that it gives, is compared with what Google describes
+//! ([`described`]); what an emulator that others wrote has too (Gmail, and the list of calendars) is tested against that
+//! as well, in `tests/emulator`. It is not kinder than Google: pages are small,
 //! sync tokens and history ids are forgotten now and then, deleted events are no more than an id, and the ids of
 //! attachments are other ones at each request.
 
 mod calendar;
+mod described;
 mod mail;
 mod tasks;
 
@@ -115,7 +117,9 @@ impl ConformanceService for GoogleModel {
         if asked.method != "GET" {
             self.changes.push((asked.method.to_owned(), asked.path.join("/"), asked.body.clone()));
         }
-        match self.found(&asked) {
+        let found = self.found(&asked);
+        described::check(&asked, &found);
+        match found {
             Ok(Value::Null) => FakeService::answer(204, ""),
             Ok(found) => FakeService::answer(200, found.to_string()),
             Err((status, reason)) => {
