@@ -7,6 +7,8 @@
     reason = "helpers of tests fail by panics, as tests do"
 )]
 
+#[path = "../described/mod.rs"]
+mod described;
 mod service;
 
 use connector_core::testing::conformance::Conformance;

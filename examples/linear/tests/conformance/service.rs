@@ -1,8 +1,8 @@
 //! Linear's GraphQL API in memory, written by hand after its schema
 //! (<https://github.com/linear/linear/blob/master/packages/sdk/src/schema.graphql>) and its pages on webhooks and
 //! errors (<https://linear.app/developers>): teams with workflow states of their own, issues, comments, webhooks. Not
-//! Linear (L28): the same connector runs against an emulator that others wrote in `tests/emulator`, which has no
-//! filters by time.
+//! Linear (L28): each query and each answer is compared with the schema (`tests/described`), and the same connector runs
+//! against an emulator that others wrote in `tests/emulator`, which has no filters by time.
 
 use std::collections::BTreeMap;
 
@@ -295,8 +295,11 @@ fn refused(refusal: &Refused) -> Response {
 impl ConformanceService for LinearByHand {
     fn answer(&mut self, request: &Request, now: Timestamp) -> Response {
         let body = sent(request);
-        match self.run(body["query"].as_str().expect("a query"), &body["variables"], now) {
-            Ok(data) => FakeService::answer(200, json!({ "data": data }).to_string()),
+        let ran = self.run(body["query"].as_str().expect("a query"), &body["variables"], now);
+        let answer = ran.as_ref().map_or_else(|_| json!({ "errors": [] }), |data| json!({ "data": data }));
+        crate::described::check(&body, &answer);
+        match ran {
+            Ok(_) => FakeService::answer(200, answer.to_string()),
             Err(refusal) => refused(&refusal),
         }
     }
