@@ -161,6 +161,11 @@ impl Scheduler {
         self.loading = Some(Loading { after, end, changed: HashSet::new(), removed: Vec::new() });
     }
 
+    /// After which id, and before which, the next tasks are to be read; none if all have been.
+    pub(crate) fn loading(&self) -> Option<(TaskId, TaskId)> {
+        self.loading.as_ref().map(|loading| (loading.after, loading.end))
+    }
+
     /// Takes over tasks that were read from the store, in the order of their ids: those of which nothing newer is
     /// known.
     pub(crate) fn load(&mut self, rows: &[TaskRow], now: Timestamp) {

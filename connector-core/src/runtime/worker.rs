@@ -22,12 +22,6 @@ const MAX_TIMERS: usize = 50_000;
 /// Longest sleep before the time is looked at again: it may have been set back meanwhile.
 const LONGEST_SLEEP: SignedDuration = SignedDuration::from_secs(30);
 
-/// How far the tasks of the store have been read: those that were there at the start.
-struct Load {
-    after: TaskId,
-    end: TaskId,
-}
-
 /// The running loops of a [`Runtime`].
 #[derive(Debug)]
 pub struct Workers {
@@ -49,17 +43,17 @@ impl Runtime {
     /// Runs what is due, until the workers are stopped: as soon as the first tasks are read from the store, while the
     /// others are.
     pub async fn start(&self) -> EngineResult<Workers> {
-        let mut load = self.begin_load().await?;
-        let more = self.shared.load_page(&mut load).await?;
+        let end = self.begin_load().await?;
+        let more = self.shared.load_page().await?;
         let stop = Arc::new(Stop::default());
         if self.shared.ports.engine.unclean_start() {
-            stop.cautious.store(load.end.number(), Ordering::Relaxed);
+            stop.cautious.store(end.number(), Ordering::Relaxed);
         }
         let mut set = JoinSet::new();
         if more {
             let (shared, stop) = (Arc::clone(&self.shared), Arc::clone(&stop));
             set.spawn(async move {
-                shared.load_rest(load, &stop).await;
+                shared.load_rest(&stop).await;
                 run(shared, stop).await;
             });
         }
@@ -74,17 +68,17 @@ impl Runtime {
 
     /// Reads the queue from the store.
     pub(crate) async fn load(&self) -> EngineResult<()> {
-        let mut load = self.begin_load().await?;
-        while self.shared.load_page(&mut load).await? {}
+        self.begin_load().await?;
+        while self.shared.load_page().await? {}
         Ok(())
     }
 
-    /// Reads the timers from the store; where to go on with the tasks that are due.
-    async fn begin_load(&self) -> EngineResult<Load> {
+    /// Reads the timers from the store, and begins with the tasks that are due: all that are there have smaller ids.
+    async fn begin_load(&self) -> EngineResult<TaskId> {
         self.shared.load_timers((Timestamp::MIN, TaskId::from_number(0))).await?;
         let end = TaskId::from_number(self.shared.ports.engine.take_ids(0));
         self.shared.scheduler().begin_loading(end);
-        Ok(Load { after: TaskId::from_number(0), end })
+        Ok(end)
     }
 
     /// Runs one task that is ready, here and now; false if there is none. For tests, which run no workers.
@@ -200,26 +194,26 @@ async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
 
 impl Shared {
     /// Reads the next tasks that are due from the store; false if there are no more.
-    async fn load_page(&self, load: &mut Load) -> EngineResult<bool> {
-        let mut rows = self.ports.engine.immediate_tasks(load.after, PAGE).await?;
+    async fn load_page(&self) -> EngineResult<bool> {
+        let Some((after, end)) = self.scheduler().loading() else { return Ok(false) };
+        let mut rows = self.ports.engine.immediate_tasks(after, PAGE).await?;
         let full = rows.len() == PAGE;
-        rows.retain(|row| row.id < load.end);
+        rows.retain(|row| row.id < end);
         let more = full && rows.len() == PAGE;
         // A few at a time: nothing else runs meanwhile.
         for rows in rows.chunks(LOADED_AT_ONCE) {
             self.scheduler().load(rows, self.ports.clock.now());
         }
-        match rows.last() {
-            Some(last) if more => load.after = last.id,
-            _ => self.scheduler().end_loading(),
+        if !more {
+            self.scheduler().end_loading();
         }
         Ok(more)
     }
 
     /// Reads what is left of them, unless the workers are stopped.
-    async fn load_rest(&self, mut load: Load, stop: &Stop) {
+    async fn load_rest(&self, stop: &Stop) {
         while !stop.wanted.load(Ordering::Relaxed) {
-            match self.load_page(&mut load).await {
+            match self.load_page().await {
                 Ok(more) => {
                     self.ready.notify_one();
                     if !more {
