@@ -167,13 +167,21 @@ pub(crate) async fn connected(bench: &Bench, user: &str) -> [String; 2] {
         let body = json!({"connector": "bureau", "user": user, "token": "a-token-of-the-bureau"});
         bench.ok("POST", "/connections", body).await["id"].as_str().expect("an id").to_owned()
     };
+    // What was told before may be of a connection that is gone by now.
+    *ENDPOINT.lock().expect("no panic") = None;
     let (id, far) = (connect().await, connect().await);
     bench.ok("PUT", &format!("/connections/{id}/channels/affairs"), Value::Null).await;
     let synced = |connection: &Value| connection["channels"][0]["sync"]["state"] == "synced";
     bench.until(&format!("/connections/{id}"), synced).await;
     bench.ok("PUT", &format!("/connections/{far}/channels/far"), Value::Null).await;
     bench.until(&format!("/connections/{far}"), |connection| connection["status"] == "suspended").await;
-    let endpoint = ENDPOINT.lock().expect("no panic").clone().expect("it was told");
+    for _ in 0..10_000 {
+        if ENDPOINT.lock().expect("no panic").is_some() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let endpoint = ENDPOINT.lock().expect("no panic").clone().expect("it is told");
     let url: url::Url = endpoint.url.parse().expect("a URL");
     let push = Request::builder().method("POST").uri(url.path()).header("x-proof", PROOF).header("x-delivery", "1");
     let answer = bench.router.clone().oneshot(push.body(Body::from("{}")).expect("a request")).await;
