@@ -7,7 +7,7 @@
 mod rows;
 mod write_set;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ pub use rows::{
     FileRow, LastSync, LinkColumns, LinkDocument, LinkRow, NoteRow, SecretRow, SourceRow, StateValue, SyncState,
     TaskError, TaskPriority, TaskRow, UserThreadRow,
 };
-pub use write_set::{After, Committed, Completion, Expect, KeyedTask, TaskChange, Write, WriteSet};
+pub use write_set::{After, Committed, Completion, ConnectionChange, Expect, KeyedTask, TaskChange, Write, WriteSet};
 
 use crate::clock::BoxFuture;
 use crate::id::{
@@ -186,16 +186,32 @@ pub struct Counts {
     pub files: u64,
 }
 
+/// Hears of everything that an engine commits.
+///
+/// What a host keeps in memory follows from the store: its queue, its caches, its readers of the feed. That must not
+/// depend on who waits for a commit: a caller can go away, and reach its time limit, while the set is being stored. So
+/// the engine itself tells the listener, whoever waits.
+pub trait CommitListener: Send + Sync + 'static {
+    /// These sets were committed. An engine calls this once for each set, in the order of the commits, after the set
+    /// can be read and before its commit answers. An implementation neither blocks nor calls the engine.
+    fn committed(&self, sets: &mut dyn Iterator<Item = &Committed>);
+}
+
 /// A store for connections, state, tasks and records.
 ///
 /// Reads see everything that was committed before they began. [`commit`](Engine::commit) is atomic and durable:
 /// when it answers, the set survives a crash.
 pub trait Engine: Send + Sync + 'static {
+    /// Tells this listener of all commits from now on, whoever makes them. An engine can have several listeners. It
+    /// does not keep them alive.
+    fn listen(&self, listener: Weak<dyn CommitListener>);
+
     /// Takes this many new ids, greater than all that were taken before; the first of them. Ids of
     /// all kinds come from one sequence. Of none, it is the one that is taken next.
     fn take_ids(&self, count: u32) -> i64;
 
-    /// Stores a set of writes whole, or nothing of it.
+    /// Stores a set of writes whole, or nothing of it. A caller that goes away before the answer changes nothing: a
+    /// set that was handed in is stored or not by itself, and the [listeners](CommitListener) hear of it.
     fn commit(&self, set: WriteSet) -> BoxFuture<'static, Result<Committed, CommitError>>;
 
     /// The store was not closed properly before it was opened: tasks that were ready may have run.

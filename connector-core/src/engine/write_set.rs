@@ -2,8 +2,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::rows::{
-    CallbackRow, ChannelRow, ConnectionRow, DeadTask, DeliveryRow, FeedEntry, FileRow, LinkRow, NoteRow, SecretRow,
-    TaskError, TaskRow, UserThreadRow,
+    CallbackRow, ChannelRow, ConnectionRow, ConnectionStatus, DeadTask, DeliveryRow, FeedEntry, FileRow, LinkRow,
+    NoteRow, SecretRow, TaskError, TaskRow, UserThreadRow,
 };
 use crate::id::{ChannelId, ConnectionId, DeliveryId, FileId, TaskId, ThreadId, UserId};
 use crate::model::Source;
@@ -401,13 +401,53 @@ pub enum Write {
     },
 }
 
-/// What a commit did to the queue, for the scheduler.
+/// What a commit changed of the rows that hosts keep in memory.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Committed {
-    /// In the order of the writes, the completion first.
+    /// Changes of tasks, in the order of the writes, the completion first.
     pub tasks: Vec<TaskChange>,
-    /// The last position of the feed, if the set added to it.
+    /// Changes of connections, in the order of the writes.
+    pub connections: Vec<ConnectionChange>,
+    /// Last position of the feed; `None` means that the set added nothing to it.
     pub feed_end: Option<u64>,
+}
+
+impl Committed {
+    /// Notes what a write changes of connections. An engine calls this for each write that it applies.
+    pub fn note(&mut self, write: &Write) {
+        self.connections.extend(match write {
+            Write::PutConnection { row, .. } => Some(ConnectionChange::Stored { id: row.id, status: row.status }),
+            Write::DeleteConnection { id } => Some(ConnectionChange::Ended(*id)),
+            Write::PutChannel { row, .. } => Some(ConnectionChange::Channels(row.connection)),
+            Write::DeleteChannel { connection, .. } => Some(ConnectionChange::Channels(*connection)),
+            _ => None,
+        });
+    }
+}
+
+/// A connection that a commit changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionChange {
+    /// The row of the connection was stored.
+    Stored {
+        /// The connection.
+        id: ConnectionId,
+        /// Its status from now on.
+        status: ConnectionStatus,
+    },
+    /// A channel of the connection was stored or removed.
+    Channels(ConnectionId),
+    /// The connection and everything that was its own are gone.
+    Ended(ConnectionId),
+}
+
+impl ConnectionChange {
+    /// The connection that changed.
+    pub fn connection(self) -> ConnectionId {
+        match self {
+            Self::Stored { id, .. } | Self::Channels(id) | Self::Ended(id) => id,
+        }
+    }
 }
 
 /// A task that a commit added, changed or removed.

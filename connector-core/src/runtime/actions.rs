@@ -17,6 +17,14 @@ mod views;
 mod work;
 mod write_back;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use tracing::Instrument;
+
+use super::Runtime;
+use crate::clock::BoxFuture;
 use crate::engine::{CommitError, EngineError};
 use crate::error::{Error, ErrorKind};
 use crate::options::OptionErrors;
@@ -27,6 +35,64 @@ pub use products::{ProductState, ProductView};
 pub use views::TaskView;
 pub use work::{Looking, Retrying, WorkState, WorkView};
 pub use write_back::{Compose, LinkUpdate, NewUserNote};
+
+impl Runtime {
+    /// Runs an action of several steps to its end: a caller who goes away midway must not leave the service and the
+    /// store apart, or one connection of a workspace behind the others.
+    fn to_its_end<T, Work>(&self, action: impl FnOnce(Self) -> Work) -> ToItsEnd<T>
+    where
+        T: Send + 'static,
+        Work: Future<Output = Result<T, ActionError>> + Send + 'static,
+    {
+        ToItsEnd { work: Some(Box::pin(action(self.clone()))) }
+    }
+}
+
+/// An action that goes on as a task of its own when the future of its caller is dropped.
+struct ToItsEnd<T: Send + 'static> {
+    /// `None` once the action has ended.
+    work: Option<BoxFuture<'static, Result<T, ActionError>>>,
+}
+
+impl<T: Send + 'static> Future for ToItsEnd<T> {
+    type Output = Result<T, ActionError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.work else { return Poll::Pending };
+        // An action that panics is over, too.
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(outcome)) => {
+                self.work = None;
+                Poll::Ready(outcome)
+            }
+            Err(panic) => {
+                self.work = None;
+                resume_unwind(panic)
+            }
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for ToItsEnd<T> {
+    fn drop(&mut self) {
+        let Some(work) = self.work.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            tracing::warn!("an action ends midway, as the program does");
+            return;
+        };
+        let span = tracing::Span::current();
+        runtime.spawn(
+            async move {
+                if let Err(error) = work.await {
+                    tracing::warn!("an action whose caller went away failed: {error}");
+                }
+            }
+            .instrument(span),
+        );
+    }
+}
 
 /// Why something that a user asked for was not done.
 #[derive(Debug, thiserror::Error)]

@@ -64,6 +64,10 @@ impl Budgets {
         let window = SignedDuration::try_from(budget.window).unwrap_or(SignedDuration::MAX);
         let mut used = self.used();
         let parts = used.entry(id).or_default();
+        // Where the clock was set back, what was used before counts as used now, so that it passes within a window.
+        for part in parts.iter_mut().filter(|part| part.began > now) {
+            part.began = now;
+        }
         while parts.pop_front_if(|part| now.duration_since(part.began) >= window).is_some() {}
         match parts.back_mut().filter(|part| now.duration_since(part.began) < window / PARTS) {
             Some(part) => {
@@ -123,7 +127,7 @@ impl Shared {
                 Write::PutConnection { row: Box::new(row), expect: Some(before.version) },
                 Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)),
             ];
-            match self.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await {
+            match self.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await {
                 Ok(_) => return Ok(true),
                 Err(CommitError::RecordConflict) => {}
                 Err(CommitError::Engine(error)) => return Err(error),

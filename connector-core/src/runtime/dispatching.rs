@@ -120,6 +120,8 @@ impl Shared {
             Some(row) => row,
             None => match self.ports.engine.tasks_by_id(vec![entry.id]).await {
                 Ok(mut rows) => match rows.pop().flatten() {
+                    // Another revision was committed since, of which the commit tells the queue.
+                    Some(row) if row.revision != entry.revision => return Ran::Finished,
                     Some(row) => Arc::new(row),
                     None => return Ran::Finished,
                 },
@@ -435,7 +437,7 @@ impl Shared {
         let then = After::Retry { run_at: None, attempt: row.attempt, errors };
         let completes = Some(Completion { task: row.id, revision: row.revision, then });
         let set = WriteSet { connection: Some(row.connection), completes, ..WriteSet::default() };
-        match self.store(set).await {
+        match self.ports.engine.commit(set).await {
             Ok(committed) => {
                 let noted = committed.tasks.into_iter().find_map(|change| match change {
                     TaskChange::Waits(noted) if noted.id == row.id => Some(noted),
@@ -480,7 +482,7 @@ impl Shared {
     async fn end(&self, row: &TaskRow, then: After, writes: Vec<Write>) -> Ran {
         let completes = Some(Completion { task: row.id, revision: row.revision, then });
         let set = WriteSet { connection: Some(row.connection), completes, expects: Vec::new(), writes };
-        match self.store(set).await {
+        match self.ports.engine.commit(set).await {
             Ok(_) | Err(CommitError::TaskGone) => Ran::Finished,
             Err(CommitError::RecordConflict | CommitError::StateConflict(_)) => Ran::PutBack(None),
             Err(error) => {

@@ -378,7 +378,11 @@ impl Shared {
             StoredHook { expects_secret: false, target: HookTarget { secret: Some(sealed), ..hook.target }, ..hook };
         let value = encode(&hook)?;
         let put = Write::PutState { connection, key, value };
-        self.store(WriteSet { connection: Some(connection), ..WriteSet::of([put]) }).await.map_err(not_stored)?;
+        self.ports
+            .engine
+            .commit(WriteSet { connection: Some(connection), ..WriteSet::of([put]) })
+            .await
+            .map_err(not_stored)?;
         Ok(())
     }
 
@@ -405,7 +409,7 @@ impl Shared {
         };
         let request = encode(&StoredDelivery { target, request })?;
         let writes = [Write::PutDelivery { row, request }, Write::PutTask { task, keyed: KeyedTask::Replace }];
-        match self.store(WriteSet { connection: Some(connection), ..WriteSet::of(writes) }).await {
+        match self.ports.engine.commit(WriteSet { connection: Some(connection), ..WriteSet::of(writes) }).await {
             Ok(_) => Ok(()),
             Err(CommitError::RecordConflict) => {
                 tracing::debug!(%connection, "a webhook that was sent again is dropped");
@@ -650,7 +654,7 @@ impl Runtime {
             let ids: Vec<_> = viewed.iter().filter(|view| view.state == "done").map(|view| view.id).collect();
             if !ids.is_empty() {
                 pruned += ids.len() as u64;
-                match self.shared.store(WriteSet::of([Write::DeleteDeliveries { ids }])).await {
+                match self.shared.ports.engine.commit(WriteSet::of([Write::DeleteDeliveries { ids }])).await {
                     Ok(_) => {}
                     Err(CommitError::Engine(error)) => return Err(error),
                     Err(other) => return Err(EngineError::Failed(other.to_string())),
@@ -696,7 +700,7 @@ impl Shared {
             replayed += 1;
         }
         if !writes.is_empty() {
-            self.store(WriteSet::of(writes)).await?;
+            self.ports.engine.commit(WriteSet::of(writes)).await?;
         }
         Ok(replayed)
     }

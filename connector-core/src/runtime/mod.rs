@@ -14,7 +14,7 @@ mod worker;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -31,9 +31,11 @@ pub use subscriptions::{SubscriptionState, SubscriptionView};
 pub use worker::Workers;
 
 use crate::context::Dispatch;
-use crate::engine::{CommitError, Committed, Completion, Expect, TaskPriority, Write, WriteSet};
+use crate::engine::{
+    CommitError, CommitListener, Committed, Completion, ConnectionChange, ConnectionStatus, Expect, TaskPriority,
+    WriteSet,
+};
 use crate::error::{Error, Result};
-use crate::id::ConnectionId;
 use crate::network::RateLimiter;
 use crate::ports::Ports;
 use crate::records::{Resolution, auto_enables, resolve};
@@ -133,20 +135,21 @@ impl Runtime {
     /// A runtime for these connectors.
     pub fn new(registry: Registry, ports: Ports, config: Config) -> Self {
         let scheduler = Mutex::new(Scheduler::new(config.concurrency, config.per_connection));
-        Self {
-            shared: Arc::new(Shared {
-                ports,
-                registry,
-                config,
-                scheduler,
-                ready: Notify::new(),
-                timer: Notify::new(),
-                feed_end: watch::Sender::new(0),
-                connections: Mutex::default(),
-                rates: RateLimiter::default(),
-                budgets: budget::Budgets::default(),
-            }),
-        }
+        let shared = Arc::new(Shared {
+            ports,
+            registry,
+            config,
+            scheduler,
+            ready: Notify::new(),
+            timer: Notify::new(),
+            feed_end: watch::Sender::new(0),
+            connections: Mutex::default(),
+            rates: RateLimiter::default(),
+            budgets: budget::Budgets::default(),
+        });
+        let listener: Weak<Shared> = Arc::downgrade(&shared);
+        shared.ports.engine.listen(listener);
+        Self { shared }
     }
 
     /// The connectors.
@@ -164,11 +167,6 @@ impl Runtime {
         self.shared.feed_end.subscribe()
     }
 
-    /// Stores what the host itself writes, and tells everyone in this process whom it concerns.
-    pub async fn store(&self, set: WriteSet) -> Result<Committed, CommitError> {
-        self.shared.store(set).await
-    }
-
     /// When the task was due that has waited longest of those that are ready; none if none is.
     pub fn oldest_due(&self) -> Option<jiff::Timestamp> {
         self.shared.scheduler().oldest_due()
@@ -180,47 +178,62 @@ impl Runtime {
     }
 }
 
-impl Shared {
-    pub(crate) fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
-        self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stores writes, and tells everyone in this process whom they concern.
-    pub(crate) async fn store(&self, set: WriteSet) -> Result<Committed, CommitError> {
-        let stale: Vec<_> = set.writes.iter().filter_map(touches_connection).collect();
-        let ends = !stale.is_empty() && set.writes.iter().any(|write| matches!(write, Write::DeleteConnection { .. }));
-        let committed = self.ports.engine.commit(set).await?;
-        if ends {
+/// What this process keeps in memory follows each commit, whoever made it and whoever waits for it.
+impl CommitListener for Shared {
+    fn committed(&self, sets: &mut dyn Iterator<Item = &Committed>) {
+        let now = self.ports.clock.now();
+        let (mut feed_end, mut ended) = (None, false);
+        let mut scheduler = self.scheduler();
+        let before = (scheduler.has_runnable(), scheduler.next_timer());
+        for set in sets {
+            if !set.connections.is_empty() {
+                let mut connections = self.connections();
+                for change in &set.connections {
+                    connections.forget(change.connection());
+                }
+            }
+            scheduler.apply(&set.tasks, now);
+            for change in &set.connections {
+                match *change {
+                    // A disabled connection still has the task that ends it.
+                    ConnectionChange::Stored { id, status: ConnectionStatus::Active | ConnectionStatus::Disabled } => {
+                        scheduler.set_parked(id, false);
+                    }
+                    ConnectionChange::Ended(id) => {
+                        scheduler.set_parked(id, false);
+                        self.budgets.forget(id);
+                        ended = true;
+                    }
+                    ConnectionChange::Stored { .. } | ConnectionChange::Channels(_) => {}
+                }
+            }
+            feed_end = feed_end.max(set.feed_end);
+        }
+        let after = (scheduler.has_runnable(), scheduler.next_timer());
+        drop(scheduler);
+        // If a task could run before, a worker looks for it already, and for the others then.
+        if after.0 && !before.0 {
+            self.ready.notify_one();
+        }
+        if after.1 != before.1 {
+            self.timer.notify_one();
+        }
+        if ended {
             self.ports.credentials.released();
         }
-        if !stale.is_empty() {
-            let mut connections = self.connections();
-            for connection in &stale {
-                connections.forget(*connection);
-            }
-        }
-        if !committed.tasks.is_empty() {
-            let mut scheduler = self.scheduler();
-            let before = (scheduler.has_runnable(), scheduler.next_timer());
-            scheduler.apply(&committed.tasks, self.ports.clock.now());
-            let after = (scheduler.has_runnable(), scheduler.next_timer());
-            drop(scheduler);
-            // If something could run before, one looks for it already, and for the rest then.
-            if after.0 && !before.0 {
-                self.ready.notify_one();
-            }
-            if after.1 != before.1 {
-                self.timer.notify_one();
-            }
-        }
-        if let Some(end) = committed.feed_end {
+        if let Some(end) = feed_end {
             self.feed_end.send_if_modified(|last| {
                 let newer = end > *last;
                 *last = end.max(*last);
                 newer
             });
         }
-        Ok(committed)
+    }
+}
+
+impl Shared {
+    pub(crate) fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
+        self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
@@ -275,7 +288,7 @@ impl Shared {
             if set.is_empty() {
                 return Ok(Committed::default());
             }
-            match self.store(set).await {
+            match self.ports.engine.commit(set).await {
                 Ok(committed) => return Ok(committed),
                 Err(CommitError::RecordConflict) if !records.is_empty() => {}
                 // What was created at the service is not created again for the sake of a state key that
@@ -287,17 +300,6 @@ impl Shared {
             }
         }
         Err(Error::conflict("the same records are changed by others all the time"))
-    }
-}
-
-/// The connection whose cached row a write makes stale.
-fn touches_connection(write: &Write) -> Option<ConnectionId> {
-    match write {
-        Write::PutConnection { row, .. } => Some(row.id),
-        Write::DeleteConnection { id } => Some(*id),
-        Write::PutChannel { row, .. } => Some(row.connection),
-        Write::DeleteChannel { connection, .. } => Some(*connection),
-        _ => None,
     }
 }
 

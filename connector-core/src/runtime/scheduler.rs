@@ -2,6 +2,12 @@
 //!
 //! Everything here is in memory and follows from the store, which has the truth: it is filled from
 //! there at the start, and fed with what each commit changed.
+//!
+//! Two streams bring rows of tasks: commits, in their order, and reads, whenever they come back. A read may have been
+//! overtaken: its rows can be older than what a commit has told meanwhile, or newer than what commits have told so far.
+//! The rules that keep memory from going back: a read begins with a [`Read`] and gives it back with its rows, and a
+//! row is not taken where a commit has told of its task since then; a row of an older revision never takes the place
+//! of a newer one; and a task runs only with a row of the revision that the queue knows.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -25,6 +31,8 @@ const READ_AHEAD: usize = 4_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) id: TaskId,
+    /// Revision of the row that the entry was made of.
+    pub(crate) revision: i64,
     pub(crate) connection: ConnectionId,
     channel: Option<ChannelId>,
     priority: TaskPriority,
@@ -47,8 +55,12 @@ enum Position {
         connection: ConnectionId,
         channel: Option<ChannelId>,
         priority: TaskPriority,
+        revision: i64,
     },
-    Timer(Timestamp),
+    Timer {
+        at: Timestamp,
+        revision: i64,
+    },
     /// Runs; and what it becomes when it has ended.
     Running {
         next: Option<Arc<TaskRow>>,
@@ -77,34 +89,81 @@ struct Queue {
 /// Reading the tasks that were in the store at the start, while others run.
 #[derive(Debug)]
 struct Loading {
-    /// Those up to here have been read.
+    /// Tasks with ids up to this one have been read.
     after: TaskId,
-    /// Those from here on came later.
+    /// Tasks with ids from this one on came later.
     end: TaskId,
-    /// Those between that a commit has changed meanwhile: what is read of them may be older than that.
-    changed: HashSet<TaskId>,
-    /// Commits that have removed all of some, except one.
-    removed: Vec<(ConnectionId, Option<ChannelId>, Option<TaskId>)>,
 }
 
-impl Loading {
+/// A read of tasks that is under way. It counts as under way until [`Scheduler::end_read`] takes it back.
+#[derive(Debug)]
+#[must_use = "a read that is not given back keeps what commits tell in memory"]
+pub(crate) struct Read {
+    /// Number of changes that commits had told of when the read began.
+    began: u64,
+}
+
+/// What commits have told of while reads were under way.
+#[derive(Debug, Default)]
+struct Overtaking {
+    /// Changes told so far.
+    told: u64,
+    /// Reads under way, by the number of changes at which they began.
+    reads: BTreeMap<u64, usize>,
+    /// The last change of each task.
+    tasks: HashMap<TaskId, u64>,
+    /// Changes that removed all tasks of a connection or channel, except one.
+    removed: Vec<(u64, ConnectionId, Option<ChannelId>, Option<TaskId>)>,
+}
+
+impl Overtaking {
+    fn begin(&mut self) -> Read {
+        *self.reads.entry(self.told).or_default() += 1;
+        Read { began: self.told }
+    }
+
+    fn end(&mut self, read: &Read) {
+        if let Some(count) = self.reads.get_mut(&read.began) {
+            *count -= 1;
+            if *count == 0 {
+                self.reads.remove(&read.began);
+            }
+        }
+        // What was told before the oldest read began concerns nobody any more.
+        match self.reads.first_key_value() {
+            None => {
+                self.tasks.clear();
+                self.removed.clear();
+            }
+            Some((oldest, _)) if *oldest > read.began => {
+                self.tasks.retain(|_, told| *told > *oldest);
+                self.removed.retain(|(told, ..)| *told > *oldest);
+            }
+            Some(_) => {}
+        }
+    }
+
     fn note(&mut self, change: &TaskChange) {
+        if self.reads.is_empty() {
+            return;
+        }
+        self.told += 1;
         match change {
             TaskChange::Waits(TaskRow { id, .. }) | TaskChange::Gone(id) => {
-                if *id > self.after && *id < self.end {
-                    self.changed.insert(*id);
-                }
+                self.tasks.insert(*id, self.told);
             }
             TaskChange::AllGone { connection, channel, except } => {
-                self.removed.push((*connection, channel.clone(), *except));
+                self.removed.push((self.told, *connection, channel.clone(), *except));
             }
         }
     }
 
-    fn is_stale(&self, row: &TaskRow) -> bool {
-        self.changed.contains(&row.id)
-            || self.removed.iter().any(|(connection, channel, except)| {
-                row.connection == *connection
+    /// A commit has told of the task of this row since the read began.
+    fn has_overtaken(&self, read: &Read, row: &TaskRow) -> bool {
+        self.tasks.get(&row.id).is_some_and(|told| *told > read.began)
+            || self.removed.iter().any(|(told, connection, channel, except)| {
+                *told > read.began
+                    && row.connection == *connection
                     && (channel.is_none() || row.channel == *channel)
                     && Some(row.id) != *except
             })
@@ -121,8 +180,9 @@ pub(crate) struct Scheduler {
     tasks: HashMap<TaskId, Position>,
     rows: usize,
     /// Rows are being read ahead.
-    reading: bool,
+    reading_ahead: bool,
     loading: Option<Loading>,
+    overtaking: Overtaking,
     /// Timers up to here are in memory; those beyond are in the store. None: all are.
     horizon: Option<(Timestamp, TaskId)>,
     /// The time at the last look.
@@ -142,9 +202,7 @@ impl Scheduler {
     /// Takes over what a commit changed.
     pub(crate) fn apply(&mut self, changes: &[TaskChange], now: Timestamp) {
         for change in changes {
-            if let Some(loading) = &mut self.loading {
-                loading.note(change);
-            }
+            self.overtaking.note(change);
             match change {
                 TaskChange::Waits(row) => self.waits(row, now),
                 TaskChange::Gone(id) => self.remove(*id),
@@ -155,36 +213,62 @@ impl Scheduler {
         }
     }
 
-    /// From now on, tasks of the store with ids below this one are read, and given to [`load`](Self::load).
-    pub(crate) fn begin_loading(&mut self, end: TaskId) {
-        let after = TaskId::from_number(0);
-        self.loading = Some(Loading { after, end, changed: HashSet::new(), removed: Vec::new() });
+    /// A read of tasks from the store begins.
+    pub(crate) fn begin_read(&mut self) -> Read {
+        self.overtaking.begin()
     }
 
-    /// After which id, and before which, the next tasks are to be read; none if all have been.
-    pub(crate) fn loading(&self) -> Option<(TaskId, TaskId)> {
-        self.loading.as_ref().map(|loading| (loading.after, loading.end))
-    }
-
-    /// Takes over tasks that were read from the store, in the order of their ids: those of which nothing newer is
-    /// known.
-    pub(crate) fn load(&mut self, rows: &[TaskRow], now: Timestamp) {
+    /// A read came back with these rows. The queue takes those of tasks that it does not know, and of which no commit
+    /// has told since the read began.
+    pub(crate) fn take_read(&mut self, read: &Read, rows: &[TaskRow], now: Timestamp) {
         for row in rows {
-            let Some(loading) = &mut self.loading else { return };
-            loading.after = row.id;
-            if !loading.is_stale(row) && !self.tasks.contains_key(&row.id) {
+            if !self.tasks.contains_key(&row.id) && !self.overtaking.has_overtaken(read, row) {
                 self.waits(row, now);
             }
         }
     }
 
-    /// All have been read.
+    /// The rows of a read were taken, or it brought none.
+    pub(crate) fn end_read(&mut self, read: Read) {
+        self.overtaking.end(&read);
+    }
+
+    /// From now on, the tasks that the store holds and whose ids are below this one are read.
+    pub(crate) fn begin_loading(&mut self, end: TaskId) {
+        self.loading = Some(Loading { after: TaskId::from_number(0), end });
+    }
+
+    /// After which id, and before which, the next tasks are to be read; `None` means that all have been.
+    pub(crate) fn loading(&self) -> Option<(TaskId, TaskId)> {
+        self.loading.as_ref().map(|loading| (loading.after, loading.end))
+    }
+
+    /// Tasks with ids up to this one have been read.
+    pub(crate) fn loaded_up_to(&mut self, last: TaskId) {
+        if let Some(loading) = &mut self.loading {
+            loading.after = last;
+        }
+    }
+
+    /// All tasks that the store held at the start have been read.
     pub(crate) fn end_loading(&mut self) {
         self.loading = None;
     }
 
+    /// The revision of a task that the queue knows.
+    fn known_revision(&self, id: TaskId) -> Option<i64> {
+        self.tasks.get(&id).map(|position| match position {
+            Position::Running { next: Some(next), .. } => next.revision,
+            Position::Running { next: None, entry, .. } => entry.revision,
+            Position::Ready { revision, .. } | Position::Timer { revision, .. } => *revision,
+        })
+    }
+
     /// A task waits, as this row says.
     pub(crate) fn waits(&mut self, row: &TaskRow, now: Timestamp) {
+        if self.known_revision(row.id).is_some_and(|known| row.revision < known) {
+            return;
+        }
         if let Some(Position::Running { next, .. }) = self.tasks.get_mut(&row.id) {
             *next = Some(Arc::new(row.clone()));
             return;
@@ -192,6 +276,7 @@ impl Scheduler {
         self.remove(row.id);
         let mut entry = Entry {
             id: row.id,
+            revision: row.revision,
             connection: row.connection,
             channel: row.channel.clone(),
             priority: row.priority,
@@ -218,13 +303,14 @@ impl Scheduler {
         if self.horizon.is_some_and(|horizon| (at, entry.id) > horizon) {
             return;
         }
-        self.tasks.insert(entry.id, Position::Timer(at));
+        self.tasks.insert(entry.id, Position::Timer { at, revision: entry.revision });
         self.timers.insert((at, entry.id), entry);
     }
 
     fn make_ready(&mut self, entry: Entry) {
-        let (connection, channel, priority) = (entry.connection, entry.channel.clone(), entry.priority);
-        self.tasks.insert(entry.id, Position::Ready { connection, channel: channel.clone(), priority });
+        let Entry { connection, priority, revision, .. } = entry;
+        let channel = entry.channel.clone();
+        self.tasks.insert(entry.id, Position::Ready { connection, channel: channel.clone(), priority, revision });
         let queue = self.queues.entry(connection).or_default();
         let lane = queue.lanes.entry(channel.clone()).or_default();
         let old_head = lane.ready.first_key_value().map(|(place, _)| *place);
@@ -278,7 +364,7 @@ impl Scheduler {
     /// Tasks that run soon and whose rows should be read now, all at once; empty if there are enough, or
     /// others are being read. Whoever gets some gives the rows to [`keep`](Self::keep).
     pub(crate) fn read_ahead(&mut self) -> Vec<TaskId> {
-        if self.reading || self.rows >= FEW_ROWS || self.turn.is_empty() {
+        if self.reading_ahead || self.rows >= FEW_ROWS || self.turn.is_empty() {
             return Vec::new();
         }
         let each = (READ_AHEAD / self.turn.len()).max(1);
@@ -294,15 +380,21 @@ impl Scheduler {
         if ids.len() < 2 {
             return Vec::new();
         }
-        self.reading = true;
+        self.reading_ahead = true;
         ids
     }
 
     /// Rows that were read ahead, for the tasks that are still ready.
     pub(crate) fn keep(&mut self, rows: Vec<TaskRow>) {
-        self.reading = false;
+        self.reading_ahead = false;
         for row in rows {
-            let Some(Position::Ready { connection, channel, priority }) = self.tasks.get(&row.id) else { continue };
+            let Some(Position::Ready { connection, channel, priority, revision }) = self.tasks.get(&row.id) else {
+                continue;
+            };
+            // A row of another revision was changed since: a commit tells of it, or has told before it was read.
+            if row.revision != *revision {
+                continue;
+            }
             let lane = self.queues.get_mut(connection).and_then(|queue| queue.lanes.get_mut(channel));
             let Some(entry) = lane.and_then(|lane| lane.ready.get_mut(&(*priority, row.id))) else { continue };
             if entry.row.is_none() {
@@ -351,7 +443,7 @@ impl Scheduler {
             self.waits(&row, now);
         } else if let Some(at) = until.filter(|at| *at > now) {
             entry.row = None;
-            self.tasks.insert(entry.id, Position::Timer(at));
+            self.tasks.insert(entry.id, Position::Timer { at, revision: entry.revision });
             self.timers.insert((at, entry.id), entry.clone());
         } else {
             entry.row = None;
@@ -407,7 +499,7 @@ impl Scheduler {
         let moved = self.timers.iter().filter_map(|((at, id), entry)| Some((*at, *id, waits(entry, *at)?)));
         for (at, id, to) in moved.collect::<Vec<_>>() {
             let Some(entry) = self.timers.remove(&(at, id)) else { continue };
-            self.tasks.insert(id, Position::Timer(to));
+            self.tasks.insert(id, Position::Timer { at: to, revision: entry.revision });
             self.timers.insert((to, id), entry);
         }
     }
@@ -435,13 +527,15 @@ impl Scheduler {
         match self.tasks.get_mut(&id) {
             None => {}
             Some(Position::Running { next, .. }) => *next = None,
-            Some(Position::Timer(at)) => {
+            Some(Position::Timer { at, .. }) => {
                 let at = *at;
                 self.timers.remove(&(at, id));
                 self.tasks.remove(&id);
             }
             Some(Position::Ready { .. }) => {
-                let Some(Position::Ready { connection, channel, priority }) = self.tasks.remove(&id) else { return };
+                let Some(Position::Ready { connection, channel, priority, .. }) = self.tasks.remove(&id) else {
+                    return;
+                };
                 if let Some(queue) = self.queues.get_mut(&connection) {
                     if let Some(lane) = queue.lanes.get_mut(&channel) {
                         let old_head = lane.ready.first_key_value().map(|(place, _)| *place);
@@ -517,6 +611,9 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod interleavings;
 
 #[cfg(test)]
 mod tests {
@@ -619,8 +716,9 @@ mod tests {
         let gone = |id| TaskChange::Gone(TaskId::from_number(id));
         let (now, user) = (Timestamp::UNIX_EPOCH, TaskPriority::User);
         let mut scheduler = Scheduler::new(64, 64);
-        scheduler.begin_loading(TaskId::from_number(100));
-        scheduler.load(&[row(1, 1, None, user), row(2, 1, None, user)], now);
+        let read = scheduler.begin_read();
+        scheduler.take_read(&read, &[row(1, 1, None, user), row(2, 1, None, user)], now);
+        scheduler.end_read(read);
         assert_eq!(run(&mut scheduler), Some(1));
         // Meanwhile: one that was read is cancelled, one that was not is, one is put off, all of a channel go but one.
         let later = TaskRow { run_at: Some(Timestamp::MAX), ..row(4, 1, None, user) };
@@ -629,9 +727,10 @@ mod tests {
             channel: Some("a".into()),
             except: Some(TaskId::from_number(6)),
         };
+        let read = scheduler.begin_read();
         scheduler.apply(&[gone(1), gone(2), gone(3), TaskChange::Waits(later), all], now);
         finish(&mut scheduler, 1);
-        let read = [
+        let rows = [
             row(3, 1, None, user),
             row(4, 1, None, user),
             row(5, 2, Some("a"), user),
@@ -639,8 +738,8 @@ mod tests {
             row(7, 2, Some("b"), user),
             row(8, 3, Some("a"), user),
         ];
-        scheduler.load(&read, now);
-        scheduler.end_loading();
+        scheduler.take_read(&read, &rows, now);
+        scheduler.end_read(read);
         let mut ran: Vec<_> = std::iter::from_fn(|| run(&mut scheduler)).collect();
         ran.sort_unstable();
         assert_eq!((ran, scheduler.depths()), (vec![6, 7, 8], (0, 1, 3)));

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
+use super::scheduler::{Read, Scheduler};
 use super::{Runtime, Shared};
-use crate::engine::EngineResult;
+use crate::engine::{EngineResult, TaskRow};
 use crate::id::TaskId;
 
 /// Tasks that are read from the store at once.
@@ -170,7 +171,7 @@ async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
             return;
         }
         let now = shared.ports.clock.now();
-        let (next, horizon) = {
+        let (mut next, horizon) = {
             let mut scheduler = shared.scheduler();
             scheduler.fire(now);
             (scheduler.next_timer(), scheduler.horizon())
@@ -180,6 +181,7 @@ async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
             && let Err(error) = shared.load_timers(horizon).await
         {
             tracing::error!("the timers cannot be read: {error}");
+            next = shared.store_pause();
         }
         match next {
             Some(next) => {
@@ -195,17 +197,20 @@ async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
 impl Shared {
     /// Reads the next tasks that are due from the store; false if there are no more.
     async fn load_page(&self) -> EngineResult<bool> {
-        let Some((after, end)) = self.scheduler().loading() else { return Ok(false) };
+        let (read, after, end) = {
+            let mut scheduler = self.scheduler();
+            let Some((after, end)) = scheduler.loading() else { return Ok(false) };
+            (ReadGuard::begin(self, &mut scheduler), after, end)
+        };
         let mut rows = self.ports.engine.immediate_tasks(after, PAGE).await?;
         let full = rows.len() == PAGE;
         rows.retain(|row| row.id < end);
         let more = full && rows.len() == PAGE;
-        // A few at a time: nothing else runs meanwhile.
-        for rows in rows.chunks(LOADED_AT_ONCE) {
-            self.scheduler().load(rows, self.ports.clock.now());
-        }
-        if !more {
-            self.scheduler().end_loading();
+        read.end(&rows);
+        let mut scheduler = self.scheduler();
+        match rows.last() {
+            Some(last) if more => scheduler.loaded_up_to(last.id),
+            _ => scheduler.end_loading(),
         }
         Ok(more)
     }
@@ -246,28 +251,69 @@ impl Shared {
     /// Reads timers after this position, as many as stay in memory.
     async fn load_timers(&self, after: (Timestamp, TaskId)) -> EngineResult<()> {
         let mut position = after;
-        let mut read = 0;
+        let loaded = self.load_timers_from(&mut position).await;
+        if loaded.is_err() {
+            // Those beyond are still in the store alone.
+            self.scheduler().set_horizon(Some(position));
+        }
+        loaded
+    }
+
+    /// Moves `position` to the last timer that was read.
+    async fn load_timers_from(&self, position: &mut (Timestamp, TaskId)) -> EngineResult<()> {
+        let mut read_so_far = 0;
         loop {
-            let rows = self.ports.engine.scheduled_tasks(position, PAGE).await?;
+            let read = {
+                let mut scheduler = self.scheduler();
+                // While timers are read, none may be kept out as too far away.
+                scheduler.set_horizon(None);
+                ReadGuard::begin(self, &mut scheduler)
+            };
+            let rows = self.ports.engine.scheduled_tasks(*position, PAGE).await?;
             let last = rows.last().and_then(|row| Some((row.run_at?, row.id)));
-            let (count, now) = (rows.len(), self.ports.clock.now());
-            read += count;
-            let mut scheduler = self.scheduler();
-            // While they are read, none may be kept out as too far away.
-            scheduler.set_horizon(None);
-            for row in &rows {
-                scheduler.waits(row, now);
-            }
+            let count = rows.len();
+            read_so_far += count;
+            read.end(&rows);
             if let Some(last) = last {
-                position = last;
+                *position = last;
             }
             if count < PAGE {
                 return Ok(());
             }
-            if read >= MAX_TIMERS {
-                scheduler.set_horizon(Some(position));
+            if read_so_far >= MAX_TIMERS {
+                self.scheduler().set_horizon(Some(*position));
                 return Ok(());
             }
+        }
+    }
+}
+
+/// A read of tasks, which ends with the rows that came, or without any where the read fails or its future is dropped.
+struct ReadGuard<'a> {
+    shared: &'a Shared,
+    read: Option<Read>,
+}
+
+impl<'a> ReadGuard<'a> {
+    fn begin(shared: &'a Shared, scheduler: &mut Scheduler) -> Self {
+        Self { shared, read: Some(scheduler.begin_read()) }
+    }
+
+    /// Gives the rows to the queue.
+    fn end(mut self, rows: &[TaskRow]) {
+        let Some(read) = self.read.take() else { return };
+        // A few at a time: nothing else runs meanwhile.
+        for rows in rows.chunks(LOADED_AT_ONCE) {
+            self.shared.scheduler().take_read(&read, rows, self.shared.ports.clock.now());
+        }
+        self.shared.scheduler().end_read(read);
+    }
+}
+
+impl Drop for ReadGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(read) = self.read.take() {
+            self.shared.scheduler().end_read(read);
         }
     }
 }

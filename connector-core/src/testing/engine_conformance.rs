@@ -28,6 +28,7 @@ mod feed;
 mod files;
 mod fixture;
 mod links;
+mod listeners;
 mod notes;
 mod rows;
 mod secrets;
@@ -241,6 +242,10 @@ macro_rules! __engine_checks {
                 a_trimmed_feed_goes_on_where_it_was
                 a_refused_set_adds_nothing_to_the_feed
                 no_entry_appears_behind_a_reader;
+            listeners: a_listener_hears_of_a_set_before_its_commit_answers
+                a_listener_hears_of_sets_in_the_order_of_the_commits
+                a_listener_hears_of_sets_whose_caller_went_away
+                a_listener_hears_of_changed_connections;
             rows: full_rows_come_back_equal
                 empty_rows_come_back_equal
                 long_and_strange_texts_come_back_equal

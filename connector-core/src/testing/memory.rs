@@ -2,19 +2,22 @@ mod table;
 mod tables;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use self::tables::Tables;
 use crate::clock::BoxFuture;
 use crate::engine::{
-    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow,
-    Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow, SourceRow,
-    StateValue, TaskQuery, TaskRow, UserThreadRow, WriteSet,
+    CallbackRow, ChannelRow, CommitError, CommitListener, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery,
+    DeliveryRow, Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow,
+    SourceRow, StateValue, TaskQuery, TaskRow, UserThreadRow, WriteSet,
 };
 use crate::id::{
     ChannelId, ConnectionId, ConnectorId, DeliveryId, FileId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
@@ -30,7 +33,6 @@ pub struct MemoryEngine {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
     tables: Mutex<Tables>,
     last_id: AtomicI64,
@@ -38,6 +40,29 @@ struct Shared {
     unclean: bool,
     chunks_read: AtomicU64,
     faults: Mutex<Option<FaultHook>>,
+    listeners: Mutex<Vec<Weak<dyn CommitListener>>>,
+    /// Locked while a set is committed and told of, so that listeners hear of sets in the order of the commits.
+    telling: Mutex<()>,
+    /// False while answers are held back.
+    answers: watch::Sender<bool>,
+    suspends: AtomicBool,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            tables: Mutex::default(),
+            last_id: AtomicI64::new(0),
+            stopped: AtomicBool::new(false),
+            unclean: false,
+            chunks_read: AtomicU64::new(0),
+            faults: Mutex::default(),
+            listeners: Mutex::default(),
+            telling: Mutex::default(),
+            answers: watch::Sender::new(true),
+            suspends: AtomicBool::new(false),
+        }
+    }
 }
 
 type FaultHook = Box<dyn FnMut(&WriteSet) -> Option<Fault> + Send>;
@@ -88,6 +113,35 @@ impl MemoryEngine {
         *lock(&self.shared.faults) = None;
     }
 
+    /// Holds back the answers of commits, those under way among them, until [`give_answers`](Self::give_answers): sets
+    /// are stored and listeners hear of them, and whoever waits for a commit goes on waiting.
+    pub fn hold_answers(&self) {
+        self.shared.answers.send_replace(false);
+    }
+
+    /// Gives the answers that were held back.
+    pub fn give_answers(&self) {
+        self.shared.answers.send_replace(true);
+    }
+
+    /// Lets each call suspend once before it does anything and once after, as calls of a store on disk do. A test that
+    /// drops the future of a caller after each of its polls in turn then finds every await.
+    pub fn suspend_calls(&self, suspends: bool) {
+        self.shared.suspends.store(suspends, Ordering::SeqCst);
+    }
+
+    async fn pause(&self) {
+        let mut pending = self.shared.suspends.load(Ordering::SeqCst);
+        poll_fn(|cx| {
+            if std::mem::take(&mut pending) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// The process dies here and now: this store answers [`EngineError::Closed`] from now on, and
     /// [`crash`](Self::crash) is what the next process finds.
     pub fn kill(&self) {
@@ -104,10 +158,8 @@ impl MemoryEngine {
             shared: Arc::new(Shared {
                 tables: Mutex::new(lock(&self.shared.tables).clone()),
                 last_id: AtomicI64::new(self.shared.last_id.load(Ordering::SeqCst)),
-                stopped: AtomicBool::new(false),
                 unclean,
-                chunks_read: AtomicU64::new(0),
-                faults: Mutex::new(None),
+                ..Shared::default()
             }),
         }
     }
@@ -128,7 +180,7 @@ impl MemoryEngine {
             fault
         });
         match fault {
-            None => lock(&self.shared.tables).commit(set),
+            None => self.commit_and_tell(set),
             Some(Fault::Fail(error)) => Err(error),
             Some(Fault::CrashBefore) => {
                 self.shared.stopped.store(true, Ordering::SeqCst);
@@ -142,16 +194,29 @@ impl MemoryEngine {
         }
     }
 
+    fn commit_and_tell(&self, set: WriteSet) -> Result<Committed, CommitError> {
+        let _telling = lock(&self.shared.telling);
+        let committed = lock(&self.shared.tables).commit(set)?;
+        let listeners = lock(&self.shared.listeners).clone();
+        for listener in listeners.iter().filter_map(Weak::upgrade) {
+            listener.committed(&mut std::iter::once(&committed));
+        }
+        Ok(committed)
+    }
+
     fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Tables) -> T + Send + 'static,
     ) -> BoxFuture<'static, EngineResult<T>> {
         let engine = self.clone();
         Box::pin(async move {
+            engine.pause().await;
             if engine.is_stopped() {
                 return Err(EngineError::Closed);
             }
-            Ok(read(&lock(&engine.shared.tables)))
+            let answer = read(&lock(&engine.shared.tables));
+            engine.pause().await;
+            Ok(answer)
         })
     }
 }
@@ -167,13 +232,28 @@ impl fmt::Debug for MemoryEngine {
 }
 
 impl Engine for MemoryEngine {
+    fn listen(&self, listener: Weak<dyn CommitListener>) {
+        let mut listeners = lock(&self.shared.listeners);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(listener);
+    }
+
     fn take_ids(&self, count: u32) -> i64 {
         self.shared.last_id.fetch_add(i64::from(count), Ordering::SeqCst) + 1
     }
 
     fn commit(&self, set: WriteSet) -> BoxFuture<'static, Result<Committed, CommitError>> {
         let engine = self.clone();
-        Box::pin(async move { engine.store(set) })
+        Box::pin(async move {
+            engine.pause().await;
+            let stored = engine.store(set);
+            engine.pause().await;
+            let mut answers = engine.shared.answers.subscribe();
+            if answers.wait_for(|given| *given).await.is_err() {
+                return Err(EngineError::Closed.into());
+            }
+            stored
+        })
     }
 
     fn unclean_start(&self) -> bool {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod callbacks;
+mod commits;
 mod conformance;
 mod dispatch;
 mod drain;

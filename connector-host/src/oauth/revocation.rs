@@ -198,6 +198,6 @@ async fn drop_secret(
 ) -> Result<Option<Timestamp>, EngineError> {
     let gone = Write::DeleteSecret { name: row.name.clone(), expect: None };
     let told = connection.map(|id| Write::Feed(FeedEntry::new(outcome, id, id)));
-    runtime.store(WriteSet::of([gone].into_iter().chain(told))).await.map_err(store_failed)?;
+    runtime.ports().engine.commit(WriteSet::of([gone].into_iter().chain(told))).await.map_err(store_failed)?;
     Ok(None)
 }

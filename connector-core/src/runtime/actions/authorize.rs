@@ -65,6 +65,14 @@ impl Runtime {
     /// Gives a connection its credential, or another one. It is tried first. A connection that awaited it
     /// is activated; one that needed it again goes on, and makes up for what it missed (R3.7).
     pub async fn authorize(&self, id: ConnectionId, credential: Credential) -> Result<Arc<ConnectionRow>, ActionError> {
+        self.to_its_end(move |runtime| async move { runtime.admit_credential(id, credential).await }).await
+    }
+
+    async fn admit_credential(
+        &self,
+        id: ConnectionId,
+        credential: Credential,
+    ) -> Result<Arc<ConnectionRow>, ActionError> {
         let row = self.connection_in_use(id).await?;
         let connector = self.connector(&row.connector)?;
         if connector.declaration.provider.is_none() {
@@ -88,7 +96,7 @@ impl Runtime {
         let row = ConnectionRow { status_reason: Some(reason.to_owned()), ..ConnectionRow::clone(&before) };
         let put = Write::PutConnection { row: Box::new(row), expect: Some(before.version) };
         let feed = Write::Feed(FeedEntry::new(FeedKind::Connection, id, id));
-        self.shared.store(WriteSet { connection: Some(id), ..WriteSet::of([put, feed]) }).await?;
+        self.shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of([put, feed]) }).await?;
         Ok(())
     }
 
@@ -184,10 +192,7 @@ impl Runtime {
             let secret = SecretRow { name: name.clone(), connection, sealed, expires_at: None, version: 0 };
             set.writes.push(Write::PutSecret { row: secret, expect: before });
         }
-        shared.store(set).await?;
-        if !suspended {
-            self.shared.unpark(id);
-        }
+        shared.ports.engine.commit(set).await?;
         if !stored {
             self.share(&row).await?;
         }
@@ -220,8 +225,14 @@ impl Runtime {
                     }
                     let put = Write::PutConnection { row: Box::new(row), expect: Some(before.version) };
                     writes.push(put);
-                    match self.shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await {
-                        Ok(_) => self.shared.unpark(id),
+                    match self
+                        .shared
+                        .ports
+                        .engine
+                        .commit(WriteSet { connection: Some(id), ..WriteSet::of(writes) })
+                        .await
+                    {
+                        Ok(_) => {}
                         // It was changed meanwhile.
                         Err(CommitError::RecordConflict) => current = engine.connection(id).await?,
                         Err(error) => return Err(error.into()),

@@ -102,6 +102,10 @@ impl Runtime {
     /// Makes a connection. With a credential at hand it is tried, the account and its channels are read, and
     /// `activate` runs; nothing is stored if any of that fails. Without one, the connection awaits its authorization.
     pub async fn connect(&self, request: ConnectRequest) -> Result<Arc<ConnectionRow>, ActionError> {
+        self.to_its_end(|runtime| async move { runtime.make_connection(request).await }).await
+    }
+
+    async fn make_connection(&self, request: ConnectRequest) -> Result<Arc<ConnectionRow>, ActionError> {
         let shared = &self.shared;
         let connector = self.connector(&request.connector)?;
         let declaration = connector.declaration;
@@ -149,7 +153,7 @@ impl Runtime {
             (None, None) => {
                 let put = Write::PutConnection { row: Box::new(row), expect: before.map(|before| before.version) };
                 let feed = Write::Feed(FeedEntry::new(FeedKind::Connection, id, id));
-                shared.store(WriteSet { connection: Some(id), ..WriteSet::of([put, feed]) }).await?;
+                shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of([put, feed]) }).await?;
                 self.connection(id).await
             }
         }
@@ -318,6 +322,14 @@ impl Runtime {
         id: ConnectionId,
         update: ConnectionUpdate,
     ) -> Result<Arc<ConnectionRow>, ActionError> {
+        self.to_its_end(move |runtime| async move { runtime.change_connection(id, update).await }).await
+    }
+
+    async fn change_connection(
+        &self,
+        id: ConnectionId,
+        update: ConnectionUpdate,
+    ) -> Result<Arc<ConnectionRow>, ActionError> {
         let shared = &self.shared;
         let before = self.connection_in_use(id).await?;
         let connector = self.connector(&before.connector)?;
@@ -355,7 +367,7 @@ impl Runtime {
         }
         writes.insert(0, Write::PutConnection { row: Box::new(row.clone()), expect: Some(before.version) });
         writes.push(Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)));
-        shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
+        shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
         Ok(Arc::new(row))
     }
 
@@ -378,7 +390,12 @@ impl Runtime {
                     let options = shared.seal_values(shared.open_options(&before, connector)?, connector);
                     let row = ConnectionRow { options, ..ConnectionRow::clone(&before) };
                     let put = Write::PutConnection { row: Box::new(row), expect: Some(before.version) };
-                    match shared.store(WriteSet { connection: Some(before.id), ..WriteSet::of([put]) }).await {
+                    match shared
+                        .ports
+                        .engine
+                        .commit(WriteSet { connection: Some(before.id), ..WriteSet::of([put]) })
+                        .await
+                    {
                         Ok(_) => resealed += 1,
                         Err(CommitError::RecordConflict) => current = shared.ports.engine.connection(before.id).await?,
                         Err(error) => return Err(error.into()),
@@ -433,7 +450,7 @@ impl Runtime {
         }
         let row = ChannelRow { observe_only: update.observe_only, ..before };
         let writes = enable_writes(&*shared.ports.engine, &connector, &row, Some(row.version), false);
-        match shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await {
+        match shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await {
             // Enabled twice at the same time: the other one did it.
             Ok(_) | Err(CommitError::RecordConflict) => {}
             Err(error) => return Err(error.into()),
@@ -443,6 +460,11 @@ impl Runtime {
 
     /// Disables a channel: the connector cleans up, then its work and tasks end, and its links are archived (R3.6).
     pub async fn disable_channel(&self, id: ConnectionId, channel: &ChannelId) -> Result<ChannelRow, ActionError> {
+        let channel = channel.clone();
+        self.to_its_end(move |runtime| async move { runtime.end_work_of(id, &channel).await }).await
+    }
+
+    async fn end_work_of(&self, id: ConnectionId, channel: &ChannelId) -> Result<ChannelRow, ActionError> {
         let shared = &self.shared;
         let before = self.channel(id, channel).await?;
         if !before.enabled {
@@ -519,7 +541,7 @@ impl Runtime {
     pub async fn sync_now(&self, id: ConnectionId) -> Result<(), ActionError> {
         self.connection(id).await?;
         let hasten = Write::HastenTasks { connection: id, key_prefix: "w/".to_owned() };
-        self.shared.store(WriteSet { connection: Some(id), ..WriteSet::of([hasten]) }).await?;
+        self.shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of([hasten]) }).await?;
         Ok(())
     }
 

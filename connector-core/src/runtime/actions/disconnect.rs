@@ -14,6 +14,10 @@ impl Runtime {
     /// stop pushing, the connection is disabled with its credential until the service has heard it; to disconnect
     /// it once more ends that too.
     pub async fn disconnect(&self, id: ConnectionId) -> Result<(), ActionError> {
+        self.to_its_end(move |runtime| async move { runtime.end_connection(id).await }).await
+    }
+
+    async fn end_connection(&self, id: ConnectionId) -> Result<(), ActionError> {
         let shared = &self.shared;
         let row = self.connection(id).await?;
         let mut left = Vec::new();
@@ -35,7 +39,7 @@ impl Runtime {
             Err(Unavailable::Failed(error)) => return Err(error.into()),
         }
         let writes = if left.is_empty() { shared.end_of(&row).await? } else { shared.disabling(&row, left).await? };
-        shared.store(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
+        shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
         Ok(())
     }
 }

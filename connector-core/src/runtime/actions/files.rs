@@ -83,7 +83,7 @@ impl Upload {
     }
 
     async fn store(&self, write: Write) -> Result<(), ActionError> {
-        match self.shared.store(WriteSet::of([write])).await {
+        match self.shared.ports.engine.commit(WriteSet::of([write])).await {
             Ok(_) => Ok(()),
             Err(CommitError::Engine(error)) => Err(error.into()),
             Err(_) => Err(ActionError::Conflict(format!(
@@ -156,7 +156,7 @@ impl Runtime {
             pruned += ids.len() as u64;
             // One by one: the chunks of a large file are many, and others wait for the commit.
             for id in ids {
-                match self.shared.store(WriteSet::of([Write::DeleteFiles { ids: vec![id] }])).await {
+                match self.shared.ports.engine.commit(WriteSet::of([Write::DeleteFiles { ids: vec![id] }])).await {
                     Ok(_) => {}
                     Err(CommitError::Engine(error)) => return Err(error),
                     Err(other) => return Err(EngineError::Failed(other.to_string())),

@@ -55,7 +55,7 @@ impl Runtime {
             writes.push(Write::PutTask { task, keyed: KeyedTask::Replace });
             ids.push(id);
         }
-        self.shared.store(WriteSet { connection: Some(connection), ..WriteSet::of(writes) }).await?;
+        self.shared.ports.engine.commit(WriteSet { connection: Some(connection), ..WriteSet::of(writes) }).await?;
         Ok(ids)
     }
 }

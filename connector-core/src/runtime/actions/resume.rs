@@ -12,7 +12,6 @@ impl Runtime {
             let status = row.status.as_str();
             return Err(ActionError::Conflict(format!("{id} is not suspended: it is {status}")));
         }
-        self.shared.unpark(id);
         Ok(())
     }
 }

@@ -39,7 +39,12 @@ impl Runtime {
                         Write::PutConnection { row: Box::new(row), expect: Some(before.version) },
                         Write::PutTask { task, keyed: KeyedTask::Replace },
                     ];
-                    match shared.store(WriteSet { connection: Some(before.id), ..WriteSet::of(writes) }).await {
+                    match shared
+                        .ports
+                        .engine
+                        .commit(WriteSet { connection: Some(before.id), ..WriteSet::of(writes) })
+                        .await
+                    {
                         Ok(_) => upgraded += 1,
                         // It was changed meanwhile, perhaps by another host's upgrade: the next start looks again.
                         Err(CommitError::RecordConflict) => missed = true,
@@ -52,7 +57,7 @@ impl Runtime {
                 continue;
             }
             let value = Some(bytes::Bytes::from_static(version.as_bytes()));
-            shared.store(WriteSet::of([Write::PutSetting { name: setting, value }])).await?;
+            shared.ports.engine.commit(WriteSet::of([Write::PutSetting { name: setting, value }])).await?;
         }
         Ok(upgraded)
     }

@@ -114,7 +114,7 @@ impl Runtime {
             };
             let put = Write::PutTask { task: task.clone(), keyed };
             let set = WriteSet { connection: Some(task.connection), ..WriteSet::of([Write::DeleteDead { id }, put]) };
-            self.shared.store(set).await?;
+            self.shared.ports.engine.commit(set).await?;
             return Ok(TaskView::new(task, None, now));
         }
         let waiting = engine.tasks_by_id(vec![id]).await?.pop().flatten();
@@ -129,7 +129,7 @@ impl Runtime {
             writes.push(Write::DeleteTask { id });
         }
         writes.push(put);
-        self.shared.store(WriteSet { connection: Some(task.connection), ..WriteSet::of(writes) }).await?;
+        self.shared.ports.engine.commit(WriteSet { connection: Some(task.connection), ..WriteSet::of(writes) }).await?;
         Ok(TaskView::new(task, None, now))
     }
 
@@ -143,7 +143,7 @@ impl Runtime {
         } else {
             return Err(ActionError::NotFound(format!("there is no task {id}")));
         };
-        self.shared.store(WriteSet::of([write])).await?;
+        self.shared.ports.engine.commit(WriteSet::of([write])).await?;
         Ok(())
     }
 

@@ -195,7 +195,11 @@ impl Runtime {
         expects: Vec<Expect>,
         writes: Vec<Write>,
     ) -> Result<(), ActionError> {
-        self.shared.store(WriteSet { connection: Some(connection), expects, ..WriteSet::of(writes) }).await?;
+        self.shared
+            .ports
+            .engine
+            .commit(WriteSet { connection: Some(connection), expects, ..WriteSet::of(writes) })
+            .await?;
         Ok(())
     }
 
@@ -509,7 +513,7 @@ impl Runtime {
                 writes.push(self.hook_task(link, task(thread))?);
             }
         }
-        self.shared.store(WriteSet::of(writes)).await?;
+        self.shared.ports.engine.commit(WriteSet::of(writes)).await?;
         Ok(row)
     }
 

@@ -228,7 +228,7 @@ impl Shared {
             // A sync brought it between two attempts: the one that seemed to fail had arrived.
             Some(Delivery::Delivered) => {
                 let completes = Some(Completion { task: row.id, revision: row.revision, then: After::Delete });
-                return match self.store(WriteSet { connection, completes, ..WriteSet::default() }).await {
+                return match self.ports.engine.commit(WriteSet { connection, completes, ..WriteSet::default() }).await {
                     Ok(_) | Err(CommitError::TaskGone) => Ok(false),
                     Err(error) => Err(error.into()),
                 };
@@ -239,7 +239,7 @@ impl Shared {
                 writes.extend(self.written_back_feed(payload, row));
                 writes.extend(self.look_again(row));
                 let set = WriteSet { connection, completes, writes, ..WriteSet::default() };
-                return match self.store(set).await {
+                return match self.ports.engine.commit(set).await {
                     Ok(_) | Err(CommitError::TaskGone) => Ok(false),
                     Err(error) => Err(error.into()),
                 };
@@ -253,7 +253,7 @@ impl Shared {
                 .map_err(|error| Error::bug("the mark of a draft cannot be stored").with_source(error))?;
             writes.push(Write::PutState { connection: row.connection, key: draft_key(*link), value: value.into() });
         }
-        match self.store(WriteSet { connection, ..WriteSet::of(writes) }).await {
+        match self.ports.engine.commit(WriteSet { connection, ..WriteSet::of(writes) }).await {
             Ok(_) | Err(CommitError::RecordConflict) => Ok(true),
             Err(error) => Err(error.into()),
         }

@@ -101,7 +101,8 @@ impl Shared {
             }
             let feed = Write::Feed(FeedEntry::new(FeedKind::Channel, connection, channel));
             let put = Write::PutChannel { row: Box::new(row), expect: Some(before.version) };
-            match self.store(WriteSet { connection: Some(connection), ..WriteSet::of([put, feed]) }).await {
+            match self.ports.engine.commit(WriteSet { connection: Some(connection), ..WriteSet::of([put, feed]) }).await
+            {
                 Ok(_) => return Ok(()),
                 Err(CommitError::RecordConflict) => {}
                 Err(error) => return Err(error.into()),

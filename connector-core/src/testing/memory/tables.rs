@@ -87,6 +87,7 @@ impl Tables {
             self.check(expect)?;
         }
         for write in set.writes {
+            committed.note(&write);
             self.write(write, &mut committed)?;
         }
         Ok(committed)

@@ -39,6 +39,7 @@ impl Apply<'_, '_> {
         let mut documents = documents.iter().map(String::as_str);
         let mut feed = Vec::new();
         for write in &set.writes {
+            committed.note(write);
             self.write(write, &mut documents, &mut feed, &mut committed)?;
         }
         for alike in feed.chunk_by(|one, next| (one.kind, one.connection) == (next.kind, next.connection)) {

@@ -7,6 +7,7 @@
 //! The write-ahead log has its size from the start. A log that grows makes the file system write its
 //! own journal at each commit, which halves the rate of single commits.
 
+mod announcer;
 mod apply;
 mod fail;
 mod files;
@@ -26,16 +27,16 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::clock::BoxFuture;
 use connector_core::engine::{
-    CallbackRow, ChannelRow, CommitError, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery, DeliveryRow,
-    Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow, SourceRow,
-    StateValue, TaskQuery, TaskRow, UserThreadRow, WriteSet,
+    CallbackRow, ChannelRow, CommitError, CommitListener, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery,
+    DeliveryRow, Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow,
+    SourceRow, StateValue, TaskQuery, TaskRow, UserThreadRow, WriteSet,
 };
 use connector_core::id::{
     ChannelId, ConnectionId, ConnectorId, DeliveryId, FileId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
@@ -48,6 +49,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use self::announcer::Announcer;
 use self::fail::Fail;
 use self::ids::Ids;
 use self::lock::{LockError, LockFile};
@@ -112,6 +114,7 @@ pub struct SqliteEngine {
     ids: Arc<Ids>,
     lock: Arc<LockFile>,
     tally: Arc<Tally>,
+    announcer: Arc<Announcer>,
     unclean: bool,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -195,6 +198,7 @@ impl SqliteEngine {
         let readers = Readers::start(name.clone(), readers).map_err(OpenError::Io)?;
 
         let (ids, lock, tally) = (Arc::new(ids), Arc::new(lock), Arc::new(Tally::default()));
+        let announcer = Arc::new(Announcer::default());
         let writer = Writer {
             database: name,
             ids: ids.clone(),
@@ -204,6 +208,7 @@ impl SqliteEngine {
             log_pages,
             log: Log::new(log_limit(options.log_size)),
             refused_of_late: 0,
+            announcer: announcer.clone(),
             runtime: Handle::try_current().ok(),
         };
         let (queue, waiting) = mpsc::channel();
@@ -211,7 +216,7 @@ impl SqliteEngine {
             .name("sqlite-writer".to_owned())
             .spawn(move || writer.run(connection, &waiting))
             .map_err(OpenError::Io)?;
-        Ok(Self { queue, readers, ids, lock, tally, unclean, writer: Mutex::new(Some(thread)) })
+        Ok(Self { queue, readers, ids, lock, tally, announcer, unclean, writer: Mutex::new(Some(thread)) })
     }
 
     /// What the process says about itself that has this database open, its process id (`pid`) first; none if no process has.
@@ -387,6 +392,10 @@ fn reading(path: &Path) -> Result<Connection, rusqlite::Error> {
 type Reading<T> = BoxFuture<'static, EngineResult<T>>;
 
 impl Engine for SqliteEngine {
+    fn listen(&self, listener: Weak<dyn CommitListener>) {
+        self.announcer.listen(listener);
+    }
+
     fn take_ids(&self, count: u32) -> i64 {
         let (first, ask) = self.ids.take(count);
         if ask && self.queue.send(Message::ReserveIds).is_err() {

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::announcer::Announcer;
 use super::apply::Apply;
 use super::fail::{Fail, Refusal};
 use super::ids::Ids;
@@ -24,12 +25,13 @@ const GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// which one is refused midway is written anew, with them. Refusals come in bursts: so are as many groups after it.
 const GROUPS_WITH_SAVEPOINTS: u32 = 32;
 
-/// From this many on, answers are given on the runtime.
+/// From this many sets on, a group is announced on the runtime.
 const MANY_ANSWERS: usize = 8;
 
-type Outcome = Result<Committed, CommitError>;
+pub(super) type Outcome = Result<Committed, CommitError>;
 
 /// A set that is to be committed.
+#[derive(Debug)]
 pub(super) struct Job {
     pub(super) set: WriteSet,
     pub(super) documents: Vec<String>,
@@ -73,19 +75,9 @@ pub(super) struct Writer {
     pub(super) log: Log,
     /// Groups that are still to be written with a savepoint for each set, as one was refused not long ago.
     pub(super) refused_of_late: u32,
-    /// Where those wait who commit; none if the store was opened outside of a runtime.
+    pub(super) announcer: Arc<Announcer>,
+    /// The runtime on which callers wait for their commits; `None` means that the store was opened outside of one.
     pub(super) runtime: Option<Handle>,
-}
-
-/// Answers that are due; given when it goes.
-struct Answers(Vec<(Job, Outcome)>);
-
-impl Drop for Answers {
-    fn drop(&mut self) {
-        for (job, outcome) in self.0.drain(..) {
-            answer(job, outcome);
-        }
-    }
 }
 
 /// What is committed together.
@@ -212,14 +204,15 @@ impl Writer {
         group.sort_by_key(|job| job.set.connection);
         match self.try_group(db, group) {
             Ok(outcomes) => {
-                let answers = Answers(group.drain(..).zip(outcomes).collect());
+                let many = outcomes.len() >= MANY_ANSWERS;
+                let due = self.announcer.add(group.drain(..).zip(outcomes).collect());
                 // To wake many from this thread costs as much as to write what they stored; from one of those that
-                // run them, next to nothing. A runtime that has ended lets go of them at once, which gives them.
+                // run them, next to nothing. A runtime that has ended drops the future at once, which announces too.
                 match &self.runtime {
-                    Some(runtime) if answers.0.len() >= MANY_ANSWERS => {
-                        runtime.spawn(async move { drop(answers) });
+                    Some(runtime) if many => {
+                        runtime.spawn(async move { drop(due) });
                     }
-                    _ => drop(answers),
+                    _ => drop(due),
                 }
             }
             Err(fail) if group.len() > 1 && !fail.concerns_all() => {
@@ -230,15 +223,13 @@ impl Writer {
                         Ok(outcomes) => outcomes.into_iter().next().unwrap_or_else(|| Ok(Committed::default())),
                         Err(fail) => Err(fail.into_engine(&self.database).into()),
                     };
-                    answer(job, outcome);
+                    drop(self.announcer.add(vec![(job, outcome)]));
                 }
             }
             Err(fail) => {
                 let error = fail.into_engine(&self.database);
                 tracing::error!(%error, sets = group.len(), "a group of commits failed");
-                for job in group.drain(..) {
-                    answer(job, Err(error.clone().into()));
-                }
+                drop(self.announcer.add(group.drain(..).map(|job| (job, Err(error.clone().into()))).collect()));
             }
         }
         // After the answers: nobody has to wait for it.
@@ -378,12 +369,6 @@ fn roll_back(db: &Statements<'_>) {
         && let Err(error) = db.connection().execute_batch("ROLLBACK")
     {
         tracing::error!(%error, "a transaction cannot be rolled back");
-    }
-}
-
-fn answer(job: Job, outcome: Outcome) {
-    if job.answer.send((outcome, job.set, job.documents)).is_err() {
-        tracing::trace!("nobody waits for a commit any more");
     }
 }
 
