@@ -15,3 +15,4 @@ mod network;
 mod oauth;
 mod readme;
 mod secrets;
+mod stress;
