@@ -31,6 +31,8 @@ pub enum Input {
     None,
     /// Stored, in the form of [`crate::value`].
     Encoded(Bytes),
+    /// The stored cursor of a `#[sync]`, in the same form. One that its type does not read any more has expired.
+    Cursor(Bytes),
     /// Of the input's own type.
     Typed(Box<dyn Any + Send>),
     /// The ids that a drain is handed, each encoded.
@@ -97,6 +99,10 @@ impl Call<'_> {
             Input::Encoded(bytes) => {
                 crate::value::from_bytes(&bytes).map_err(|error| wrong(self.name).with_source(error))
             }
+            Input::Cursor(bytes) => crate::value::from_bytes(&bytes).map_err(|error| {
+                let message = format!("the stored cursor of `{}` is of another type than it takes: {error}", self.name);
+                Error::cursor_expired(message)
+            }),
             Input::None | Input::Ids(_) => Err(wrong(self.name)),
         }
     }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::hex;
 use crate::id::TaskId;
 use crate::runtime::payload::{
-    DrainTask, TaskPayload, declared_drain_key, drain_mark_prefix, drain_task_key, work_task_key,
+    DrainTask, LookScope, TaskPayload, declared_drain_key, drain_mark_prefix, drain_task_key, look_now,
 };
 use crate::value;
 use crate::work::{DrainCallback, SyncCallback};
@@ -227,8 +227,10 @@ impl<C: Component> Context<C> {
     /// enabled nothing is looked for.
     pub async fn sync_now<M: SyncCallback<Component = C>>(&self, sync: M) -> Result<()> {
         let connection = self.connection();
-        let key_prefix = work_task_key("sync", M::NAME, sync.channel());
-        self.dispatch.unit().push(Write::HastenTasks { connection, key_prefix });
+        let mut unit = self.dispatch.unit();
+        for write in look_now(connection, LookScope::Sync { name: M::NAME, channel: sync.channel() }) {
+            unit.push(write);
+        }
         Ok(())
     }
 

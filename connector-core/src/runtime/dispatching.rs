@@ -18,7 +18,6 @@ use metrics::Label;
 use tracing::Instrument;
 
 pub(crate) use self::hooks::acting;
-pub(crate) use self::syncs::LAST_SYNC_KEY;
 use super::connections::Unavailable;
 use super::payload::{HookTask, TaskPayload, walked_key};
 use super::scheduler::Entry;
@@ -51,6 +50,8 @@ pub(super) enum End {
     Again(Option<Timestamp>),
     /// It is done for now, and begins again then.
     Next(Timestamp),
+    /// It is done, and begins again at once: changes may have been missed.
+    Anew,
 }
 
 /// What the scheduler is to do with a task that has run, or has not.
@@ -271,6 +272,9 @@ impl Shared {
         let log = self.logged(&dispatch.connection.connector, row, payload, |log| {
             (log.midway, log.error) = (midway, None);
             log.saved += saved;
+            if !midway {
+                log.last_end = log.last_run;
+            }
         });
         if let Some((key, value)) = log.await? {
             dispatch.unit().put(key, Some(value));
@@ -336,6 +340,7 @@ impl Shared {
         match (end, row.every_ms) {
             (End::Again(run_at), _) => After::Again { run_at },
             (End::Next(at), _) => After::Again { run_at: Some(at) },
+            (End::Anew, _) => After::Again { run_at: None },
             (End::Done, Some(_)) => After::Again { run_at: self.next_interval(row) },
             (End::Done, None) => After::Delete,
         }

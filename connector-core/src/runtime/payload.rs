@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::context::own_key;
 use crate::dispatch::QUICK_HOOKS;
-use crate::engine::{TaskPriority, TaskRow};
+use crate::engine::{TaskPriority, TaskRow, Write};
 use crate::error::{Error, Result};
 use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, ScheduleKey, TaskId, ThreadId};
 use crate::model::{
@@ -190,6 +190,45 @@ pub(crate) fn channel_key_prefix(channel: &ChannelId) -> String {
 /// Where the cursor of a declared sync is kept in the connection's state.
 pub(crate) fn cursor_key(name: &str, channel: Option<&ChannelId>) -> String {
     format!("h/{}", work_task_key("cursor", name, channel))
+}
+
+/// What is asked to look for changes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LookScope<'a> {
+    /// All declared work of the connection.
+    Connection,
+    /// The declared work of a channel.
+    Channel(&'a ChannelId),
+    /// One declared sync.
+    Sync { name: &'a str, channel: Option<&'a ChannelId> },
+}
+
+impl LookScope<'_> {
+    /// Where the last request is kept in the connection's state. A walk that was under way when the request came tells
+    /// from the version of the value that it has to begin once more.
+    pub(crate) fn key(self) -> String {
+        match self {
+            Self::Connection => "h/look".to_owned(),
+            Self::Channel(channel) => format!("h/{}look", channel_key_prefix(channel)),
+            Self::Sync { name, channel } => format!("h/{}", work_task_key("look", name, channel)),
+        }
+    }
+}
+
+/// A request to look for changes now.
+pub(crate) fn look_now(connection: ConnectionId, scope: LookScope<'_>) -> [Write; 2] {
+    let key_prefix = match scope {
+        LookScope::Connection => "w/".to_owned(),
+        LookScope::Channel(channel) => channel_key_prefix(channel),
+        LookScope::Sync { name, channel } => work_task_key("sync", name, channel),
+    };
+    let value = Bytes::new();
+    [Write::PutState { connection, key: scope.key(), value }, Write::HastenTasks { connection, key_prefix }]
+}
+
+/// Where a sync keeps, in the connection's state, the last request to look for changes that its walk began after.
+pub(crate) fn began_key(name: &str, channel: Option<&ChannelId>) -> String {
+    format!("h/{}", work_task_key("began", name, channel))
 }
 
 /// Where a sync of the whole connection keeps, in the connection's state, whether it has ended a walk:

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Shared;
-use super::payload::{HookTask, TaskPayload, channel_key_prefix, cursor_key, unsent_key, walked_key};
+use super::payload::{HookTask, LookScope, TaskPayload, cursor_key, look_now, unsent_key, walked_key};
 use crate::context::Dispatch;
 use crate::engine::{
     After, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SyncState, TaskError, TaskRow, Write,
@@ -69,8 +69,7 @@ impl Shared {
         if row.every_ms.is_some() {
             return self.next_interval(row);
         }
-        let declared = row.key.as_ref().is_some_and(|key| key.starts_with("w/"));
-        declared.then(|| self.ports.clock.now().checked_add(BACKOFF_CAP).ok()).flatten()
+        is_declared(row).then(|| self.ports.clock.now().checked_add(BACKOFF_CAP).ok()).flatten()
     }
 
     fn retry(&self, row: &TaskRow, error: &Error, limit: u32, interval: Option<SignedDuration>) -> After {
@@ -115,6 +114,8 @@ impl Shared {
                 After::Retry { run_at: None, attempt: row.attempt, errors: self.errors(row, error) }
             }
             ErrorKind::ScopeMissing { .. } => self.dead(row, error),
+            // The list that declared work is for is gone: people have to see that.
+            ErrorKind::Gone if is_declared(row) => self.dead(row, error),
             ErrorKind::Gone => self.goes_on(row).map_or(After::Delete, |at| After::Again { run_at: Some(at) }),
             // Its user sees it, and decides.
             ErrorKind::Rejected if shown_on(payload).is_some() => After::Delete,
@@ -153,8 +154,12 @@ impl Shared {
         if ended || restarts > 0 {
             let last = self.errors(row, error).pop().filter(|_| ended);
             let log = self.logged(&dispatch.connection.connector, row, payload, |log| {
-                (log.midway, log.error) = (restarts > 0, last);
+                log.midway |= restarts > 0;
                 log.restarts += restarts;
+                if ended {
+                    log.last_end = log.last_run;
+                    log.error = last;
+                }
             });
             let log = log.await?;
             writes.extend(log.map(|(key, value)| Write::PutState { connection: row.connection, key, value }));
@@ -175,9 +180,9 @@ impl Shared {
     }
 
     /// Lets the declared syncs of the task's channel look now whether what is unknown has arrived.
-    pub(super) fn look_again(&self, row: &TaskRow) -> Option<Write> {
-        let channel = row.channel.as_ref()?;
-        Some(Write::HastenTasks { connection: row.connection, key_prefix: channel_key_prefix(channel) })
+    pub(super) fn look_again(&self, row: &TaskRow) -> impl Iterator<Item = Write> + use<> {
+        let channel = row.channel.as_ref();
+        channel.map(|channel| look_now(row.connection, LookScope::Channel(channel))).into_iter().flatten()
     }
 
     /// A token that the service refused may have another in its place; that is tried once.
@@ -340,6 +345,11 @@ fn shown_on(payload: &TaskPayload) -> Option<Shown> {
         | HookTask::ActionPressed { link, .. } => Some(Shown::Link(*link)),
         _ => None,
     }
+}
+
+/// Whether a task runs declared work.
+fn is_declared(row: &TaskRow) -> bool {
+    row.key.as_ref().is_some_and(|key| key.starts_with("w/"))
 }
 
 /// How often a task runs by the clock, if it does.

@@ -16,8 +16,10 @@ use crate::work::Work;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct WorkLog {
-    /// The last run that ended, well or not.
+    /// End of the last run, whatever came of it.
     pub(crate) last_run: Option<Timestamp>,
+    /// End of the last run that was not in the middle of a walk, or was given up.
+    pub(crate) last_end: Option<Timestamp>,
     /// In the middle of a walk, or of the ids that are marked.
     pub(crate) midway: bool,
     /// Items that its runs handed over to be saved.

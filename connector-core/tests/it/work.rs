@@ -757,3 +757,111 @@ async fn a_budget_slides_and_counts_requests() {
     ask(2).await;
     assert_eq!(status().await, ConnectionStatus::Suspended);
 }
+
+/// R11.9, L34: a request to look for changes that comes at any step of a walk is not absorbed by the walk.
+#[tokio::test]
+async fn a_request_during_a_walk_begins_another_after_it() {
+    for (at_step, in_the_run) in [(0, true), (0, false), (1, true), (1, false), (2, true), (2, false)] {
+        let bench = Bench::new().await;
+        let runtime = bench.runtime().clone();
+        let connection = bench.connection;
+        on(|handlers| {
+            handlers.items = Some(handler(move |_: Context<Lab>, (_, cursor): Turn| {
+                let runtime = runtime.clone();
+                async move {
+                    let page = cursor.unwrap_or(0);
+                    log(page.to_string());
+                    // The first walk after the backfill is asked again in the middle of one of its steps.
+                    if in_the_run && page == 10 + at_step {
+                        runtime.sync_now(connection).await.unwrap();
+                    }
+                    Ok(if page % 10 < 2 { Step::Next(page + 1) } else { Step::Done(page - page % 10 + 10) })
+                }
+            }));
+        });
+        bench.enable("one").await;
+        assert_eq!(logged(), ["0", "1", "2"]);
+        bench.runtime().sync_now(connection).await.unwrap();
+        if !in_the_run {
+            // One connection-wide look makes other work run as well: steps are counted by what the walk logs.
+            let mut walked = Vec::new();
+            while walked.len() < usize::try_from(at_step).unwrap() {
+                assert!(bench.host.step().await, "the walk goes on");
+                walked.extend(logged());
+            }
+            bench.runtime().sync_now(connection).await.unwrap();
+            walked.into_iter().for_each(log);
+        }
+        bench.host.settle().await;
+        let expected: &[&str] =
+            if !in_the_run && at_step == 0 { &["10", "11", "12"] } else { &["10", "11", "12", "20", "21", "22"] };
+        let mut walked = logged();
+        walked.sort_unstable();
+        assert_eq!(walked, expected, "asked at step {at_step}, in the run: {in_the_run}");
+    }
+}
+
+/// R11.9, L33: a list that is gone is a failure that people see.
+#[tokio::test]
+async fn a_list_that_is_gone_fails_its_channel_with_the_reason() {
+    let bench = Bench::new().await;
+    on(|handlers| {
+        handlers.items = Some(handler(|_: Context<Lab>, _: Turn| async { Err(Error::gone("there is no such list")) }));
+    });
+    bench.enable("one").await;
+    let channel = bench.channel("one").await;
+    assert_eq!(channel.sync.state, SyncState::Failed);
+    assert!(channel.sync.error.is_some_and(|error| error.contains("no such list")));
+    assert_eq!(bench.dead().await.len(), 1);
+    let last = bench.runtime().last_sync(bench.connection).await.unwrap().expect("it ended");
+    assert!(last.outcome.contains("no such list"), "{last:?}");
+    assert_eq!(bench.runtime().looking(bench.connection).await.unwrap().pending, 0);
+    walk(1);
+    bench.advance("1h").await;
+    let channel = bench.channel("one").await;
+    assert_eq!((channel.sync.state, channel.sync.error), (SyncState::Synced, None));
+    let last = bench.runtime().last_sync(bench.connection).await.unwrap().expect("it ended");
+    assert_eq!(last.outcome, "succeeded");
+}
+
+/// L45: a sync that fails shows why until a step has succeeded, also while it is tried again.
+#[tokio::test]
+async fn a_throttled_channel_says_why_until_a_step_succeeds() {
+    let bench = Bench::new().await;
+    on(|handlers| {
+        handlers.items = Some(handler(|cx: Context<Lab>, _: Turn| async move {
+            Err(Error::rate_limited(cx.now().checked_add(SignedDuration::from_mins(30)).unwrap()))
+        }));
+    });
+    bench.enable("one").await;
+    for _ in 0..2 {
+        let channel = bench.channel("one").await;
+        assert_eq!(channel.sync.state, SyncState::Throttled);
+        assert!(channel.sync.error.is_some_and(|error| error.contains("rate limited until")));
+        bench.runtime().sync_now(bench.connection).await.unwrap();
+    }
+    walk(1);
+    bench.advance("31m").await;
+    let channel = bench.channel("one").await;
+    assert_eq!((channel.sync.state, channel.sync.error), (SyncState::Synced, None));
+}
+
+/// R11.11, L41: a stored cursor that the type does not read any more restarts the walk in recovery mode.
+#[tokio::test]
+async fn a_cursor_of_an_older_type_restarts_the_walk() {
+    let bench = Bench::new().await;
+    walk(2);
+    bench.enable("one").await;
+    logged();
+    let engine = &bench.runtime().ports().engine;
+    let entries = engine.state_entries(bench.connection, "h/".to_owned(), 1_000).await.unwrap();
+    let (key, _) = entries.into_iter().find(|(key, _)| key.contains("cursor/items")).expect("the cursor is stored");
+    let value = connector_core::value::to_bytes(&Some("page two")).unwrap().into();
+    let put = Write::PutState { connection: bench.connection, key, value };
+    engine.commit(connector_core::engine::WriteSet::of([put])).await.unwrap();
+    bench.advance("15m").await;
+    assert_eq!(logged(), ["one 0 Recovery", "one 1 Recovery"]);
+    let channel = bench.channel("one").await;
+    assert_eq!((channel.sync.state, channel.sync.error), (SyncState::Synced, None));
+    assert!(bench.dead().await.is_empty());
+}

@@ -23,7 +23,9 @@ use crate::records::{
 use crate::registry::RegisteredConnector;
 use crate::runtime::connections::{ActiveConnection, Unavailable};
 use crate::runtime::dispatching::acting;
-use crate::runtime::payload::{HookTask, TaskPayload, channel_key_prefix, declared_drain_key, drain_mark_prefix};
+use crate::runtime::payload::{
+    HookTask, LookScope, TaskPayload, channel_key_prefix, declared_drain_key, drain_mark_prefix, look_now,
+};
 use crate::runtime::subscriptions::subscription_task;
 use crate::runtime::{DispatchOf, Runtime};
 use crate::secret::Secret;
@@ -540,8 +542,8 @@ impl Runtime {
     /// Looks for changes now: the declared work of the connection runs as soon as it can.
     pub async fn sync_now(&self, id: ConnectionId) -> Result<(), ActionError> {
         self.connection(id).await?;
-        let hasten = Write::HastenTasks { connection: id, key_prefix: "w/".to_owned() };
-        self.shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of([hasten]) }).await?;
+        let look = look_now(id, LookScope::Connection);
+        self.shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of(look) }).await?;
         Ok(())
     }
 

@@ -7,14 +7,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ActionError;
-use crate::engine::{ConnectionStatus, TaskError, TaskRow};
+use crate::engine::{ConnectionStatus, LastSync, TaskError, TaskRow};
 use crate::error::ErrorKind;
 use crate::id::{ChannelId, ConnectionId, TaskId};
 use crate::runtime::Runtime;
-use crate::runtime::dispatching::LAST_SYNC_KEY;
 use crate::runtime::payload::{declared_drain_key, drain_mark_prefix, drain_task_key, work_task_key};
 use crate::runtime::work_log::{WorkLog, log_key};
-use crate::value;
 use crate::work::Work;
 
 /// Marks that are counted at most.
@@ -55,6 +53,8 @@ pub struct WorkView {
     pub state: WorkState,
     /// When its last run ended.
     pub last_run: Option<Timestamp>,
+    /// When its last walk or pass ended, or was given up; a run in the middle of one does not count.
+    pub last_end: Option<Timestamp>,
     /// When it runs next; none for as soon as possible, or for when there is something to do.
     pub next_run: Option<Timestamp>,
     /// Seconds from one run to the next, if it runs by the clock.
@@ -171,6 +171,7 @@ impl Runtime {
                 kind: scope.work.kind(),
                 state,
                 last_run: log.last_run,
+                last_end: log.last_end,
                 next_run: task.as_ref().and_then(|task| task.run_at).filter(|_| !running),
                 interval: scope.interval().map(|interval| interval.as_secs()),
                 saved: log.saved,
@@ -201,10 +202,15 @@ impl Runtime {
         Ok(looking)
     }
 
-    /// The last look for changes that ended.
-    pub async fn last_sync(&self, id: ConnectionId) -> Result<Option<crate::engine::LastSync>, ActionError> {
-        let stored = self.shared.ports.engine.state(id, vec![LAST_SYNC_KEY.to_owned()]).await?.pop().flatten();
-        Ok(stored.and_then(|stored| value::from_bytes(&stored.value).ok()))
+    /// The last look for changes that ended: when, and whether one of the syncs has failed since it last succeeded.
+    pub async fn last_sync(&self, id: ConnectionId) -> Result<Option<LastSync>, ActionError> {
+        let (mut ended, mut error) = (None, None);
+        for view in self.work(id).await?.into_iter().filter(|view| view.kind == "sync") {
+            ended = ended.max(view.last_end);
+            error = error.or(view.error);
+        }
+        let outcome = error.map_or_else(|| "succeeded".to_owned(), |error| error.message);
+        Ok(ended.map(|at| LastSync { at, outcome }))
     }
 }
 

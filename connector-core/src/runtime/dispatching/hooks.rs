@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
+use super::syncs::succeed;
 use crate::context::Dispatch;
 use crate::dispatch::{HookCall, HookReply, Input, ToolHook};
 use crate::engine::{After, CommitError, Completion, LinkQuery, TaskRow, Write, WriteSet};
@@ -83,7 +84,7 @@ impl Shared {
             },
             HookTask::ChannelEnabled { channel, recovering } => {
                 let Some(row) = connection.channels.get(&channel) else { return Ok(()) };
-                self.begin_walk(dispatch, &channel, OWN_WALK).await?;
+                self.begin_walk(dispatch, &channel).await?;
                 let sync = SyncContext {
                     earliest: connection.row.history_days.and_then(|days| {
                         self.ports.clock.now().checked_sub(SignedDuration::from_hours(24 * i64::from(days))).ok()
@@ -91,7 +92,9 @@ impl Shared {
                     recovering,
                     observe_only: row.observe_only,
                 };
-                HookCall::ChannelEnabled { channel: row.channel.clone(), sync }
+                self.call_hook(dispatch, HookCall::ChannelEnabled { channel: row.channel.clone(), sync }).await?;
+                let now = self.ports.clock.now();
+                return self.change_channel(dispatch, &channel, |row| succeed(row, OWN_WALK, now)).await;
             }
             HookTask::ChannelDisabled { channel } => HookCall::ChannelDisabled { channel },
             HookTask::LinkUpdated { link, changes } => {

@@ -7,17 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 use super::{End, scope_args};
 use crate::context::{Dispatch, Mode};
 use crate::dispatch::{EncodedStep, Input, Returned};
-use crate::engine::{ChannelRow, CommitError, FeedEntry, FeedKind, LastSync, SyncState, Write, WriteSet};
+use crate::engine::{ChannelRow, CommitError, FeedEntry, FeedKind, SyncState, Write, WriteSet};
 use crate::error::{Error, Result};
 use crate::id::ChannelId;
 use crate::records::end_walk;
-use crate::runtime::payload::{cursor_key, walked_key};
+use crate::runtime::payload::{LookScope, began_key, cursor_key, walked_key};
+use crate::runtime::work_log::{WorkLog, log_key};
 use crate::runtime::{MAX_RESOLUTIONS, Shared};
 use crate::value;
 use crate::work::Work;
-
-/// Where the last look for changes is kept in the connection's state.
-pub(crate) const LAST_SYNC_KEY: &str = "h/last_sync";
 
 impl Shared {
     /// Takes one step of a declared sync; its cursor is stored with what the step saved (R11.1).
@@ -33,8 +31,9 @@ impl Shared {
         };
         let now = self.ports.clock.now();
         if let Some(channel) = channel {
-            self.begin_walk(dispatch, channel, name).await?;
+            self.begin_walk(dispatch, channel).await?;
         }
+        let asked_again = self.note_requests(dispatch, name, channel).await?;
         let key = cursor_key(name, channel);
         let cursor = dispatch.read_state(vec![key.clone()]).await?.pop().flatten();
         let cursor = match cursor {
@@ -42,7 +41,7 @@ impl Shared {
             None => value::to_bytes(&None::<()>).map_err(|error| Error::bug("no cursor").with_source(error))?.into(),
         };
         let args = scope_args(channel)?;
-        let step = match dispatch.call("", name, &args, Input::Encoded(cursor)).await? {
+        let step = match dispatch.call("", name, &args, Input::Cursor(cursor)).await? {
             Returned::Step(step) => step,
             Returned::Value(_) | Returned::Drained(_) => return Err(Error::bug(format!("`{name}` returned no step"))),
         };
@@ -51,33 +50,50 @@ impl Shared {
             EncodedStep::Wait(until, cursor) => (cursor, End::Again(Some(until))),
             EncodedStep::Done(cursor) => {
                 let every = SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX);
-                self.end_sync(dispatch, name, channel, now).await?;
-                (cursor, End::Next(now.checked_add(every).unwrap_or(Timestamp::MAX)))
+                let next = now.checked_add(every).unwrap_or(Timestamp::MAX);
+                (cursor, if asked_again { End::Anew } else { End::Next(next) })
             }
         };
+        self.step_succeeded(dispatch, name, channel, !matches!(end, End::Again(_)), now).await?;
         dispatch.unit().put(key, Some(cursor));
         Ok(end)
     }
 
+    /// Keeps which request to look for changes a walk begins after. True if another has come since: the walk may have
+    /// passed what changed, so it has to begin once more. (A request that comes during the last step changes the
+    /// revision of the task, which then runs again by itself.)
+    async fn note_requests(&self, dispatch: &Dispatch, name: &str, channel: Option<&ChannelId>) -> Result<bool> {
+        let log = log_key("sync", name, channel);
+        let began = began_key(name, channel);
+        let scopes = [LookScope::Connection, LookScope::Sync { name, channel }];
+        let scopes = scopes.into_iter().chain(channel.map(LookScope::Channel));
+        let keys = [log, began.clone()].into_iter().chain(scopes.map(LookScope::key)).collect();
+        let mut stored = self.ports.engine.state(dispatch.connection_id(), keys).await?.into_iter();
+        let log: WorkLog =
+            stored.next().flatten().and_then(|log| value::from_bytes(&log.value).ok()).unwrap_or_default();
+        let began_after: Option<i64> = stored.next().flatten().and_then(|began| value::from_bytes(&began.value).ok());
+        let last = stored.flatten().map(|request| request.version).max();
+        if log.midway {
+            return Ok(last > began_after);
+        }
+        if last != began_after {
+            let last = value::to_bytes(&last)
+                .map_err(|error| Error::bug("the beginning of a walk cannot be stored").with_source(error))?;
+            dispatch.unit().put(began, Some(last.into()));
+        }
+        Ok(false)
+    }
+
     /// Shows a channel as syncing, from the first step of its walk.
-    pub(super) async fn begin_walk(&self, dispatch: &Dispatch, channel: &ChannelId, name: &str) -> Result<()> {
-        let row = dispatch.connection.channels.get(channel);
-        let failing = |row: &ChannelRow| row.sync.failing.iter().any(|failing| failing == name);
-        let begins = row.is_some_and(|row| row.sync.state == SyncState::Queued || failing(row));
-        if !begins {
+    pub(super) async fn begin_walk(&self, dispatch: &Dispatch, channel: &ChannelId) -> Result<()> {
+        if dispatch.connection.channels.get(channel).is_none_or(|row| row.sync.state != SyncState::Queued) {
             return Ok(());
         }
         let now = self.ports.clock.now();
         self.change_channel(dispatch, channel, |row| {
-            let resumes = row.sync.state != SyncState::Queued;
-            row.sync.failing.retain(|failing| failing != name);
-            if !row.sync.failing.is_empty() {
-                // Another sync of the channel is what its state tells of.
-                return;
-            }
-            row.sync.state = if row.walking.is_empty() { SyncState::Synced } else { SyncState::Syncing };
-            row.sync.error = None;
-            if !resumes || row.sync.started.is_none() {
+            if row.sync.state == SyncState::Queued {
+                row.sync.state = if row.walking.is_empty() { SyncState::Synced } else { SyncState::Syncing };
+                row.sync.error = None;
                 row.sync.started = Some(now);
             }
         })
@@ -111,34 +127,56 @@ impl Shared {
         Ok(())
     }
 
-    /// A walk has come to its end: the channel is synced when all of them have (L1).
-    async fn end_sync(
+    /// A step was taken, so the sync does not fail any more; and at the end of a walk, the channel is synced when all
+    /// of its walks have ended (L1).
+    async fn step_succeeded(
         &self,
         dispatch: &Dispatch,
         name: &str,
         channel: Option<&ChannelId>,
+        ended: bool,
         now: Timestamp,
     ) -> Result<()> {
         let connection = dispatch.connection_id();
-        let last = value::to_bytes(&LastSync { at: now, outcome: "succeeded".to_owned() })
-            .map_err(|error| Error::bug("the time of a sync cannot be stored").with_source(error))?;
-        dispatch.unit().put(LAST_SYNC_KEY.to_owned(), Some(last.into()));
-        if channel.is_none() && dispatch.mode != Mode::Live {
-            let walked = value::to_bytes(&true)
-                .map_err(|error| Error::bug("the end of a walk cannot be stored").with_source(error))?;
-            dispatch.unit().put(walked_key(name), Some(walked.into()));
-        }
-        if let Some(channel) = channel
-            && let Some(mut row) = self.ports.engine.channel(connection, channel.clone()).await?
-        {
-            let expect = Some(row.version);
-            if row.walking.iter().any(|walking| walking == name) {
-                end_walk(&mut row, name, now);
-                let mut unit = dispatch.unit();
-                unit.push(Write::Feed(FeedEntry::new(FeedKind::Channel, connection, channel)));
-                unit.push(Write::PutChannel { row: Box::new(row), expect });
+        let Some(channel) = channel else {
+            if ended && dispatch.mode != Mode::Live {
+                let walked = value::to_bytes(&true)
+                    .map_err(|error| Error::bug("the end of a walk cannot be stored").with_source(error))?;
+                dispatch.unit().put(walked_key(name), Some(walked.into()));
             }
+            return Ok(());
+        };
+        let seen = dispatch.connection.channels.get(channel);
+        let concerned = seen.is_none_or(|row| {
+            row.sync.failing.iter().any(|failing| failing == name) || row.walking.iter().any(|walking| walking == name)
+        });
+        if !concerned {
+            return Ok(());
+        }
+        let Some(before) = self.ports.engine.channel(connection, channel.clone()).await? else { return Ok(()) };
+        let mut row = before.clone();
+        succeed(&mut row, name, now);
+        if ended && row.walking.iter().any(|walking| walking == name) {
+            end_walk(&mut row, name, now);
+        }
+        if row != before {
+            let mut unit = dispatch.unit();
+            unit.push(Write::Feed(FeedEntry::new(FeedKind::Channel, connection, channel)));
+            unit.push(Write::PutChannel { row: Box::new(row), expect: Some(before.version) });
         }
         Ok(())
+    }
+}
+
+/// A sync of the channel does not fail any more. While another does, the channel's state tells of that one.
+pub(super) fn succeed(row: &mut ChannelRow, name: &str, now: Timestamp) {
+    if !row.sync.failing.iter().any(|failing| failing == name) {
+        return;
+    }
+    row.sync.failing.retain(|failing| failing != name);
+    if row.sync.failing.is_empty() {
+        row.sync.state = if row.walking.is_empty() { SyncState::Synced } else { SyncState::Syncing };
+        row.sync.error = None;
+        row.sync.started.get_or_insert(now);
     }
 }
