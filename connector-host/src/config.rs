@@ -11,6 +11,7 @@ use connector_core::secret::Secret;
 use url::Url;
 
 use crate::engine::sqlite::Durability;
+use crate::server::ServerLimits;
 
 /// The file that is read if none is named.
 pub const DEFAULT_FILE: &str = "connectors.toml";
@@ -112,6 +113,34 @@ pub struct Limits {
     pub key_requests: Option<NonZeroU32>,
     /// Requests a second that a user's sessions may make together; they may save up four seconds of them.
     pub session_requests: Option<NonZeroU32>,
+    /// Maximum number of requests of an API key at once, without streams of changes.
+    pub key_concurrency: Option<NonZeroU32>,
+    /// Maximum number of requests of a user's sessions at once, without streams of changes.
+    pub session_concurrency: Option<NonZeroU32>,
+    /// Maximum number of streams of changes, and of requests that wait for a change, of an API key at once.
+    pub key_streams: Option<NonZeroU32>,
+    /// Maximum number of streams of changes, and of requests that wait for a change, of a user's sessions at once.
+    pub session_streams: Option<NonZeroU32>,
+    /// Maximum number of searches and lists of an API key that run at once; more of them wait.
+    pub key_searches: Option<NonZeroU32>,
+    /// Maximum number of searches and lists of a user's sessions that run at once; more of them wait.
+    pub session_searches: Option<NonZeroU32>,
+    /// Maximum number of webhooks of one URL at once.
+    pub hook_concurrency: Option<NonZeroU32>,
+    /// Maximum number of open connections. `None`: 1,024, or half of the files that the process may open if that is fewer.
+    pub connections: Option<NonZeroU32>,
+    /// Maximum time for the headers of a request.
+    pub header_time: Option<Duration>,
+    /// Maximum time for the body of a request that is neither an upload nor a webhook.
+    pub body_time: Option<Duration>,
+    /// Maximum time between two pieces of a body that comes, and in which a client takes nothing of its answer.
+    pub stall_time: Option<Duration>,
+    /// Maximum time that a connection stays open between two requests.
+    pub idle_time: Option<Duration>,
+    /// Maximum time to stop in: for requests under way, and then for tasks that run.
+    pub shutdown_time: Option<Duration>,
+    /// Maximum number of bytes in the files of one user that no note has.
+    pub unused_file_bytes: Option<NonZeroU32>,
     /// Entries of the change feed that are kept.
     pub feed_entries: Option<NonZeroU32>,
     /// Bytes in the body of a webhook.
@@ -122,6 +151,8 @@ pub struct Limits {
     pub keep_deliveries: Option<Duration>,
     /// How many of them are kept at most.
     pub max_deliveries: Option<NonZeroU32>,
+    /// Maximum number of bytes in the bodies of those that are kept.
+    pub max_delivery_bytes: Option<NonZeroU32>,
     /// Bytes of a file that a user uploads.
     pub max_file: Option<NonZeroU32>,
     /// Dispatches of one connection within the window, beyond which it is suspended.
@@ -186,6 +217,33 @@ impl Config {
         self.limits.max_webhook_time.unwrap_or(Duration::from_secs(10))
     }
 
+    /// Maximum time for the body of a request to the API.
+    pub(crate) fn body_time(&self) -> Duration {
+        self.limits.body_time.unwrap_or(Duration::from_secs(30))
+    }
+
+    /// Maximum time between two pieces of a body.
+    pub(crate) fn stall_time(&self) -> Duration {
+        self.server().stall_time
+    }
+
+    /// Maximum number of bytes in the files of one user that no note has.
+    pub(crate) fn unused_file_bytes(&self) -> u64 {
+        self.limits.unused_file_bytes.map_or(256 << 20, |most| u64::from(most.get()))
+    }
+
+    /// The bounds of the HTTP server.
+    pub(crate) fn server(&self) -> ServerLimits {
+        let (limits, mut server) = (&self.limits, ServerLimits::default());
+        let connections = limits.connections.and_then(|count| usize::try_from(count.get()).ok());
+        server.connections = connections.unwrap_or(server.connections);
+        server.header_time = limits.header_time.unwrap_or(server.header_time);
+        server.idle_time = limits.idle_time.unwrap_or(server.idle_time);
+        server.stall_time = limits.stall_time.unwrap_or(server.stall_time);
+        server.shutdown_time = limits.shutdown_time.unwrap_or(server.shutdown_time);
+        server
+    }
+
     /// The settings that the runtime takes.
     pub(crate) fn runtime(&self) -> runtime::Config {
         let mut config = runtime::Config::default();
@@ -204,6 +262,8 @@ impl Config {
         config.public_url = self.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
         config.keep_deliveries = limits.keep_deliveries.unwrap_or(config.keep_deliveries);
         config.max_deliveries = limits.max_deliveries.map_or(config.max_deliveries, |most| u64::from(most.get()));
+        config.max_delivery_bytes =
+            limits.max_delivery_bytes.map_or(config.max_delivery_bytes, |most| u64::from(most.get()));
         config.max_file = limits.max_file.map_or(config.max_file, |most| u64::from(most.get()));
         let secrets = self.providers.iter();
         config.webhook_secrets =
@@ -256,22 +316,37 @@ impl Kind {
 const SETTINGS: &[(&str, Kind)] = &[
     ("database", Kind::Database),
     ("durability", Kind::Durability),
+    ("limits.body_time", Kind::Seconds),
     ("limits.budget_dispatches", Kind::Count),
     ("limits.budget_requests", Kind::Count),
     ("limits.budget_window", Kind::Seconds),
     ("limits.concurrency", Kind::Count),
+    ("limits.connections", Kind::Count),
     ("limits.feed_entries", Kind::Count),
-    ("limits.key_requests", Kind::Count),
+    ("limits.header_time", Kind::Seconds),
+    ("limits.hook_concurrency", Kind::Count),
+    ("limits.idle_time", Kind::Seconds),
     ("limits.keep_deliveries", Kind::Seconds),
+    ("limits.key_concurrency", Kind::Count),
+    ("limits.key_requests", Kind::Count),
+    ("limits.key_searches", Kind::Count),
+    ("limits.key_streams", Kind::Count),
     ("limits.max_attempts", Kind::Count),
     ("limits.max_deliveries", Kind::Count),
+    ("limits.max_delivery_bytes", Kind::Count),
     ("limits.max_file", Kind::Count),
     ("limits.max_requests", Kind::Count),
     ("limits.max_time", Kind::Seconds),
     ("limits.max_webhook_body", Kind::Count),
     ("limits.max_webhook_time", Kind::Seconds),
     ("limits.per_connection", Kind::Count),
+    ("limits.session_concurrency", Kind::Count),
     ("limits.session_requests", Kind::Count),
+    ("limits.session_searches", Kind::Count),
+    ("limits.session_streams", Kind::Count),
+    ("limits.shutdown_time", Kind::Seconds),
+    ("limits.stall_time", Kind::Seconds),
+    ("limits.unused_file_bytes", Kind::Count),
     ("listen", Kind::Address),
     ("log", Kind::Log),
     ("network.allow_private", Kind::Bool),
@@ -535,6 +610,21 @@ impl Loading {
             ("limits.max_webhook_time", Value::Seconds(time)) => config.limits.max_webhook_time = Some(time),
             ("limits.keep_deliveries", Value::Seconds(time)) => config.limits.keep_deliveries = Some(time),
             ("limits.max_file", Value::Count(bytes)) => config.limits.max_file = Some(bytes),
+            ("limits.key_concurrency", Value::Count(count)) => config.limits.key_concurrency = Some(count),
+            ("limits.session_concurrency", Value::Count(count)) => config.limits.session_concurrency = Some(count),
+            ("limits.key_streams", Value::Count(count)) => config.limits.key_streams = Some(count),
+            ("limits.session_streams", Value::Count(count)) => config.limits.session_streams = Some(count),
+            ("limits.key_searches", Value::Count(count)) => config.limits.key_searches = Some(count),
+            ("limits.session_searches", Value::Count(count)) => config.limits.session_searches = Some(count),
+            ("limits.hook_concurrency", Value::Count(count)) => config.limits.hook_concurrency = Some(count),
+            ("limits.connections", Value::Count(count)) => config.limits.connections = Some(count),
+            ("limits.header_time", Value::Seconds(time)) => config.limits.header_time = Some(time),
+            ("limits.body_time", Value::Seconds(time)) => config.limits.body_time = Some(time),
+            ("limits.stall_time", Value::Seconds(time)) => config.limits.stall_time = Some(time),
+            ("limits.idle_time", Value::Seconds(time)) => config.limits.idle_time = Some(time),
+            ("limits.shutdown_time", Value::Seconds(time)) => config.limits.shutdown_time = Some(time),
+            ("limits.unused_file_bytes", Value::Count(count)) => config.limits.unused_file_bytes = Some(count),
+            ("limits.max_delivery_bytes", Value::Count(count)) => config.limits.max_delivery_bytes = Some(count),
             ("limits.max_deliveries", Value::Count(count)) => config.limits.max_deliveries = Some(count),
             _ => {}
         }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use connector_core::clock::Clock;
 use connector_core::declaration::Provider;
-use connector_core::engine::{CommitError, Engine, EngineError, EngineResult, Write, WriteSet};
+use connector_core::engine::{CommitError, Counts, Engine, EngineError, EngineResult, Write, WriteSet};
 use connector_core::network::NetworkPort;
 use connector_core::ports::{Ports, Vault};
 use connector_core::registry::{Registry, RegistryErrors};
@@ -18,15 +18,18 @@ use connector_core::secret::Secret;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 
-use crate::api::{UnderWay, forget_answers};
+use crate::api::{Recent, UnderWay, forget_answers};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
+use crate::deliveries::KeptDeliveries;
+use crate::detached::Detached;
 use crate::engine::{SqliteEngine, SqliteOptions};
 use crate::keys::{ApiKeys, Bearer};
-use crate::limits::RequestLimits;
+use crate::limits::CallerLimits;
 use crate::network::HttpClient;
 use crate::oauth::{OAuth, Parts};
 use crate::rotation::Rotated;
+use crate::server::serve;
 use crate::sessions::Sessions;
 use crate::vault::{KeyError, KeyVault, random_secret};
 
@@ -45,6 +48,12 @@ const FEED_ENTRIES: u64 = 1_000_000;
 
 /// Entries of the feed that are removed at once.
 const TRIM_STEP: u64 = 10_000;
+
+/// How long what callers without a key can ask for is told again.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Least time between two looks for what nobody needs, so that whoever causes them does not keep the store busy.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// How long what nobody needs any more may stay.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
@@ -77,8 +86,8 @@ pub enum HostError {
         /// What the operating system said.
         reason: std::io::Error,
     },
-    /// The API stopped by itself.
-    #[error("the API stopped: {0}")]
+    /// The address of the listener is not known.
+    #[error("the address that the API listens on is not known: {0}")]
     Serve(std::io::Error),
     /// What is sealed could not be sealed anew.
     #[error("what is sealed cannot be sealed anew: {0}")]
@@ -109,8 +118,15 @@ struct Shared {
     rotating: Mutex<()>,
     /// Opens the API to processes that can read the lock file.
     local_key: Secret,
-    limits: RequestLimits,
+    limits: CallerLimits,
     under_way: UnderWay,
+    detached: Detached,
+    recent: Recent,
+    deliveries: KeptDeliveries,
+    /// When the store last took the write that checks it.
+    checked: Mutex<Option<Instant>>,
+    /// How much the store holds, and when that was counted.
+    counted: Mutex<Option<(Instant, Counts)>>,
     workers: Mutex<Option<Workers>>,
     stopping: watch::Sender<bool>,
 }
@@ -162,9 +178,10 @@ impl Host {
         let fixed = config.api_key.iter().chain([&local_key]);
         let keys = ApiKeys::new(Arc::clone(engine) as Arc<dyn Engine>, fixed);
         crate::metrics::recorder();
-        let limits = RequestLimits::new(&config.limits);
+        let limits = CallerLimits::new(&config.limits);
         let sessions = Sessions::new(Arc::clone(&ports.vault));
         let runtime = Runtime::new(registry, ports, config.runtime());
+        let deliveries = KeptDeliveries::new(runtime.max_delivery_bytes());
         let shared = Shared {
             config,
             runtime,
@@ -177,6 +194,11 @@ impl Host {
             local_key,
             limits,
             under_way: UnderWay::default(),
+            detached: Detached::default(),
+            recent: Recent::default(),
+            deliveries,
+            checked: Mutex::default(),
+            counted: Mutex::default(),
             workers: Mutex::new(None),
             stopping: watch::Sender::new(false),
         };
@@ -202,8 +224,8 @@ impl Host {
         Ok(())
     }
 
-    /// Serves the API until `stop` comes back, and then until the requests under way are answered.
-    /// Other processes of this user can find it by the database's lock file.
+    /// Serves the API until `stop` comes back, and then until the requests under way are answered, or
+    /// `limits.shutdown_time` has passed. Other processes of this user can find it by the database's lock file.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -220,7 +242,8 @@ impl Host {
             stop.await;
             host.stop();
         };
-        axum::serve(listener, self.router()).with_graceful_shutdown(stop).await.map_err(HostError::Serve)
+        serve(listener, self.router(), self.config().server(), stop).await;
+        Ok(())
     }
 
     /// Ends what waits for changes, streams above all: a server that is to stop would wait for them.
@@ -228,11 +251,18 @@ impl Host {
         self.shared.stopping.send_replace(true);
     }
 
-    /// Lets the running tasks end and closes the database.
+    /// Lets the requests and then the tasks that run end, each for at most `limits.shutdown_time`, and closes the
+    /// database. A task that has not ended by then is stopped, and runs again at the next start.
     pub async fn shutdown(&self) -> Result<(), HostError> {
         self.stop();
-        if let Some(workers) = self.shared.workers.lock().await.take() {
-            workers.stop(self.runtime()).await;
+        let time = self.config().server().shutdown_time;
+        if tokio::time::timeout(time, self.detached().ended()).await.is_err() {
+            tracing::warn!("requests were not done within {} s, and end with the process", time.as_secs_f64());
+        }
+        if let Some(workers) = self.shared.workers.lock().await.take()
+            && tokio::time::timeout(time, workers.stop(self.runtime())).await.is_err()
+        {
+            tracing::warn!("tasks were not done within {} s: they run again at the next start", time.as_secs_f64());
         }
         Ok(self.shared.engine.close().await?)
     }
@@ -267,7 +297,7 @@ impl Host {
         &self.shared.keys
     }
 
-    pub(crate) fn limits(&self) -> &RequestLimits {
+    pub(crate) fn limits(&self) -> &CallerLimits {
         &self.shared.limits
     }
 
@@ -275,16 +305,60 @@ impl Host {
         &self.shared.under_way
     }
 
-    /// Writes something, which a store that is read-only or full refuses.
+    /// Requests that go on by themselves.
+    pub(crate) fn detached(&self) -> &Detached {
+        &self.shared.detached
+    }
+
+    /// The newest entries of the change feed.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.shared.recent
+    }
+
+    /// How much is kept of what services pushed.
+    pub(crate) fn deliveries(&self) -> &KeptDeliveries {
+        &self.shared.deliveries
+    }
+
+    /// Writes something, which a store that is read-only or full refuses. Whoever asks for it needs no key, so one
+    /// check runs at a time, and one that succeeded counts for a second.
     pub(crate) async fn check_store(&self) -> EngineResult<()> {
+        let mut checked = self.shared.checked.lock().await;
+        if checked.is_some_and(|at| at.elapsed() < FRESH) {
+            return Ok(());
+        }
         let now = self.runtime().ports().clock.now();
         let put = Write::PutSetting { name: CHECK_SETTING.to_owned(), value: Some(now.to_string().into()) };
-        self.store([put]).await
+        self.store([put]).await?;
+        *checked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// How much the store holds, as it was at most a second ago: counting looks at every row, and needs no key either.
+    pub(crate) async fn counts(&self) -> EngineResult<Counts> {
+        let mut counted = self.shared.counted.lock().await;
+        if let Some((at, counts)) = *counted
+            && at.elapsed() < FRESH
+        {
+            return Ok(counts);
+        }
+        let counts = self.engine().counts().await?;
+        *counted = Some((Instant::now(), counts));
+        Ok(counts)
     }
 
     /// Whether the workers run, or were not started here.
     pub(crate) async fn workers_alive(&self) -> bool {
         self.shared.workers.lock().await.as_ref().is_none_or(Workers::alive)
+    }
+
+    /// Removes what services pushed and is no longer to be kept, and counts what is left.
+    async fn prune_deliveries(&self) -> EngineResult<()> {
+        self.deliveries().begin_count();
+        self.runtime().prune_deliveries().await?;
+        let counts = self.engine().counts().await?;
+        self.deliveries().counted(counts.delivery_bytes);
+        Ok(())
     }
 
     /// Removes the entries of the feed that are beyond what is kept, in steps that hold up nobody for long.
@@ -342,15 +416,17 @@ async fn housekeeping(host: Host) {
         host.limits().forget();
         let swept = async {
             host.trim_feed().await?;
-            host.runtime().prune_deliveries().await?;
+            host.prune_deliveries().await?;
             host.runtime().prune_files().await?;
             forget_answers(&host).await
         };
         if let Err(error) = swept.await {
             tracing::warn!("what is no longer needed could not be removed: {error}");
         }
+        tokio::time::sleep(PAUSE).await;
         tokio::select! {
             () = tokio::time::sleep(HOUSEKEEPING) => {}
+            () = host.deliveries().many() => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
     }

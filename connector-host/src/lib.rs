@@ -7,6 +7,8 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod deliveries;
+mod detached;
 pub mod engine;
 pub mod host;
 mod keys;
@@ -15,6 +17,7 @@ mod metrics;
 pub mod network;
 mod oauth;
 mod rotation;
+pub mod server;
 mod sessions;
 pub mod vault;
 

@@ -4,6 +4,7 @@
 //! finds everything there; else the first host installs the one that `/metrics` shows.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -14,6 +15,9 @@ const SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 /// Upper bounds of counts.
 const COUNTS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// How often histograms are added up.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
@@ -26,6 +30,7 @@ pub(crate) fn recorder() -> Option<&'static PrometheusHandle> {
         match builder.and_then(PrometheusBuilder::install_recorder) {
             Ok(handle) => {
                 describe();
+                keep_up(handle.clone());
                 Some(handle)
             }
             Err(error) => {
@@ -37,6 +42,20 @@ pub(crate) fn recorder() -> Option<&'static PrometheusHandle> {
     installed.as_ref()
 }
 
+/// Adds up what histograms have recorded, for as long as the process runs: until then each value is kept by itself, and
+/// nobody may ever ask for the metrics.
+fn keep_up(handle: PrometheusHandle) {
+    let upkeep = move || {
+        loop {
+            std::thread::sleep(UPKEEP);
+            handle.run_upkeep();
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(upkeep) {
+        tracing::warn!("metrics take memory until they are asked for: {error}");
+    }
+}
+
 fn describe() {
     metrics::describe_counter!("connectors_dispatches_total", "Runs of hooks and callbacks, by outcome");
     metrics::describe_histogram!("connectors_dispatch_seconds", "How long hooks and callbacks run");
@@ -44,6 +63,10 @@ fn describe() {
     metrics::describe_counter!("connectors_http_requests_total", "Requests to the API");
     metrics::describe_histogram!("connectors_http_request_seconds", "How long requests to the API take");
     metrics::describe_counter!("connectors_rate_limited_total", "Requests to the API that were one too many");
+    metrics::describe_counter!(
+        "connectors_connections_refused_total",
+        "Connections that came while all others had a request under way"
+    );
     metrics::describe_counter!("connectors_webhooks_total", "Requests that services pushed, by what became of them");
     metrics::describe_histogram!(
         "connectors_webhook_lag_seconds",
@@ -71,7 +94,7 @@ pub(crate) async fn render(host: &Host) -> Option<String> {
     let now = runtime.ports().clock.now();
     let age = runtime.oldest_due().map_or(0.0, |due| now.duration_since(due).as_secs_f64().max(0.0));
     metrics::gauge!("connectors_oldest_task_seconds").set(age);
-    if let Ok(counts) = host.engine().counts().await {
+    if let Ok(counts) = host.counts().await {
         let stored = [
             ("connections", counts.connections),
             ("links", counts.links),
@@ -80,6 +103,7 @@ pub(crate) async fn render(host: &Host) -> Option<String> {
             ("dead_letters", counts.dead),
             ("deliveries", counts.deliveries),
             ("files", counts.files),
+            ("delivery_bytes", counts.delivery_bytes),
         ];
         for (kind, count) in stored {
             metrics::gauge!("connectors_stored", "kind" => kind).set(as_gauge(count));
@@ -88,7 +112,6 @@ pub(crate) async fn render(host: &Host) -> Option<String> {
     if let Ok(end) = host.engine().feed_end().await {
         metrics::gauge!("connectors_feed_position").set(as_gauge(end));
     }
-    handle.run_upkeep();
     Some(handle.render())
 }
 

@@ -182,6 +182,8 @@ pub struct Counts {
     pub dead: u64,
     /// Deliveries.
     pub deliveries: u64,
+    /// Bytes in the bodies of all deliveries.
+    pub delivery_bytes: u64,
     /// Files, whole or not.
     pub files: u64,
 }
@@ -364,6 +366,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Files that no note has, whole or not, and whose upload began before then; smallest id first.
     fn unused_files(&self, before: Timestamp, limit: usize) -> BoxFuture<'static, EngineResult<Vec<FileRow>>>;
+
+    /// Bytes in the whole files of a user that no note has.
+    fn unused_bytes(&self, owner: UserId) -> BoxFuture<'static, EngineResult<u64>>;
 
     /// A value that belongs to the whole store: API keys, the known version of each connector.
     fn setting(&self, name: String) -> BoxFuture<'static, EngineResult<Option<Bytes>>>;

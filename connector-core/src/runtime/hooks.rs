@@ -627,13 +627,20 @@ impl Runtime {
         }
     }
 
-    /// Removes deliveries that were kept long enough, and the oldest beyond the number that is kept; how
-    /// many. What still waits, or is a dead letter, stays.
+    /// Maximum number of bytes in the bodies of the deliveries that are kept.
+    pub fn max_delivery_bytes(&self) -> u64 {
+        self.shared.config.max_delivery_bytes
+    }
+
+    /// Removes deliveries that were kept long enough, and the oldest beyond the number and the bytes that are kept;
+    /// how many. What still waits, or is a dead letter, stays.
     pub async fn prune_deliveries(&self) -> EngineResult<u64> {
         let (engine, config) = (&self.shared.ports.engine, &self.shared.config);
         let keep = SignedDuration::try_from(config.keep_deliveries).unwrap_or(SignedDuration::MAX);
         let cutoff = self.shared.ports.clock.now().checked_sub(keep).unwrap_or(Timestamp::MIN);
-        let mut surplus = engine.counts().await?.deliveries.saturating_sub(config.max_deliveries);
+        let counts = engine.counts().await?;
+        let mut surplus = counts.deliveries.saturating_sub(config.max_deliveries);
+        let mut surplus_bytes = counts.delivery_bytes.saturating_sub(config.max_delivery_bytes);
         let mut pruned = 0;
         let mut after = DeliveryId::from_number(0);
         loop {
@@ -643,11 +650,12 @@ impl Runtime {
             let mut old = Vec::new();
             let mut more = true;
             for row in rows {
-                more = row.received_at < cutoff || surplus > 0;
+                more = row.received_at < cutoff || surplus > 0 || surplus_bytes > 0;
                 if !more {
                     break;
                 }
                 surplus = surplus.saturating_sub(1);
+                surplus_bytes = surplus_bytes.saturating_sub(row.size);
                 old.push(row);
             }
             let viewed = self.shared.view_deliveries(old).await?;

@@ -73,6 +73,8 @@ pub struct Config {
     pub keep_deliveries: Duration,
     /// How many of them are kept at most.
     pub max_deliveries: u64,
+    /// Maximum number of bytes in the bodies of those that are kept.
+    pub max_delivery_bytes: u64,
     /// As whom the host is registered at providers, by the provider's id.
     pub client_ids: HashMap<String, String>,
     /// The largest file that a user can upload, in bytes.
@@ -97,6 +99,7 @@ impl Default for Config {
             webhook_secrets: HashMap::new(),
             keep_deliveries: Duration::from_secs(7 * 24 * 60 * 60),
             max_deliveries: 100_000,
+            max_delivery_bytes: 1 << 30,
             client_ids: HashMap::new(),
             max_file: 100 << 20,
             api_urls: HashMap::new(),

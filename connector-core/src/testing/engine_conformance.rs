@@ -228,7 +228,8 @@ macro_rules! __engine_checks {
                 a_chunk_needs_a_file_that_is_not_whole
                 a_whole_file_is_expected
                 a_file_goes_with_its_last_note
-                unused_files_are_found_by_age;
+                unused_files_are_found_by_age
+                unused_bytes_are_those_of_a_user;
             threads: threads_of_sources_cross_connections
                 a_source_that_is_no_links_own_has_a_thread
                 the_thread_of_a_source_is_expected

@@ -503,6 +503,10 @@ impl Engine for MemoryEngine {
         self.read(move |tables| tables.unused_files(before, limit))
     }
 
+    fn unused_bytes(&self, owner: UserId) -> BoxFuture<'static, EngineResult<u64>> {
+        self.read(move |tables| tables.unused_bytes(&owner))
+    }
+
     fn setting(&self, name: String) -> BoxFuture<'static, EngineResult<Option<Bytes>>> {
         self.read(move |tables| tables.settings.get(&name).cloned())
     }
@@ -544,6 +548,7 @@ impl Engine for MemoryEngine {
             tasks: tables.tasks.count(),
             dead: tables.dead.count(),
             deliveries: tables.deliveries.count(),
+            delivery_bytes: tables.deliveries.values().map(|(row, _)| row.size).sum(),
             files: tables.files.count(),
         })
     }

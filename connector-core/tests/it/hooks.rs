@@ -507,6 +507,22 @@ async fn old_deliveries_go() {
     logged();
 }
 
+/// Deliveries are bounded by their bytes as well: the oldest go until the rest fits, but for those that wait.
+#[tokio::test]
+async fn deliveries_beyond_their_bytes_go() {
+    let host = host_of(Registry::of::<Pushy>()).configure(|config| config.max_delivery_bytes = 250);
+    let connection = connect(&host, "pushy", "ada").await;
+    enable(&host, connection, "one").await;
+    for number in 0..4 {
+        push_signed(&host, &format!("d{number}"), &format!("{number}{}", "x".repeat(99))).await;
+    }
+    assert_eq!(host.runtime().prune_deliveries().await.unwrap(), 0, "all of them wait");
+    host.settle().await;
+    assert_eq!(host.runtime().prune_deliveries().await.unwrap(), 2);
+    assert_eq!(host.runtime().deliveries(DeliveryQuery::all(10)).await.unwrap().len(), 2);
+    logged();
+}
+
 /// R11.4, R11.5: a disabled channel takes nothing, and nothing of it is left, here or at the service.
 #[tokio::test]
 async fn disabling_a_channel_ends_its_webhook() {

@@ -68,6 +68,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Identity {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let identity = parts.extensions.get::<Self>().cloned();
+        identity.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "nobody has said who asks"))
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;
 

@@ -1,11 +1,12 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::get_with;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -62,15 +63,29 @@ struct ChangesQuery {
 
 /// That a thing was saved or changed, with what it is now; null if it is gone.
 #[derive(Serialize, JsonSchema)]
-struct Change {
+pub(super) struct Change {
     #[serde(flatten)]
-    entry: FeedEntry,
+    pub(super) entry: FeedEntry,
     data: Option<Changed>,
+    /// All of it as JSON, once that is needed.
+    #[serde(skip)]
+    json: OnceLock<String>,
+}
+
+impl Change {
+    pub(super) fn new(entry: FeedEntry, data: Option<Changed>) -> Self {
+        Self { entry, data, json: OnceLock::new() }
+    }
+
+    /// The change as JSON, as it is sent as an event. Rows of the store can always be written.
+    pub(super) fn json(&self) -> &str {
+        self.json.get_or_init(|| serde_json::to_string(self).unwrap_or_default())
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
-enum Changed {
+pub(super) enum Changed {
     Link(Box<LinkView>),
     Note(Box<NoteView>),
     Connection(Box<ConnectionView>),
@@ -82,10 +97,24 @@ enum Changed {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct Changes {
-    items: Vec<Change>,
+pub(super) struct Changes {
+    pub(super) items: Vec<Arc<Change>>,
     /// What `after` is to be for the changes that follow.
-    next: u64,
+    pub(super) next: u64,
+}
+
+/// Whether a request is for changes that are to come, and so holds its connection for as long as there are none.
+pub(super) fn is_waiting(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let waits =
+        |query: &str| url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "wait" && value != "0");
+    route.ends_with("/changes") && (wants_events(request.headers()) || request.uri().query().is_some_and(waits))
+}
+
+/// Whether the changes are to be sent as server-sent events.
+fn wants_events(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepts.contains("text/event-stream")
 }
 
 /// As JSON at once or when there is something, or as server-sent events.
@@ -96,8 +125,7 @@ async fn changes(
     Query(query): Query<ChangesQuery>,
 ) -> Answer<Response> {
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
-    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if accepts.contains("text/event-stream") {
+    if wants_events(&headers) {
         let after = last.or(query.after).unwrap_or_default();
         still_there(&host, after).await?;
         return Ok(events(host, caller, after));
@@ -137,7 +165,10 @@ async fn next(host: &Host, caller: &Caller, mut after: u64, limit: usize) -> Ans
     loop {
         // Whatever is added from here on rings.
         feed.mark_unchanged();
-        let found = read(host, caller, after, limit).await?;
+        let found = match host.recent().after(host, caller, after, limit).await? {
+            Some(found) => found,
+            None => read(host, caller, after, limit).await?,
+        };
         if !found.items.is_empty() || *stopping.borrow_and_update() {
             return Ok(found);
         }
@@ -166,7 +197,7 @@ async fn read(host: &Host, caller: &Caller, after: u64, limit: usize) -> Answer<
         for entry in entries {
             if view.sees(host, &entry).await? {
                 let data = data(host, &entry).await?;
-                found.items.push(Change { entry, data });
+                found.items.push(Arc::new(Change::new(entry, data)));
             }
         }
     }
@@ -208,7 +239,7 @@ impl View<'_> {
 }
 
 /// What a thing is now.
-async fn data(host: &Host, entry: &FeedEntry) -> Answer<Option<Changed>> {
+pub(super) async fn data(host: &Host, entry: &FeedEntry) -> Answer<Option<Changed>> {
     let engine = host.engine();
     Ok(match entry.kind {
         FeedKind::Thread => Some(Changed::Thread { id: engine.current_thread(entry.id.parse()?).await? }),
@@ -243,9 +274,9 @@ fn events(host: Host, caller: Caller, after: u64) -> Response {
         Some((stream::iter(found.items), (host, caller, found.next)))
     });
     let events = futures_util::StreamExt::flatten(batches);
-    let events = futures_util::StreamExt::filter_map(events, |change| async move {
+    let events = futures_util::StreamExt::map(events, |change| {
         let event = Event::default().id(change.entry.position.to_string()).event(change.entry.kind.as_str());
-        event.json_data(&change).ok().map(Ok::<_, Infallible>)
+        Ok::<_, Infallible>(event.data(change.json()))
     });
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }

@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -45,6 +46,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         })?;
         Ok(Self(parsed))
     }
+}
+
+/// Why a body was not read whole: it is too large, or it did not come to its end.
+pub(super) fn unread(error: axum::Error) -> Problem {
+    let mut cause = Some(&error as &dyn std::error::Error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return Problem::too_large(super::MAX_BODY);
+        }
+        cause = error.source();
+    }
+    let detail = format!("the body cannot be read: {error}. Send the request again, whole");
+    Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
 }
 
 /// The mistake without its position, which says nothing to someone who gave no text.

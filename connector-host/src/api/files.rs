@@ -26,6 +26,7 @@ use super::extract::Created;
 use super::openapi::{op, problems, schema};
 use super::problem::{Answer, Problem};
 use crate::host::Host;
+use crate::limits::Share;
 
 /// What a form may have beside the file, in bytes.
 const FORM: u64 = 16 * 1024;
@@ -35,6 +36,12 @@ const MOST_AHEAD: u64 = 1 << 20;
 
 /// How often a form is asked for what is in it, when there is so much.
 const MOST_STALLED: u32 = 8;
+
+/// Where files are uploaded.
+pub(super) const ROUTE: &str = "/api/v1/files";
+
+/// Seconds after which an upload that was one too many may be tried again: until then, files may have been attached.
+const RETRY_AFTER: u64 = 60;
 
 /// Longest id of a user, in bytes.
 const LONGEST_USER: usize = 1024;
@@ -131,11 +138,19 @@ async fn upload(
     UploadForm { mut parts, taken }: UploadForm,
 ) -> Answer<Created<FileView>> {
     let mut user = caller.user().cloned();
+    let mut room = Room::new(&host);
+    if let Some(user) = &user {
+        room.belongs_to(user).await?;
+    }
     let mut file: Option<Upload> = None;
     let mut others = 0;
     while let Some(mut field) = parts.next_field().await.map_err(broken)? {
         match field.name() {
-            Some("user") => user = Some(read_user(&caller, &taken, &mut field).await?),
+            Some("user") => {
+                let named = read_user(&caller, &taken, &mut field).await?;
+                room.belongs_to(&named).await?;
+                user = Some(named);
+            }
             Some("file") if file.is_some() => return Err(Problem::field("file", "send one file in a request")),
             Some("file") => {
                 let Some(name) = field.file_name() else {
@@ -145,6 +160,7 @@ async fn upload(
                 let name = name.replace("%22", "\"");
                 let mut upload = host.runtime().upload(&name, field.content_type()).await?;
                 while let Some(chunk) = UploadForm::chunk(&taken, &mut field).await? {
+                    room.take(chunk.len() as u64)?;
                     upload.write(chunk).await?;
                 }
                 file = Some(upload);
@@ -161,7 +177,68 @@ async fn upload(
     }
     let Some(upload) = file else { return Err(Problem::field("file", "is missing")) };
     let Some(user) = user else { return Err(Problem::field("user", "say whose file it is")) };
+    // Other uploads of the user may have ended meanwhile.
+    room.belongs_to(&user).await?;
     Ok(Created(upload.finish(&user).await?.into()))
+}
+
+/// What an upload takes of the bytes that one user may have in files that no note has.
+struct Room<'a> {
+    host: &'a Host,
+    /// Bytes of the upload so far.
+    bytes: u64,
+    /// Whose it is, once that is known.
+    owner: Option<Owner>,
+}
+
+struct Owner {
+    user: UserId,
+    /// Bytes in the user's files that are stored and no note has.
+    stored: u64,
+    /// Bytes of this upload, among those of all uploads of the user that are under way.
+    share: Share<UserId>,
+}
+
+impl<'a> Room<'a> {
+    fn new(host: &'a Host) -> Self {
+        Self { host, bytes: 0, owner: None }
+    }
+
+    /// Says whose the upload is, and looks how much of the user's room is taken.
+    async fn belongs_to(&mut self, user: &UserId) -> Answer<()> {
+        let stored = self.host.engine().unused_bytes(user.clone()).await?;
+        self.owner = match self.owner.take() {
+            Some(owner) if owner.user == *user => Some(Owner { stored, ..owner }),
+            _ => {
+                let share = self.host.limits().upload(user, self.bytes);
+                Some(Owner { user: user.clone(), stored, share })
+            }
+        };
+        self.check()
+    }
+
+    /// Takes room for the next bytes.
+    fn take(&mut self, bytes: u64) -> Answer<()> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if let Some(owner) = &mut self.owner {
+            owner.share.add(bytes);
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Answer<()> {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        let most = self.host.config().unused_file_bytes();
+        if owner.stored.saturating_add(owner.share.of_all()) <= most {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} has {most} bytes of files that no note has, which is as much as is kept of one user \
+             (`limits.unused_file_bytes`): attach them to notes, or wait until they are a day old and go",
+            owner.user
+        );
+        Err(Problem::too_many(detail, RETRY_AFTER))
+    }
 }
 
 async fn read_user(caller: &Caller, taken: &AtomicU64, field: &mut Field<'_>) -> Answer<UserId> {

@@ -1,5 +1,7 @@
 //! Where services push (no key: each request proves itself), and the list of what they pushed.
 
+use std::sync::Arc;
+
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use axum::body::{Body as HttpBody, Bytes};
@@ -22,10 +24,18 @@ use super::extract::{Body, ById, Page, Path, Query, limit};
 use super::openapi::op;
 use super::problem::{Answer, Problem};
 use crate::host::Host;
+use crate::limits::Reached;
+
+/// Where services push for one subscription, and for a whole app.
+const OWN: &str = "/hooks/{token}";
+const OF_APP: &str = "/hooks/app/{connector}";
+
+/// Seconds after which a service may push again what was not kept for want of room.
+const FULL_RETRY_AFTER: u64 = 60;
 
 /// Outside of the versioned API: services have been told these addresses.
 pub(super) fn ingress() -> Router<Host> {
-    Router::new().route("/hooks/{token}", any(receive)).route("/hooks/app/{connector}", any(receive_app))
+    Router::new().route(OWN, any(receive)).route(OF_APP, any(receive_app))
 }
 
 pub(super) fn routes() -> ApiRouter<Host> {
@@ -50,7 +60,7 @@ async fn receive(
     request: Request,
 ) -> Answer<Response> {
     let hook = host.runtime().find_hook(&token).await?;
-    take(&host, hook, request).await
+    take(&host, hook, token.into(), request).await
 }
 
 async fn receive_app(
@@ -59,20 +69,36 @@ async fn receive_app(
     request: Request,
 ) -> Answer<Response> {
     let hook = host.runtime().find_app_hook(&connector)?;
-    take(&host, hook, request).await
+    take(&host, hook, connector.into(), request).await
 }
 
-async fn take(host: &Host, hook: Hook, request: Request) -> Answer<Response> {
+/// Whether a route, as it is mounted, is one that services push to.
+pub(super) fn is_ingress(route: &str) -> bool {
+    route.ends_with(OWN) || route.ends_with(OF_APP)
+}
+
+async fn take(host: &Host, hook: Hook, url: Arc<str>, request: Request) -> Answer<Response> {
+    let permit = host.limits().webhook(&url).map_err(|Reached { maximum, setting }| {
+        let detail =
+            format!("{maximum} requests to this URL are under way, and no more are taken at once (`{setting}`)");
+        Problem::too_many(detail, 1)
+    })?;
+    if host.deliveries().are_full() {
+        let most = host.runtime().max_delivery_bytes();
+        let detail = format!(
+            "the webhooks that wait to be handled, or that could not be, have {most} bytes, and no more are kept \
+             (`limits.max_delivery_bytes`)"
+        );
+        return Err(Problem::too_many(detail, FULL_RETRY_AFTER));
+    }
     let (parts, body) = request.into_parts();
-    let (most, time) = (host.config().max_webhook_body(), host.config().max_webhook_time());
+    let most = host.config().max_webhook_body();
     let said = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if said.is_some_and(|said| said > most) {
         return Err(too_large(most));
     }
-    let body = tokio::time::timeout(time, read(body, most)).await.map_err(|_| {
-        let detail = format!("the request did not arrive within {} s", time.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail)
-    })??;
+    let body = read(body, most).await?;
+    let size = body.len() as u64;
     let received_at = host.runtime().ports().clock.now();
     let mut taken = WebhookRequest::new(parts.method.as_str(), body, received_at);
     for (name, value) in &parts.headers {
@@ -81,7 +107,19 @@ async fn take(host: &Host, hook: Hook, request: Request) -> Answer<Response> {
     for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
         taken = taken.with_query(name, value);
     }
-    Ok(match hook.receive(taken).await? {
+    // What was taken is stored and handed over, also if the service does not wait for the answer.
+    let receiving = async move {
+        let _permit = permit;
+        hook.receive(taken).await
+    };
+    let received = host.detached().run(receiving).await.map_err(|error| {
+        tracing::error!("a webhook ended halfway: {error}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the host failed to take this")
+    })??;
+    if received == HookAnswer::Taken {
+        host.deliveries().add(size);
+    }
+    Ok(match received {
         HookAnswer::Text(text) => text_response(text),
         HookAnswer::Json(value) => Json(value).into_response(),
         HookAnswer::Header(name, value) => {

@@ -1,6 +1,14 @@
 //! `Idempotency-Key`: a POST that is sent again is done once, and answered as it was.
+//!
+//! An accepted request runs in a task of the host's own (`guard::limit`), whatever becomes of its connection. Its answer
+//! is kept for a day; the same request again gets that answer, or waits for it.
+//!
+//! The first commit of a request also stores a mark with its key. So after a crash one of three is true: nothing was
+//! stored, and the request is free to be done; the answer was kept, and is given again; or something was stored and
+//! the answer was not, which is told. A mark that was stored before the request was done, as a commit of its own, would
+//! block a request of which nothing was done; without a mark, a request could be done twice.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -11,10 +19,13 @@ use axum::response::{IntoResponse, Response};
 use connector_core::engine::{EngineError, Write};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use super::caller::Identity;
 use super::problem::{Answer, Problem};
+use crate::engine::sqlite::with_first_commit;
 use crate::host::Host;
 use crate::vault::hex;
 
@@ -22,6 +33,18 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Marks an answer that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Marks an answer of which only the short fields were kept.
+const REDUCED: HeaderName = HeaderName::from_static("idempotency-answer");
+
+/// Largest answer that is kept whole, in bytes.
+const LARGEST_ANSWER: usize = 256 * 1024;
+
+/// Longest text in an answer that is not kept whole, in bytes.
+const LONGEST_FIELD: usize = 256;
+
+/// Largest number of fields in an answer that is not kept whole.
+const MOST_FIELDS: usize = 64;
 
 /// Longest key, in characters.
 const LONGEST_KEY: usize = 255;
@@ -37,20 +60,43 @@ const OFF: i64 = 400;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// Keys whose requests are under way.
+/// Requests with keys that are under way, by the digest of caller, path and key.
 #[derive(Default)]
-pub(crate) struct UnderWay(Mutex<HashSet<String>>);
+pub(crate) struct UnderWay(Mutex<HashMap<String, Pending>>);
 
-/// Is under way until it is dropped.
+/// A request that is under way.
+#[derive(Clone)]
+struct Pending {
+    /// Digest of its body.
+    body: String,
+    /// Its answer, once there is one.
+    answer: watch::Receiver<Option<Stored>>,
+}
+
+/// Who does a request.
+enum Doer<'a> {
+    /// Whoever has asked.
+    Caller(Held<'a>),
+    /// Another, of the same request.
+    Other(Pending),
+}
+
+/// A request is under way until this is dropped.
 struct Held<'a> {
     under_way: &'a UnderWay,
     name: String,
+    answer: watch::Sender<Option<Stored>>,
 }
 
 impl UnderWay {
-    fn hold(&self, name: &str) -> Option<Held<'_>> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.insert(name.to_owned()).then(|| Held { under_way: self, name: name.to_owned() })
+    fn begin(&self, name: &str, body: &str) -> Doer<'_> {
+        let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = requests.get(name) {
+            return Doer::Other(other.clone());
+        }
+        let (sender, answer) = watch::channel(None);
+        requests.insert(name.to_owned(), Pending { body: body.to_owned(), answer });
+        Doer::Caller(Held { under_way: self, name: name.to_owned(), answer: sender })
     }
 }
 
@@ -60,20 +106,24 @@ impl Drop for Held<'_> {
     }
 }
 
-/// A request with a key, and its answer once there is one.
+/// A request with a key, of which something was stored; and its answer, unless the host has stopped before there was one.
 #[derive(Serialize, Deserialize)]
 struct Record {
-    /// The digest of the body.
+    /// Digest of the body.
     request: String,
     at: Timestamp,
     answer: Option<Stored>,
 }
 
-#[derive(Serialize, Deserialize)]
+/// An answer that is kept.
+#[derive(Clone, Serialize, Deserialize)]
 struct Stored {
     status: u16,
     content_type: Option<String>,
     body: String,
+    /// The answer was too large: only its short fields are kept.
+    #[serde(default)]
+    reduced: bool,
 }
 
 /// Runs behind the authentication.
@@ -97,13 +147,25 @@ async fn keyed(host: &Host, key: &HeaderValue, request: Request, next: Next) -> 
         let detail = format!("`Idempotency-Key` has 1 to {LONGEST_KEY} printable ASCII characters");
         Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
     })?;
-    let Some(Identity(identity)) = request.extensions().get().cloned() else { return Ok(next.run(request).await) };
-    let name = digest(&[identity.as_bytes(), request.uri().path().as_bytes(), key.as_bytes()]);
+    let Some(identity) = request.extensions().get::<Identity>().cloned() else { return Ok(next.run(request).await) };
+    let name = digest(&[identity.0.as_bytes(), request.uri().path().as_bytes(), key.as_bytes()]);
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, super::MAX_BODY).await.map_err(|_| Problem::too_large(super::MAX_BODY))?;
+    let body = to_bytes(body, super::MAX_BODY).await.map_err(super::extract::unread)?;
     let sent = digest(&[&body]);
-    let Some(_held) = host.under_way().hold(&name) else {
-        return Err(in_progress("the same request is being done right now: wait for its answer"));
+    let held = loop {
+        let mut other = match host.under_way().begin(&name, &sent) {
+            Doer::Caller(held) => break held,
+            Doer::Other(other) => other,
+        };
+        if other.body != sent {
+            return Err(reused());
+        }
+        if let Ok(answer) = other.answer.wait_for(Option::is_some).await
+            && let Some(answer) = answer.clone()
+        {
+            return Ok(replayed(answer));
+        }
+        // It ended without an answer, so it is free to be done.
     };
     let now = host.runtime().ports().clock.now();
     if let Some(record) = found(host, &name, now).await? {
@@ -111,35 +173,73 @@ async fn keyed(host: &Host, key: &HeaderValue, request: Request, next: Next) -> 
     }
     let setting = format!("{PREFIX}{}/{name}", day(now));
     let mut record = Record { request: sent, at: now, answer: None };
-    // Should the host stop now, nobody can say whether the request was done, and it is not done again.
-    put(host, &setting, Some(&record)).await?;
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let mark = write(host, &setting, Some(&record))?;
+    let request = Request::from_parts(parts, Body::from(body));
+    let (response, marked) = with_first_commit(mark, next.run(request)).await;
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    if parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS {
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let answer = Stored {
+        status: parts.status.as_u16(),
+        content_type: content_type.map(str::to_owned),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        reduced: false,
+    };
+    let kept = if parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS {
         // It may succeed the next time.
-        put(host, &setting, None).await?;
+        if marked { put(host, &setting, None).await } else { Ok(()) }
     } else {
-        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        record.answer = Some(Stored {
-            status: parts.status.as_u16(),
-            content_type: content_type.map(str::to_owned),
-            body: String::from_utf8_lossy(&body).into_owned(),
-        });
-        put(host, &setting, Some(&record)).await?;
+        let size = body.len() as u64;
+        let whole = body.len() <= LARGEST_ANSWER && host.limits().keeps_answer(&identity, day(now), size);
+        record.answer = Some(if whole { answer.clone() } else { answer.clone().reduced() });
+        put(host, &setting, Some(&record)).await
+    };
+    if let Err(problem) = kept {
+        // It was done all the same, and whoever asked hears so.
+        tracing::error!(?problem, "the answer to a request with a key cannot be kept");
     }
+    held.answer.send_replace(Some(answer));
     Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+impl Stored {
+    /// Without what is long: of an object, the fields that are short. What was made is known by its `id`.
+    fn reduced(self) -> Self {
+        let is_short = |value: &Value| match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => true,
+            Value::String(text) => text.len() <= LONGEST_FIELD,
+            Value::Array(_) | Value::Object(_) => false,
+        };
+        let body = match serde_json::from_str(&self.body) {
+            Ok(Value::Object(mut fields)) => {
+                fields.retain(|name, value| name.len() <= LONGEST_FIELD && is_short(value));
+                Value::Object(fields.into_iter().take(MOST_FIELDS).collect()).to_string()
+            }
+            _ => String::new(),
+        };
+        Self { body, reduced: true, ..self }
+    }
+}
+
+fn reused() -> Problem {
+    let detail = "this `Idempotency-Key` was sent with another request: take a new one for each";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail)
 }
 
 fn answered_before(record: Record, sent: &str) -> Answer<Response> {
     if record.request != sent {
-        let detail = "this `Idempotency-Key` was sent with another request: take a new one for each";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail));
+        return Err(reused());
     }
     let Some(stored) = record.answer else {
-        let detail = "the host stopped while it did the same request: look whether it was done, and send it with another key if not";
-        return Err(in_progress(detail));
+        let detail = "the host stopped when it had stored something of the same request, and before its answer was kept: \
+                      look whether it was done, and send it with another key if not";
+        return Err(Problem::new(StatusCode::CONFLICT, "idempotency-answer-lost", detail));
     };
+    Ok(replayed(stored))
+}
+
+/// An answer that was given before.
+fn replayed(stored: Stored) -> Response {
     let status = StatusCode::from_u16(stored.status).unwrap_or_default();
     let mut response = (status, stored.body).into_response();
     let headers = response.headers_mut();
@@ -148,11 +248,10 @@ fn answered_before(record: Record, sent: &str) -> Answer<Response> {
         headers.insert(header::CONTENT_TYPE, value);
     }
     headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    Ok(response)
-}
-
-fn in_progress(detail: &str) -> Problem {
-    Problem::new(StatusCode::CONFLICT, "idempotency-in-progress", detail)
+    if stored.reduced {
+        headers.insert(REDUCED, HeaderValue::from_static("reduced"));
+    }
+    response
 }
 
 fn digest(parts: &[&[u8]]) -> String {
@@ -182,6 +281,10 @@ async fn found(host: &Host, name: &str, now: Timestamp) -> Answer<Option<Record>
 }
 
 async fn put(host: &Host, setting: &str, record: Option<&Record>) -> Answer<()> {
+    Ok(host.store([write(host, setting, record)?]).await?)
+}
+
+fn write(host: &Host, setting: &str, record: Option<&Record>) -> Answer<Write> {
     let value = match record {
         Some(record) => {
             let plain = serde_json::to_vec(record).map_err(|error| EngineError::Failed(error.to_string()))?;
@@ -189,7 +292,7 @@ async fn put(host: &Host, setting: &str, record: Option<&Record>) -> Answer<()> 
         }
         None => None,
     };
-    Ok(host.store([Write::PutSetting { name: setting.to_owned(), value }]).await?)
+    Ok(Write::PutSetting { name: setting.to_owned(), value })
 }
 
 /// Removes what is older than can be asked for.

@@ -18,6 +18,7 @@ mod notes;
 mod oauth;
 mod openapi;
 mod problem;
+mod recent;
 mod schedules;
 mod sessions;
 mod tasks;
@@ -36,6 +37,7 @@ pub(crate) use connectors::summary;
 pub(crate) use idempotency::{UnderWay, forget as forget_answers};
 use openapi::{answers, op};
 use problem::Problem;
+pub(crate) use recent::Recent;
 
 use crate::host::Host;
 
@@ -82,6 +84,7 @@ pub(crate) fn router(host: Host) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::Extension(openapi::finish(&document)))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(host.clone(), guard::arrival))
         .layer(middleware::from_fn_with_state(host.clone(), guard::watch))
         .with_state(host)
 }

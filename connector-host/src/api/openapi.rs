@@ -15,7 +15,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::caller::{Caller, Operator};
+use super::caller::{Caller, Identity, Operator};
 use super::extract::{Accepted, Body, Created, Path, Query};
 use super::problem::{Problem, ProblemDocument};
 
@@ -79,7 +79,7 @@ fn take_idempotency_key(operation: &mut Value) {
     let parameter = json!({
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "A request that is sent again with the same key within 24 hours is done once, and answered as it was.",
+        "description": "A request that is sent again with the same key within 24 hours is done once, and answered as it was. Of an answer of more than 256 KiB, only the short fields are kept; it then has the header `Idempotency-Answer: reduced`.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     });
     if let Some(parameters) = operation.entry("parameters").or_insert_with(|| json!([])).as_array_mut() {
@@ -266,6 +266,8 @@ impl OperationInput for Caller {
         problems(context, [401, 403, 429])
     }
 }
+
+impl OperationInput for Identity {}
 
 impl OperationInput for Operator {
     fn operation_input(_: &mut GenContext, operation: &mut Operation) {

@@ -41,9 +41,18 @@ pub(crate) struct Problem {
     detail: String,
     /// What is wrong with each field of the request.
     errors: BTreeMap<String, String>,
-    /// When the same request may succeed.
-    retry_at: Option<Timestamp>,
+    /// Seconds after which the same request may succeed.
+    retry_after: Option<u64>,
 }
+
+/// Longest text about one problem, in characters.
+const LONGEST_DETAIL: usize = 2_000;
+
+/// Longest name of a field, and longest word of a text, in characters: longer ones were sent by the caller.
+const LONGEST_NAME: usize = 200;
+
+/// Largest number of fields that a problem document has something to say about.
+const MOST_FIELDS: usize = 100;
 
 /// What a handler answers.
 pub(crate) type Answer<T> = Result<T, Problem>;
@@ -51,7 +60,7 @@ pub(crate) type Answer<T> = Result<T, Problem>;
 impl Problem {
     /// `kind` is a word that programs can tell problems by.
     pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), errors: BTreeMap::new(), retry_at: None }
+        Self { status, kind, detail: detail.into(), errors: BTreeMap::new(), retry_after: None }
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
@@ -77,6 +86,12 @@ impl Problem {
     /// The request is well formed, and asks for something wrong.
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
+    }
+
+    /// The caller has as many of something as the host takes from one caller; there may be room after some seconds.
+    pub(crate) fn too_many(detail: impl Into<String>, retry_after: u64) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail);
+        Self { retry_after: Some(retry_after), ..problem }
     }
 
     /// A field of the request is wrong.
@@ -134,7 +149,8 @@ impl From<Error> for Problem {
         };
         let mut problem = Self::new(status, kind, error.to_string());
         if let ErrorKind::RateLimited { until } = error.kind() {
-            problem.retry_at = Some(*until);
+            let seconds = until.duration_since(Timestamp::now()).as_secs().max(1);
+            problem.retry_after = Some(seconds.unsigned_abs());
         }
         problem
     }
@@ -177,20 +193,44 @@ impl From<ApiKeyError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        // What a caller has sent is in these texts, and answers are kept for the request to be sent again.
+        let errors = self.errors.iter().take(MOST_FIELDS);
+        let errors = errors.map(|(field, mistake)| (shortened(field, LONGEST_NAME), bounded(mistake)));
         let document = ProblemDocument {
             kind: format!("urn:connectors:problem:{}", self.kind),
             title: self.kind.replace('-', " "),
             status: self.status.as_u16(),
-            detail: self.detail,
-            errors: self.errors,
+            detail: bounded(&self.detail),
+            errors: errors.collect(),
         };
         let mut response = (self.status, Json(document)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(at) = self.retry_at {
-            let seconds = at.duration_since(Timestamp::now()).as_secs().max(1);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.unsigned_abs()));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
+}
+
+/// A text whose length has a bound, whatever of a request it repeats: overlong words are cut first, so that what
+/// stands behind them, which is the way out, is kept.
+fn bounded(text: &str) -> String {
+    if text.len() <= LONGEST_NAME {
+        return text.to_owned();
+    }
+    let words: Vec<_> = text.split(' ').map(|word| shortened(word, LONGEST_NAME)).collect();
+    shortened(&words.join(" "), LONGEST_DETAIL)
+}
+
+/// The beginning of a text, and its end if something between them is left out.
+fn shortened(text: &str, longest: usize) -> String {
+    let characters = text.chars().count();
+    if characters <= longest {
+        return text.to_owned();
+    }
+    let (start, end) = (longest * 3 / 4, longest / 4);
+    let head: String = text.chars().take(start).collect();
+    let tail: String = text.chars().skip(characters - end).collect();
+    format!("{head}…{tail}")
 }

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::caller::{Caller, connections_of, no_such_connection};
+use super::caller::{Caller, Identity, connections_of, no_such_connection};
 use super::extract::{Body, ById, Created, Page, Path, Query, limit};
 use super::links::LinkView;
 use super::notes::NoteView;
@@ -96,6 +96,7 @@ fn position(row: &LinkRow) -> String {
 async fn list(
     State(host): State<Host>,
     caller: Caller,
+    identity: Identity,
     Query(asked): Query<ListQuery>,
 ) -> Answer<Json<Page<ThreadSummary>>> {
     let limit = limit(asked.limit)?;
@@ -116,7 +117,10 @@ async fn list(
     let begins_within = query.after.is_some();
     let (mut newest, mut seen) = (Vec::new(), HashSet::new());
     'pages: loop {
-        let rows = host.engine().links(query.clone()).await?;
+        let rows = {
+            let _turn = host.limits().search(&caller, &identity).await;
+            host.engine().links(query.clone()).await?
+        };
         let more = rows.len() == query.limit;
         query.after = rows.last().map(|row| (row.link.updated_at, row.id()));
         for row in rows {

@@ -88,7 +88,7 @@ fn mistakes_name_the_key_the_place_and_what_is_allowed() {
     let ConfigError(mistakes) =
         load("mistakes", text, &environment, vec![("public_url", "nowhere".to_owned())]).expect_err("mistakes");
     for expected in [
-        "connectors.toml: there is no setting `listn`: there are database, durability, limits.budget_dispatches",
+        "connectors.toml: there is no setting `listn`: there are database, durability, limits.body_time, limits.budget_dispatches",
         "connectors.toml: `listen` takes an address and a port, such as `127.0.0.1:7300`, not `7300`",
         "connectors.toml: `database` takes `sqlite:PATH`, such as `sqlite:connectors.db`, not `postgres://localhost`",
         "connectors.toml: there is no setting `limits`",

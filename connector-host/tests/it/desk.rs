@@ -321,3 +321,8 @@ pub(crate) async fn answer(router: &Router, request: Request<Body>) -> (StatusCo
 pub(crate) fn ids(list: &Value) -> Vec<&str> {
     list["items"].as_array().expect("items").iter().filter_map(|item| item["id"].as_str()).collect()
 }
+
+/// Takes one step of a future.
+pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx))).await
+}

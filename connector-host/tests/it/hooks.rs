@@ -1,6 +1,7 @@
 //! Where services push, over real connections (R10.3, L14).
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -101,6 +102,7 @@ async fn served() -> Served {
     let mut config = config(&directory("hooks"));
     config.public_url = Some(format!("http://{address}/").parse().expect("a URL"));
     config.limits.max_webhook_time = Some(Duration::from_secs(1));
+    config.limits.hook_concurrency = NonZeroU32::new(1);
     let host = Host::open(config, Registry::of::<Hooked>().expect("a registry")).await.expect("a host");
     host.start().await.expect("it starts");
     let (stop, stopped) = oneshot::channel::<()>();
@@ -321,6 +323,14 @@ async fn only_what_is_right_reaches_the_connector() {
     let slow = format!("POST {path} HTTP/1.1\nHost: x\nConnection: close\nContent-Length: 10\n{right}\n");
     let (status, _) = served.raw(&slow, std::iter::once(b"nine".to_vec())).await;
     assert_eq!(status, 408, "not the whole body came");
+    // While one comes, no other is taken at the URL (`limits.hook_concurrency`).
+    let coming = served.raw(&slow, std::iter::once(b"nine".to_vec()));
+    let other = async {
+        while served.push(&path, "X-Proof: guess\n", "body").await != 429 {}
+        assert_eq!(served.push(&served.signed.0, "", "body").await, 401, "another URL has room of its own");
+    };
+    let ((status, _), ()) = tokio::join!(coming, other);
+    assert_eq!(status, 408);
 
     assert_eq!(served.handed_over().await.len(), 2, "nothing of it was stored");
     assert_eq!(REACHED.load(Ordering::SeqCst), 2);

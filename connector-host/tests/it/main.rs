@@ -4,6 +4,7 @@
 
 mod access;
 mod api;
+mod bounds;
 mod bureau;
 mod desk;
 mod document;
@@ -13,6 +14,8 @@ mod guard;
 mod hooks;
 mod network;
 mod oauth;
+mod once;
 mod readme;
 mod secrets;
+mod server;
 mod stress;

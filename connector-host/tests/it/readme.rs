@@ -6,6 +6,7 @@ use std::process::Command;
 use axum::Router;
 use axum::routing::get;
 use connector_core::registry::Registry;
+use connector_host::server::ServerLimits;
 use connector_host::{Config, Host};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -29,7 +30,7 @@ async fn serve(
         stop.await;
         ending.stop()
     };
-    axum::serve(listener, app).with_graceful_shutdown(stopped).await?;
+    connector_host::server::serve(listener, app, ServerLimits::default(), stopped).await;
     Ok(host.shutdown().await?)
 }
 // The README ends here.

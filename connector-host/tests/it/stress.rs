@@ -28,6 +28,8 @@ const LOOKS: usize = 200_000;
 /// A host that serves a socket, on a database that outlives it.
 struct Served {
     host: Host,
+    /// End of the feed when the host was opened: readers are told of what comes after it.
+    feed: u64,
     address: std::net::SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -36,6 +38,7 @@ struct Served {
 impl Served {
     async fn start(directory: &std::path::Path) -> Self {
         let host = Host::open(config(directory), Registry::of::<Desk>().expect("a registry")).await.expect("a host");
+        let feed = host.runtime().ports().engine.feed_end().await.expect("the feed");
         host.start().await.expect("workers");
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -47,7 +50,7 @@ impl Served {
                 host.serve(listener, stopped).await.expect("it serves");
             }
         });
-        Self { host, address, stop, serving }
+        Self { host, feed, address, stop, serving }
     }
 
     /// Ends as a process that is told to stop does.
@@ -124,7 +127,7 @@ async fn due(host: &Host) -> Vec<TaskRow> {
 }
 
 /// Waits until nothing is due; what is left for good is a fault.
-async fn comes_to_rest(host: &Host, when: &str) {
+async fn comes_to_rest(Served { host, feed: known, .. }: &Served, when: &str) {
     for _ in 0..LOOKS {
         if due(host).await.is_empty() && host.runtime().queue_depths().2 == 0 {
             break;
@@ -139,7 +142,7 @@ async fn comes_to_rest(host: &Host, when: &str) {
     );
     let feed = host.runtime().ports().engine.feed_end().await.expect("the feed");
     for _ in 0..LOOKS {
-        if *host.runtime().feed_changes().borrow() >= feed {
+        if feed == *known || *host.runtime().feed_changes().borrow() >= feed {
             return;
         }
         tokio::task::yield_now().await;
@@ -217,7 +220,7 @@ async fn what_was_accepted_is_done_whatever_callers_do() {
             served.stop().await;
             served = Served::start(place).await;
         }
-        comes_to_rest(&served.host, &when).await;
+        comes_to_rest(&served, &when).await;
         nobody_waits(&Bench::over(served.host.clone(), place), &connections, &when).await;
     }
     println!("{rounds} rounds, {answered} requests answered, {left} callers left before");

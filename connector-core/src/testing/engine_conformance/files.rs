@@ -150,3 +150,18 @@ pub(super) async fn unused_files_are_found_by_age(store: TestStore) {
     assert_eq!(unused(10, ALL).await, rows);
     assert_eq!(unused(10, 2).await, rows[..2]);
 }
+
+/// Files count by their owner, once they are whole and while no note has them.
+pub(super) async fn unused_bytes_are_those_of_a_user(store: TestStore) {
+    let bytes = async |owner: &'static str| store.read(|engine| engine.unused_bytes(owner.into())).await;
+    assert_eq!(bytes("ada").await, 0);
+    let mut files = Vec::new();
+    for (owner, size) in [("ada", Some(5)), ("ada", Some(7)), ("ada", None), ("bob", Some(11))] {
+        let row = FileRow { owner: owner.into(), size, ..file_row(store.id()) };
+        store.apply([put(&row, None)]).await;
+        files.push(row.id);
+    }
+    assert_eq!((bytes("ada").await, bytes("bob").await), (12, 11));
+    note_with(&store, "used", &files[..1]).await;
+    assert_eq!((bytes("ada").await, bytes("bob").await), (7, 11));
+}

@@ -1,6 +1,6 @@
 use super::TestStore;
 use super::fixture::*;
-use crate::engine::{CommitError, Counts, LinkQuery, TaskQuery, Write, WriteSet};
+use crate::engine::{CommitError, Counts, DeliveryRow, LinkQuery, TaskQuery, Write, WriteSet};
 
 /// Ids of all kinds come from one sequence, whoever takes them.
 pub(super) async fn ids_increase_and_are_unique_between_threads(store: TestStore) {
@@ -74,15 +74,27 @@ pub(super) async fn counts_count(store: TestStore) {
     Tenant::new(&store, "other").await;
     store.apply([Write::PutFile { row: file_row(store.id()), expect: None }]).await;
     let counts = store.read(|engine| engine.counts()).await;
-    assert_eq!(counts, Counts { connections: 2, links: 4, notes: 4, tasks: 4, dead: 2, deliveries: 2, files: 1 });
+    assert_eq!(
+        counts,
+        Counts { connections: 2, links: 4, notes: 4, tasks: 4, dead: 2, deliveries: 2, delivery_bytes: 0, files: 1 }
+    );
     store
         .apply([Write::DeleteTask { id: tenant.tasks[1].id }, Write::DeleteNote { id: tenant.notes[1].note.id }])
         .await;
     let counts = store.read(|engine| engine.counts()).await;
-    assert_eq!(counts, Counts { connections: 2, links: 4, notes: 3, tasks: 3, dead: 2, deliveries: 2, files: 1 });
+    assert_eq!(
+        counts,
+        Counts { connections: 2, links: 4, notes: 3, tasks: 3, dead: 2, deliveries: 2, delivery_bytes: 0, files: 1 }
+    );
     store.apply([Write::DeleteConnection { id: tenant.id }]).await;
     let counts = store.read(|engine| engine.counts()).await;
-    assert_eq!(counts, Counts { connections: 1, links: 2, notes: 2, tasks: 2, dead: 1, deliveries: 1, files: 1 });
+    assert_eq!(
+        counts,
+        Counts { connections: 1, links: 2, notes: 2, tasks: 2, dead: 1, deliveries: 1, delivery_bytes: 0, files: 1 }
+    );
+    let row = DeliveryRow { size: 7, ..delivery_row(store.connection().await, store.id(), None) };
+    store.apply([Write::PutDelivery { row, request: bytes("request") }]).await;
+    assert_eq!(store.read(|engine| engine.counts()).await.delivery_bytes, 7, "the bytes of the bodies");
 }
 
 /// Nothing is in a new store, and nothing went wrong with it before.

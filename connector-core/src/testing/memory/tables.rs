@@ -487,6 +487,11 @@ impl Tables {
         unused.take(limit).cloned().collect()
     }
 
+    pub(super) fn unused_bytes(&self, owner: &UserId) -> u64 {
+        let unused = self.files.values().filter(|row| row.owner == *owner && !self.is_used(row.id));
+        unused.filter_map(|row| row.size).sum()
+    }
+
     fn remove_note(&mut self, id: NoteId) {
         if let Some(row) = self.notes.remove(&id) {
             if let Some(key) = row.note.key {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use connector_core::engine::{CommitError, FileRow};
-use connector_core::id::{FileId, LinkId, NoteId};
+use connector_core::id::{FileId, LinkId, NoteId, UserId};
 use connector_core::model::Note;
 use jiff::Timestamp;
 use rusqlite::params;
@@ -27,6 +27,13 @@ pub(super) fn unused(db: &Statements<'_>, before: Timestamp, count: usize) -> Fo
                WHERE created_at < ?1 AND NOT EXISTS (SELECT 1 FROM note_file WHERE file_id = file.id)
                ORDER BY id LIMIT ?2";
     db.all(sql, params![before.as_microsecond(), limit(count)], rows::file)
+}
+
+pub(super) fn unused_bytes(db: &Statements<'_>, owner: &UserId) -> Found<u64> {
+    let sql =
+        "SELECT SUM(size) FROM file WHERE owner = ?1 AND NOT EXISTS (SELECT 1 FROM note_file WHERE file_id = file.id)";
+    let sum = db.first(sql, [owner.as_str()], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
+    Ok(sum.flatten().map_or(0, i64::unsigned_abs))
 }
 
 /// Whether it is there, and whole.

@@ -11,6 +11,7 @@ mod announcer;
 mod apply;
 mod fail;
 mod files;
+mod first_commit;
 mod ids;
 mod lock;
 mod queries;
@@ -51,9 +52,10 @@ use tokio::sync::oneshot;
 
 use self::announcer::Announcer;
 use self::fail::Fail;
+pub(crate) use self::first_commit::with_first_commit;
 use self::ids::Ids;
 use self::lock::{LockError, LockFile};
-use self::reader::Readers;
+use self::reader::{Readers, Size};
 use self::statements::Statements;
 use self::writer::{Job, Log, Message, Tally, Writer};
 
@@ -76,8 +78,10 @@ pub struct SqliteOptions {
     /// The size of the write-ahead log in bytes: from the start, and when its content is moved to the database. Zero lets it
     /// grow from nothing, and be moved at 16 MiB.
     pub log_size: u64,
-    /// How many threads read.
+    /// Number of threads for look-ups, at least 1.
     pub readers: usize,
+    /// Number of threads for reads that may look at many rows, at least 1: searches, counts, lists for operators.
+    pub scanners: usize,
     /// What other processes read about this one, in the lock file.
     pub info: Vec<(String, String)>,
     /// At most this many pages of 4 KiB, to see what a full disk does.
@@ -86,7 +90,14 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { durability: Durability::Full, log_size: 16 * 1024 * 1024, readers: 2, info: Vec::new(), max_pages: None }
+        Self {
+            durability: Durability::Full,
+            log_size: 16 * 1024 * 1024,
+            readers: 2,
+            scanners: 2,
+            info: Vec::new(),
+            max_pages: None,
+        }
     }
 }
 
@@ -194,8 +205,9 @@ impl SqliteEngine {
             told.store(i64::from(pages), Ordering::Relaxed);
             Ok(())
         }))?;
-        let readers = (0..options.readers.max(1)).map(|_| reading(path)).collect::<Result<Vec<_>, _>>()?;
-        let readers = Readers::start(name.clone(), readers).map_err(OpenError::Io)?;
+        let reading = |count: usize| (0..count.max(1)).map(|_| reading(path)).collect::<Result<Vec<_>, _>>();
+        let (look_ups, scans) = (reading(options.readers)?, reading(options.scanners)?);
+        let readers = Readers::start(name.clone(), look_ups, scans).map_err(OpenError::Io)?;
 
         let (ids, lock, tally) = (Arc::new(ids), Arc::new(lock), Arc::new(Tally::default()));
         let announcer = Arc::new(Announcer::default());
@@ -404,8 +416,9 @@ impl Engine for SqliteEngine {
         first
     }
 
-    fn commit(&self, set: WriteSet) -> BoxFuture<'static, Result<Committed, CommitError>> {
+    fn commit(&self, mut set: WriteSet) -> BoxFuture<'static, Result<Committed, CommitError>> {
         let (answer, answered) = oneshot::channel();
+        let first = first_commit::add_first(&mut set);
         let sent = match rows::documents(&set) {
             Ok((documents, bytes)) => {
                 self.queue.send(Message::Commit(Job { set, documents, bytes, answer })).map_err(|_| EngineError::Closed)
@@ -415,6 +428,9 @@ impl Engine for SqliteEngine {
         Box::pin(async move {
             sent?;
             let (outcome, ..) = answered.await.map_err(|_| EngineError::Closed)?;
+            if let (Ok(_), Some(first)) = (&outcome, first) {
+                first.stored();
+            }
             outcome
         })
     }
@@ -443,7 +459,7 @@ impl Engine for SqliteEngine {
     }
 
     fn state(&self, connection: ConnectionId, keys: Vec<String>) -> Reading<Vec<Option<StateValue>>> {
-        self.readers.read(move |c| queries::state(c, connection, &keys))
+        self.readers.read(Size::LookUp, move |c| queries::state(c, connection, &keys))
     }
 
     fn state_entries(
@@ -452,19 +468,19 @@ impl Engine for SqliteEngine {
         prefix: String,
         limit: usize,
     ) -> Reading<Vec<(String, StateValue)>> {
-        self.readers.read(move |c| queries::state_entries(c, connection, &prefix, limit))
+        self.readers.read(Size::LookUp, move |c| queries::state_entries(c, connection, &prefix, limit))
     }
 
     fn callback(&self, connection: ConnectionId, id: i64) -> Reading<Option<CallbackRow>> {
-        self.readers.read(move |c| queries::callback(c, connection, id))
+        self.readers.read(Size::LookUp, move |c| queries::callback(c, connection, id))
     }
 
     fn callback_revoked(&self, connection: ConnectionId, nonce: String) -> Reading<bool> {
-        self.readers.read(move |c| queries::callback_revoked(c, connection, &nonce))
+        self.readers.read(Size::LookUp, move |c| queries::callback_revoked(c, connection, &nonce))
     }
 
     fn connection(&self, id: ConnectionId) -> Reading<Option<Arc<ConnectionRow>>> {
-        self.readers.read(move |c| queries::connection_row(c, id))
+        self.readers.read(Size::LookUp, move |c| queries::connection_row(c, id))
     }
 
     fn connections(
@@ -474,138 +490,146 @@ impl Engine for SqliteEngine {
         after: Option<ConnectionId>,
         limit: usize,
     ) -> Reading<Vec<Arc<ConnectionRow>>> {
-        self.readers.read(move |c| queries::connections(c, user.as_ref(), connector.as_ref(), after, limit))
+        // Those of a user have an index.
+        let size = if user.is_some() { Size::LookUp } else { Size::Scan };
+        self.readers.read(size, move |c| queries::connections(c, user.as_ref(), connector.as_ref(), after, limit))
     }
 
     fn connections_of_tenant(&self, connector: ConnectorId, tenant: String) -> Reading<Vec<Arc<ConnectionRow>>> {
-        self.readers.read(move |c| queries::connections_of_tenant(c, &connector, &tenant))
+        self.readers.read(Size::LookUp, move |c| queries::connections_of_tenant(c, &connector, &tenant))
     }
 
     fn channels(&self, connection: ConnectionId) -> Reading<Vec<ChannelRow>> {
-        self.readers.read(move |c| queries::channels(c, connection))
+        self.readers.read(Size::LookUp, move |c| queries::channels(c, connection))
     }
 
     fn channel(&self, connection: ConnectionId, channel: ChannelId) -> Reading<Option<ChannelRow>> {
-        self.readers.read(move |c| queries::channel(c, connection, &channel))
+        self.readers.read(Size::LookUp, move |c| queries::channel(c, connection, &channel))
     }
 
     fn links_by_source(&self, connection: ConnectionId, sources: Vec<Source>) -> Reading<Vec<Option<LinkRow>>> {
-        self.readers.read(move |c| queries::links_by_source(c, connection, &sources))
+        self.readers.read(Size::LookUp, move |c| queries::links_by_source(c, connection, &sources))
     }
 
     fn sources(&self, connection: ConnectionId, sources: Vec<Source>) -> Reading<Vec<SourceRow>> {
-        self.readers.read(move |c| queries::sources(c, connection, &sources))
+        self.readers.read(Size::LookUp, move |c| queries::sources(c, connection, &sources))
     }
 
     fn current_thread(&self, thread: ThreadId) -> Reading<ThreadId> {
-        self.readers.read(move |c| queries::current_thread(c, thread))
+        self.readers.read(Size::LookUp, move |c| queries::current_thread(c, thread))
     }
 
     fn link(&self, id: LinkId) -> Reading<Option<LinkRow>> {
-        self.readers.read(move |c| queries::link(c, id))
+        self.readers.read(Size::LookUp, move |c| queries::link(c, id))
     }
 
     fn links(&self, query: LinkQuery) -> Reading<Vec<LinkRow>> {
-        self.readers.read(move |c| queries::links(c, &query))
+        // The links of a thread are few. A list may look at all that its filters leave out.
+        let size = if query.thread.is_some() { Size::LookUp } else { Size::Scan };
+        self.readers.read(size, move |c| queries::links(c, &query))
     }
 
     fn notes_by_key(&self, connection: ConnectionId, keys: Vec<(LinkId, NoteKey)>) -> Reading<Vec<Option<NoteRow>>> {
-        self.readers.read(move |c| queries::notes_by_key(c, connection, &keys))
+        self.readers.read(Size::LookUp, move |c| queries::notes_by_key(c, connection, &keys))
     }
 
     fn note(&self, id: NoteId) -> Reading<Option<NoteRow>> {
-        self.readers.read(move |c| queries::note(c, id))
+        self.readers.read(Size::LookUp, move |c| queries::note(c, id))
     }
 
     fn notes_of_link(&self, link: LinkId) -> Reading<Vec<NoteRow>> {
-        self.readers.read(move |c| queries::notes_of_link(c, link))
+        self.readers.read(Size::LookUp, move |c| queries::notes_of_link(c, link))
     }
 
     fn user_threads(&self, user: UserId, threads: Vec<ThreadId>) -> Reading<Vec<Option<UserThreadRow>>> {
-        self.readers.read(move |c| queries::user_threads(c, &user, &threads))
+        self.readers.read(Size::LookUp, move |c| queries::user_threads(c, &user, &threads))
     }
 
     fn feed(&self, after: u64, limit: usize) -> Reading<Vec<FeedEntry>> {
-        self.readers.read(move |c| queries::feed(c, after, limit))
+        self.readers.read(Size::LookUp, move |c| queries::feed(c, after, limit))
     }
 
     fn feed_start(&self) -> Reading<u64> {
-        self.readers.read(queries::feed_start)
+        self.readers.read(Size::LookUp, queries::feed_start)
     }
 
     fn feed_end(&self) -> Reading<u64> {
-        self.readers.read(queries::feed_end)
+        self.readers.read(Size::LookUp, queries::feed_end)
     }
 
     fn immediate_tasks(&self, after: TaskId, limit: usize) -> Reading<Vec<TaskRow>> {
-        self.readers.read(move |c| queries::immediate_tasks(c, after, limit))
+        self.readers.read(Size::LookUp, move |c| queries::immediate_tasks(c, after, limit))
     }
 
     fn scheduled_tasks(&self, after: (Timestamp, TaskId), limit: usize) -> Reading<Vec<TaskRow>> {
-        self.readers.read(move |c| queries::scheduled_tasks(c, after, limit))
+        self.readers.read(Size::LookUp, move |c| queries::scheduled_tasks(c, after, limit))
     }
 
     fn tasks_by_id(&self, ids: Vec<TaskId>) -> Reading<Vec<Option<TaskRow>>> {
-        self.readers.read(move |c| queries::tasks_by_id(c, &ids))
+        self.readers.read(Size::LookUp, move |c| queries::tasks_by_id(c, &ids))
     }
 
     fn task_by_key(&self, connection: ConnectionId, key: String) -> Reading<Option<TaskRow>> {
-        self.readers.read(move |c| queries::task_by_key(c, connection, &key))
+        self.readers.read(Size::LookUp, move |c| queries::task_by_key(c, connection, &key))
     }
 
     fn tasks(&self, query: TaskQuery) -> Reading<Vec<TaskRow>> {
-        self.readers.read(move |c| queries::tasks(c, &query))
+        self.readers.read(Size::Scan, move |c| queries::tasks(c, &query))
     }
 
     fn dead_tasks(&self, query: TaskQuery) -> Reading<Vec<DeadTask>> {
-        self.readers.read(move |c| queries::dead_tasks(c, &query))
+        self.readers.read(Size::Scan, move |c| queries::dead_tasks(c, &query))
     }
 
     fn dead_task(&self, id: TaskId) -> Reading<Option<DeadTask>> {
-        self.readers.read(move |c| queries::dead_task(c, id))
+        self.readers.read(Size::LookUp, move |c| queries::dead_task(c, id))
     }
 
     fn deliveries(&self, query: DeliveryQuery) -> Reading<Vec<DeliveryRow>> {
-        self.readers.read(move |c| queries::deliveries(c, &query))
+        self.readers.read(Size::Scan, move |c| queries::deliveries(c, &query))
     }
 
     fn oldest_deliveries(&self, after: DeliveryId, limit: usize) -> Reading<Vec<DeliveryRow>> {
-        self.readers.read(move |c| queries::oldest_deliveries(c, after, limit))
+        self.readers.read(Size::LookUp, move |c| queries::oldest_deliveries(c, after, limit))
     }
 
     fn delivery(&self, id: DeliveryId) -> Reading<Option<(DeliveryRow, Bytes)>> {
-        self.readers.read(move |c| queries::delivery(c, id))
+        self.readers.read(Size::LookUp, move |c| queries::delivery(c, id))
     }
 
     fn file(&self, id: FileId) -> Reading<Option<FileRow>> {
-        self.readers.read(move |c| files::file(c, id))
+        self.readers.read(Size::LookUp, move |c| files::file(c, id))
     }
 
     fn file_chunk(&self, id: FileId, index: u32) -> Reading<Option<Bytes>> {
-        self.readers.read(move |c| files::chunk(c, id, index))
+        self.readers.read(Size::LookUp, move |c| files::chunk(c, id, index))
     }
 
     fn unused_files(&self, before: Timestamp, limit: usize) -> Reading<Vec<FileRow>> {
-        self.readers.read(move |c| files::unused(c, before, limit))
+        self.readers.read(Size::Scan, move |c| files::unused(c, before, limit))
+    }
+
+    fn unused_bytes(&self, owner: UserId) -> Reading<u64> {
+        self.readers.read(Size::LookUp, move |c| files::unused_bytes(c, &owner))
     }
 
     fn setting(&self, name: String) -> Reading<Option<Bytes>> {
-        self.readers.read(move |c| queries::setting(c, &name))
+        self.readers.read(Size::LookUp, move |c| queries::setting(c, &name))
     }
 
     fn settings(&self, prefix: String) -> Reading<Vec<(String, Bytes)>> {
-        self.readers.read(move |c| queries::settings(c, &prefix))
+        self.readers.read(Size::LookUp, move |c| queries::settings(c, &prefix))
     }
 
     fn secret(&self, name: String) -> Reading<Option<SecretRow>> {
-        self.readers.read(move |c| queries::secret(c, &name))
+        self.readers.read(Size::LookUp, move |c| queries::secret(c, &name))
     }
 
     fn secrets(&self, prefix: String, after: Option<String>, limit: usize) -> Reading<Vec<SecretRow>> {
-        self.readers.read(move |c| queries::secrets(c, &prefix, after.as_deref(), limit))
+        self.readers.read(Size::LookUp, move |c| queries::secrets(c, &prefix, after.as_deref(), limit))
     }
 
     fn counts(&self) -> Reading<Counts> {
-        self.readers.read(queries::counts)
+        self.readers.read(Size::Scan, queries::counts)
     }
 }

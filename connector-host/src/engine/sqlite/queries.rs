@@ -447,7 +447,8 @@ pub(super) fn secrets(db: &Statements<'_>, prefix: &str, after: Option<&str>, co
 pub(super) fn counts(db: &Statements<'_>) -> Found<Counts> {
     let sql = "SELECT (SELECT COUNT(*) FROM connection), (SELECT COUNT(*) FROM link), (SELECT COUNT(*) FROM note),
                (SELECT COUNT(*) FROM task), (SELECT COUNT(*) FROM dead),
-               (SELECT COUNT(*) FROM delivery), (SELECT COUNT(*) FROM file)";
+               (SELECT COUNT(*) FROM delivery), (SELECT COUNT(*) FROM file),
+               (SELECT COALESCE(SUM(size), 0) FROM delivery)";
     let found = db.first(sql, [], |row| {
         let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
         Ok(Counts {
@@ -458,6 +459,7 @@ pub(super) fn counts(db: &Statements<'_>) -> Found<Counts> {
             dead: count(4)?,
             deliveries: count(5)?,
             files: count(6)?,
+            delivery_bytes: count(7)?,
         })
     })?;
     Ok(found.unwrap_or_default())

@@ -230,6 +230,10 @@ CREATE INDEX note_file_file ON note_file(file_id);
 UPDATE feed SET ref = json_array(ref);
 ALTER TABLE feed RENAME COLUMN ref TO refs;
 ",
+    // How much a user has uploaded is counted at each upload.
+    "
+CREATE INDEX file_owner ON file(owner);
+",
 ];
 
 /// The version that the migrations lead to.

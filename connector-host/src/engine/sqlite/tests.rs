@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use connector_core::credential::Credential;
-use connector_core::engine::{After, Completion, FeedEntry, FeedKind, KeyedTask, TaskPriority, Write};
+use connector_core::engine::{After, Completion, Expect, FeedEntry, FeedKind, KeyedTask, TaskPriority, Write};
 use connector_core::ports::Vault as _;
 use connector_core::secret::Secret;
 use serde_json::json;
@@ -630,6 +630,84 @@ async fn the_file_is_read_with_standard_tools() {
     let title: String =
         other.query_row("SELECT doc ->> '$.title' FROM link WHERE source = 'github:5'", [], |row| row.get(0)).unwrap();
     assert_eq!(title, "A title");
+}
+
+fn put_setting(name: &str) -> Write {
+    Write::PutSetting { name: name.to_owned(), value: Some(Bytes::from_static(b"value")) }
+}
+
+/// A write that waits in a task goes with the first commit that succeeds, and only with that.
+#[tokio::test]
+async fn the_first_commit_of_a_task_stores_what_waits() {
+    let place = Place::new();
+    let engine = place.open();
+    let secret = SecretRow {
+        name: "credential/1".to_owned(),
+        connection: None,
+        sealed: "sealed".to_owned(),
+        expires_at: None,
+        version: 0,
+    };
+    let stored = async |name: &str| engine.setting(name.to_owned()).await.unwrap().is_some();
+    let ((), marked) = with_first_commit(put_setting("mark"), async {
+        engine.commit(WriteSet::of([Write::PutSecret { row: secret, expect: None }])).await.unwrap();
+        assert!(!stored("mark").await, "a token that was refreshed is not what was asked for");
+        let gone =
+            WriteSet { expects: vec![Expect::Task { id: TaskId::from_number(7) }], ..WriteSet::of([put_task(8)]) };
+        engine.commit(gone).await.unwrap_err();
+        assert!(!stored("mark").await, "nothing was done");
+        engine.commit(WriteSet::of([put_task(9)])).await.unwrap();
+        assert!(stored("mark").await);
+        let clear = Write::PutSetting { name: "mark".to_owned(), value: None };
+        engine.commit(WriteSet::of([clear])).await.unwrap();
+        assert!(!stored("mark").await, "it goes with one commit");
+    })
+    .await;
+    assert!(marked);
+    let ((), marked) = with_first_commit(put_setting("other"), async {}).await;
+    assert!(!marked);
+    engine.commit(WriteSet::of([put_task(10)])).await.unwrap();
+    assert!(!stored("other").await);
+}
+
+/// Scans that take long keep no look-up waiting, however many of them there are.
+#[tokio::test]
+async fn look_ups_do_not_wait_for_scans() {
+    let place = Place::new();
+    let engine = place.open();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let scans: Vec<_> = (0..8)
+        .map(|_| {
+            let wait = wait.clone();
+            engine.readers.read(Size::Scan, move |_| {
+                wait.lock().unwrap_or_else(PoisonError::into_inner).recv().unwrap_or_default();
+                Ok(())
+            })
+        })
+        .collect();
+    assert_eq!(engine.connection(CONNECTION).await.unwrap(), None);
+    assert_eq!(engine.setting("none".to_owned()).await.unwrap(), None);
+    drop(go_on);
+    for scan in scans {
+        scan.await.unwrap();
+    }
+}
+
+/// A scan ends when nobody waits for it, and leaves its thread to others.
+#[tokio::test]
+async fn a_scan_that_was_given_up_ends() {
+    let place = Place::new();
+    let engine = SqliteEngine::open(&place.database(), SqliteOptions { scanners: 1, ..options() }).unwrap();
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n";
+    let (begun, begins) = oneshot::channel();
+    let scan = engine.readers.read(Size::Scan, move |db| {
+        begun.send(()).unwrap();
+        Ok(db.number(endless, [])?)
+    });
+    begins.await.unwrap();
+    drop(scan);
+    assert_eq!(engine.counts().await.unwrap(), Counts::default());
 }
 
 mod conformance {
