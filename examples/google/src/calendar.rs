@@ -1,6 +1,6 @@
 //! Google Calendar: <https://developers.google.com/workspace/calendar/api/v3/reference>.
 
-use connector_core::calendar::Piece;
+use connector_core::calendar::{EventWalk, Piece};
 use connector_core::prelude::*;
 use serde_json::json;
 
@@ -12,6 +12,9 @@ pub(crate) struct Walk {
     /// What Google gave at the end of the last one; it may forget it.
     sync_token: Option<String>,
     page: Option<String>,
+    /// The walk over all events that the page belongs to. `None` means a walk over changes, or a first page.
+    #[serde(default)]
+    all: Option<EventWalk>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +94,7 @@ impl ApiPerson {
         match self.response_status.as_deref() {
             Some("accepted") => Some(Attendance::Attend),
             Some("declined") => Some(Attendance::Skip),
+            Some("tentative") => Some(Attendance::Tentative),
             _ => None,
         }
     }
@@ -173,10 +177,14 @@ fn path(channel: &ChannelId) -> String {
 
 pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, walk: Walk) -> Result<Step<Walk>> {
     let request = cx.provider().get(path(channel)).query("maxResults", 100).query("showDeleted", true);
-    let request = match &walk.sync_token {
-        Some(token) => request.query("syncToken", token),
-        // Google compares it with the end, and takes what recurs beyond it as well.
-        None => request.query("timeMin", horizon(cx)),
+    let (request, all) = match &walk.sync_token {
+        Some(token) => (request.query("syncToken", token), None),
+        None => {
+            // Each page is asked for with the same time; Google compares it with the end, and takes what recurs beyond
+            // it as well.
+            let all = walk.all.clone().unwrap_or_else(|| EventWalk::new(cx.now()).from(horizon(cx)));
+            (request.query("timeMin", all.earliest().unwrap_or_else(|| horizon(cx))), Some(all))
+        }
     };
     let page: Page<ApiEvent> =
         page_of(request, walk.page.as_deref()).fetch().await.map_err(|error| match error.kind() {
@@ -187,10 +195,14 @@ pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, walk: Walk) 
             _ => error,
         })?;
     let updated = page.updated.unwrap_or_else(|| cx.now());
-    cx.integrations().save_events(channel, page.items.iter().filter_map(|event| event.piece(channel, updated))).await?;
+    let pieces = page.items.iter().filter_map(|event| event.piece(channel, updated));
+    match &all {
+        Some(all) => cx.integrations().save_all_events(channel, all, pieces).await?,
+        None => cx.integrations().save_events(channel, pieces).await?,
+    };
     Ok(match page.next_page_token {
-        Some(token) => Step::Next(Walk { page: Some(token), ..walk }),
-        None => Step::Done(Walk { sync_token: page.next_sync_token, page: None }),
+        Some(token) => Step::Next(Walk { page: Some(token), all, ..walk }),
+        None => Step::Done(Walk { sync_token: page.next_sync_token, page: None, all: None }),
     })
 }
 
@@ -226,6 +238,7 @@ pub(crate) async fn answer(
     let status = match attendance {
         Some(Attendance::Attend) => "accepted",
         Some(Attendance::Skip) => "declined",
+        Some(Attendance::Tentative) => "tentative",
         None => "needsAction",
     };
     // The answers of others are left out, and stay.

@@ -152,6 +152,39 @@ async fn a_forgotten_sync_token_is_recovered_from() {
     assert!(!marks[0].as_ref().is_some_and(|marks| marks.unread), "a recovery is no news");
 }
 
+/// L38: an occurrence that was cancelled or moved and then restored is as Google has it, whether Google tells of it or
+/// gives all events anew without it.
+#[tokio::test]
+async fn a_restored_occurrence_takes_place_as_its_series_says() {
+    let moved = json!({ "start": at("06", "11"), "end": at("06", "12") });
+    let (google, rig) = synced([standup(json!({})), on("06", moved.clone()), without("07")]).await;
+    let starts = async || {
+        let series: connector_core::calendar::Series = schedules(&rig).await.into_iter().collect();
+        let (from, until) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
+        let found = series.occurrences(from.parse().expect("a time"), until.parse().expect("a time"));
+        found.expect("it recurs").into_iter().map(|at| at.start).collect::<Vec<_>>()
+    };
+    let at_eight = |day: u32| instant(&format!("2026-01-0{day}T08:00:00Z"));
+    assert_eq!(starts().await, [at_eight(5), instant("2026-01-06T10:00:00Z"), at_eight(8), at_eight(9)]);
+    put(&google, [on("06", json!({})), on("07", json!({}))]);
+    rig.sync().await;
+    assert_eq!(starts().await, [5, 6, 7, 8, 9].map(at_eight));
+
+    put(&google, [on("06", moved), without("07")]);
+    rig.sync().await;
+    assert_eq!(starts().await.len(), 4);
+    google.with(|google| {
+        google.calendar.drop_exception("standup_06");
+        google.calendar.drop_exception("standup_07");
+        google.calendar.oldest = u64::MAX;
+    });
+    rig.sync().await;
+    google.with(|google| google.calendar.oldest = 0);
+    rig.sync().await;
+    assert_eq!(starts().await, [5, 6, 7, 8, 9].map(at_eight));
+    assert_eq!(schedules(&rig).await.len(), 1);
+}
+
 /// R9.1: answers to an invitation go both ways, to all of an event or to one occurrence; those of others stay, and are
 /// not sent.
 #[tokio::test]

@@ -83,6 +83,11 @@ impl Calendar {
         self.notify();
     }
 
+    /// An occurrence is as its series says again, and Google tells nothing of it any more.
+    pub(crate) fn drop_exception(&mut self, id: &str) {
+        self.events.retain(|(_, known)| known["id"] != id);
+    }
+
     /// Google says no more of a deleted event than its id, and of an occurrence of what it was one.
     pub(crate) fn delete(&mut self, id: &str, at: Timestamp) {
         let gone: Vec<_> = self.events.iter().map(|(_, event)| event.clone()).collect();
@@ -237,6 +242,15 @@ impl Calendar {
                 merge(&mut moved, &json!({ "start": when(*to), "end": when(*to + SignedDuration::from_mins(30)) }));
                 moved.as_object_mut().expect("an object").remove("recurrence");
                 event = moved;
+            }
+            Edit::Restore { occurrence } => {
+                let occurrence_of = Self::occurrence(&event, *occurrence);
+                merge(&mut event, &occurrence_of);
+                merge(
+                    &mut event,
+                    &json!({ "start": when(*occurrence), "end": when(*occurrence + SignedDuration::from_mins(30)) }),
+                );
+                event.as_object_mut().expect("an object").remove("recurrence");
             }
             Edit::Cancel { occurrence } => {
                 event = Self::occurrence(&event, *occurrence);
