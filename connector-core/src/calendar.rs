@@ -351,7 +351,7 @@ fn moved_at_most(pieces: &[&Schedule], zone: &TimeZone) -> SignedDuration {
     by.max().unwrap_or(SignedDuration::ZERO)
 }
 
-fn key(when: When) -> String {
+pub(crate) fn key(when: When) -> String {
     match when {
         When::Day(day) => day.to_string(),
         When::At(at) => at.to_string(),
@@ -359,13 +359,19 @@ fn key(when: When) -> String {
     }
 }
 
+/// The end of a schedule that begins at another time and takes as long as before. `None` means that it has no end, or
+/// that one of the two times is a day and the other is none.
+pub(crate) fn end_of(schedule: &Schedule, start: When) -> Option<When> {
+    Length::of(schedule, &TimeZone::UTC).end(start)
+}
+
 fn is_within(start: When, zone: &TimeZone, from: Timestamp, until: Timestamp) -> bool {
     let start = instant(start, zone);
     from <= start && start < until
 }
 
-/// When a day begins in a zone, or a floating time is there, or the instant.
-fn instant(when: When, zone: &TimeZone) -> Timestamp {
+/// The instant of a point on the calendar: when a day begins in a zone, or a floating time is there.
+pub fn instant(when: When, zone: &TimeZone) -> Timestamp {
     let begins = |at| zone.to_ambiguous_timestamp(at).compatible();
     // Out of range only at both ends of the calendar.
     let edge = |day: Date| if day.year() < 0 { Timestamp::MIN } else { Timestamp::MAX };

@@ -5,9 +5,10 @@
 //! [`recurrence`](super::recurrence), except for an `UNTIL` in UTC, which is compared as an instant.
 //!
 //! Where RFC 5545 leaves a choice: a number before a weekday is ignored in rules that are neither monthly nor yearly,
-//! in which it has no meaning; a `COUNT` below one is no `COUNT`, as some programs write `-1` or `0` for none. The
-//! crates `rrule` and `calcard` (a fork of it) were tried in place of this module: they have no `SKIP`, count a start
-//! that its rule does not have in another way, and refuse or miss several of the rules that the tests hold.
+//! in which it has no meaning; a `COUNT` below one is no `COUNT`, as some programs write `-1` or `0` for none.
+//!
+//! The alternatives were `rrule` 0.14, which this module replaced, and `calcard` 0.3, whose expansion is a fork of it.
+//! Both have no `SKIP`.
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::TimeZone;

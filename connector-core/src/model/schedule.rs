@@ -141,6 +141,59 @@ impl Schedule {
     }
 }
 
+/// What the key of a schedule begins with that the service does not have yet.
+const NEW: &str = "new";
+
+impl Schedule {
+    /// A schedule that a user made, and that the service has no id for yet.
+    pub fn composed(start: impl Into<When>) -> Self {
+        Self::new(NEW, start)
+    }
+
+    /// An occurrence of a series that a user changes, and that has no schedule of its own yet: as the series says it.
+    #[cfg_attr(not(feature = "calendar"), allow(dead_code, reason = "occurrences are known to the calendar alone"))]
+    pub(crate) fn composed_occurrence(of: When, start: When) -> Self {
+        let name = match of {
+            When::Day(day) => day.to_string(),
+            When::At(at) => at.to_string(),
+            When::Floating(at) => at.to_string(),
+        };
+        Self::new(format!("{NEW}/{name}"), start).occurrence(of)
+    }
+
+    /// The service has no id for it yet: a user made it here. Which occurrence of its series it stands in for, if it
+    /// does for one, is in [`occurrence`](Self::occurrence).
+    pub fn is_new(&self) -> bool {
+        let key = self.key.as_str();
+        key.strip_prefix(NEW).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// What a user changes about one schedule of a link (R9.6). What is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleChange {
+    /// Occurrence that is changed, by when it begins as the series says. `None` means the event itself, with every
+    /// occurrence that has no schedule of its own.
+    #[serde(default)]
+    pub occurrence: Option<When>,
+    /// Begins then. Without an end, the event takes as long as before.
+    #[serde(default)]
+    pub start: Option<When>,
+    /// Ends then; for days, the first day after it.
+    #[serde(default)]
+    pub end: Option<When>,
+    /// Zone that the recurrence is reckoned in.
+    #[serde(default)]
+    pub time_zone: Option<String>,
+    /// RFC 5545 lines of the recurrence. An empty list means that the event takes place once.
+    #[serde(default)]
+    pub recurrence: Option<Vec<String>>,
+    /// Whether it does not take place.
+    #[serde(default)]
+    pub cancelled: Option<bool>,
+}
+
 /// Whether someone comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -337,7 +337,7 @@ async fn a_cancelled_occurrence_of_an_unknown_event_makes_nothing() {
 
 /// L38: what is given whole replaces what was known: occurrences that were cancelled or moved are as they were.
 #[tokio::test]
-async fn an_occurrence_that_is_restored_takes_place_as_its_series_says() {
+async fn a_restored_occurrence_is_as_its_series_says() {
     BUG.set(Bug::None);
     let (second, third) = ("2026-01-06T09:00:00Z", "2026-01-07T09:00:00Z");
     let master = of(None, 1, false);

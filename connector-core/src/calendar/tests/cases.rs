@@ -364,7 +364,7 @@ fn a_zone_that_only_a_file_describes_is_resolved() {
 
 /// Floating times and days are those of whoever looks.
 #[test]
-fn floating_times_and_days_are_taken_in_the_zone_of_the_viewer() {
+fn floating_times_and_days_are_in_the_zone_of_the_viewer() {
     let nine: DateTime = "2026-01-05T09:00:00".parse().unwrap();
     let lines = ["RRULE:FREQ=DAILY;COUNT=2".to_owned()];
     let mut floating = Schedule::new("event", nine);
@@ -394,7 +394,7 @@ fn what_has_begun_and_not_ended_is_on_the_agenda() {
 
 /// L38: what is not among the pieces any more was restored.
 #[test]
-fn a_series_that_is_given_whole_replaces_its_pieces() {
+fn a_series_given_whole_replaces_its_pieces() {
     let (first, second) = (time("2026-01-01T00:00:00Z"), time("2026-01-02T00:00:00Z"));
     let at = |day: i64| time("2026-01-05T09:00:00Z") + SignedDuration::from_hours(24 * day);
     let master = recurring(at(0), "UTC", &["RRULE:FREQ=DAILY;COUNT=4"]);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{recurring, series};
 use crate::model::When;
 
-const CASES: usize = 3_000;
+const CASES: usize = 2_000;
 
 /// Occurrences of a case that are compared.
 const LIMIT: usize = 200;
