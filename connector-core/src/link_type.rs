@@ -137,7 +137,13 @@ impl LinkTypeDeclaration {
             schedules: false,
             sharing: Sharing::Channel,
             contact_roles: &[],
-            supports: Supports { contact_changes: false, links: false, attachments: false, forwarding: false },
+            supports: Supports {
+                contact_changes: false,
+                links: false,
+                attachments: false,
+                forwarding: false,
+                schedule_changes: false,
+            },
             compose: None,
             reactions: None,
         }
@@ -237,6 +243,8 @@ pub struct Supports {
     pub attachments: bool,
     /// Forwarding to others.
     pub forwarding: bool,
+    /// Users move and cancel what takes place, or one occurrence of it.
+    pub schedule_changes: bool,
 }
 
 /// How a user composes a new item.

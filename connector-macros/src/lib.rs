@@ -192,7 +192,7 @@ pub fn webhook(_: TokenStream, item: TokenStream) -> TokenStream {
 /// | `sharing` | `Channel`, `Thread`, `Message` or `None` |
 /// | `assignee`, `schedules` | flags |
 /// | `contact_roles` | `(to(label = "To", default), cc(label = "Cc"))` |
-/// | `supports` | `(contact_changes, links, attachments, forwarding)` |
+/// | `supports` | `(contact_changes, links, attachments, forwarding, schedule_changes)` |
 /// | `compose` | `(status = Open, target = channels, todo)`; targets: `channels`, `contacts`, `addresses` |
 /// | `reactions` | as in `#[connector]` |
 /// | `meta` | the type of an item's metadata |

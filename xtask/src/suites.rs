@@ -33,6 +33,9 @@ pub(crate) fn run(workspace: &Workspace, only: &[Suite], report: &mut Report) {
     // Started for the workspace's tests too, so that one without `emulator` in its name is run and not passed over.
     let emulators = with_tests.then(|| TestEmulators::start(workspace));
     let started = emulators.as_ref().and_then(|emulators| emulators.as_ref().ok());
+    if with_tests && let Err(reason) = provide_dateutil(workspace) {
+        report.skipped("recurrence compared with python-dateutil", reason);
+    }
     let nextest = succeeds(workspace.cargo().args(["nextest", "--version"]));
 
     if nextest && wanted(Suite::Workspace) {
@@ -61,6 +64,23 @@ pub(crate) fn run(workspace: &Workspace, only: &[Suite], report: &mut Report) {
         }
         _ => {}
     }
+}
+
+/// Installs python-dateutil below `target/`, for the test that compares recurrence with it.
+///
+/// Errors: what is missing.
+fn provide_dateutil(workspace: &Workspace) -> Result<(), &'static str> {
+    let folder = workspace.target().join("dateutil");
+    let python = folder.join("bin/python");
+    if succeeds(Command::new(&python).args(["-c", "import dateutil"])) {
+        return Ok(());
+    }
+    if !succeeds(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder)) {
+        return Err("this machine has no Python 3 with venv");
+    }
+    let requirements = workspace.test_files().join("dateutil/requirements.txt");
+    let installs = succeeds(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements));
+    if installs { Ok(()) } else { Err("pip could not install it") }
 }
 
 /// The tests of the emulator suite, as nextest selects them; our own are about emulators but need none. `cargo test`

@@ -23,6 +23,11 @@ impl Workspace {
         self.root.join("tests/emulators")
     }
 
+    /// The files that tests of several crates use.
+    pub(crate) fn test_files(&self) -> PathBuf {
+        self.root.join("tests")
+    }
+
     /// The folder that builds write to.
     pub(crate) fn target(&self) -> PathBuf {
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), |dir| self.root.join(dir))

@@ -1,188 +1,270 @@
-//! Recurrence by RFC 5545 3.8.5. The rules are reckoned in local time by the crate `rrule`, which is given local times
-//! as if they were UTC; what they are in the zone of the event is reckoned here.
+//! The recurrence set of a master: RFC 5545 3.8.5.
+//!
+//! What a rule gives in local time becomes instants here. Occurrences are compared as what they are, days or
+//! instants, so that a local time that the clock has twice is not taken for the other.
 
-use std::collections::BTreeSet;
-use std::str::FromStr;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime as Reckoned, TimeZone as _};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Span, Timestamp};
-use rrule::{RRule, RRuleSet, Tz, Unvalidated};
+use jiff::{SignedDuration, Span, Timestamp, ToSpan as _};
 
-use super::{Occurrence, is_within};
-use crate::error::{Error, ErrorKind, Result};
+use super::lines::Line;
+use super::rule::{Rule, Window};
+use super::zone::time_zone;
+use crate::error::{Error, Result};
 use crate::model::{Schedule, When};
 
-/// An event with more is a mistake, or takes place every second.
-const MOST: u16 = 10_000;
+/// An event with more occurrences than this in the time that is asked for is a mistake, or takes place every second.
+const MAX_OCCURRENCES: usize = 10_000;
 
-/// The zone that the recurrence of an event is reckoned in.
-pub(super) fn zone(schedule: &Schedule) -> Result<TimeZone> {
-    let Some(name) = &schedule.time_zone else { return Ok(TimeZone::UTC) };
-    TimeZone::get(name).map_err(|error| {
-        Error::new(ErrorKind::Bug, format!("`{name}` is no time zone that is known here")).with_source(error)
-    })
+/// The recurrence set of a master in a time.
+pub(super) struct Expanded {
+    /// Starts and ends.
+    pub(super) found: BTreeMap<When, Option<When>>,
+    /// Each line that was left out, and why.
+    pub(super) refused: Vec<Error>,
 }
 
-/// The occurrences of a master.
-pub(super) fn expand(master: &Schedule, zone: &TimeZone, from: Timestamp, until: Timestamp) -> Result<Vec<Occurrence>> {
-    let first = local(master.start, zone);
-    let mut starts = BTreeSet::from([first]);
-    let mut excluded = BTreeSet::new();
-    let window = (zone.to_datetime(from), zone.to_datetime(until));
-    for line in &master.recurrence {
-        let (name, value) = line.split_once(':').ok_or_else(|| malformed(line, "it has no colon"))?;
-        match name.split(';').next().unwrap_or_default().to_ascii_uppercase().as_str() {
-            "RRULE" => starts.extend(by_rule(value, line, first, zone, window)?),
-            "RDATE" => starts.extend(dates(name, value, line, first, zone)?),
-            "EXDATE" => excluded.extend(dates(name, value, line, first, zone)?),
-            // Deprecated by RFC 5545, which says to ignore it.
-            "EXRULE" => {}
-            _ => return Err(malformed(line, "it is no RRULE, RDATE or EXDATE")),
+/// The zone that a recurrence of a schedule is reckoned in. `None` means that the schedule names no zone.
+pub(super) fn zone(schedule: &Schedule) -> Result<Option<TimeZone>> {
+    schedule.time_zone.as_deref().map(time_zone).transpose()
+}
+
+/// The occurrences of a master that begin in a time. Days and floating times are taken in the zone.
+///
+/// Errors: there are more than 10,000.
+pub(super) fn expand(master: &Schedule, zone: &TimeZone, from: Timestamp, until: Timestamp) -> Result<Expanded> {
+    let mut set = Set {
+        master,
+        zone,
+        written: self::zone(master).ok().flatten(),
+        starts: BTreeMap::from([(master.start, None)]),
+        excluded: BTreeSet::new(),
+        excluded_days: BTreeSet::new(),
+    };
+    let day = 1.day();
+    // A day of tolerance, as what the window is to the zone is not what it is to the rule.
+    let window = Window {
+        from: zone.to_datetime(from).checked_sub(day).unwrap_or(DateTime::MIN),
+        until: zone.to_datetime(until).checked_add(day).unwrap_or(DateTime::MAX),
+        limit: MAX_OCCURRENCES + 3,
+    };
+    let mut refused = Vec::new();
+    for line in master.recurrence.iter().map(|line| line.trim()).filter(|line| !line.is_empty()) {
+        if let Err(why) = set.take(line, window) {
+            refused.push(Error::bug(format!("the recurrence `{line}` is left out: {why}")));
         }
     }
-    let length = length(master, zone);
-    let occurrence = |start: DateTime| {
-        let start = match master.start {
-            When::Day(_) => When::Day(start.date()),
+    let length = Length::of(master, zone);
+    let Set { starts, excluded, excluded_days, .. } = set;
+    let is_excluded = |start: &When| excluded.contains(start) || excluded_days.contains(&local(*start, zone).date());
+    let within = starts.into_iter().filter(|(start, _)| super::is_within(*start, zone, from, until));
+    let found: BTreeMap<_, _> = within
+        .filter(|(start, _)| !is_excluded(start))
+        .map(|(start, end)| (start, end.or_else(|| length.end(start))))
+        .collect();
+    if found.len() > MAX_OCCURRENCES {
+        return Err(Error::bug(format!("the event recurs more than {MAX_OCCURRENCES} times in that time")));
+    }
+    Ok(Expanded { found, refused })
+}
+
+/// A recurrence set that is being put together.
+struct Set<'a> {
+    master: &'a Schedule,
+    zone: &'a TimeZone,
+    /// The zone that the schedule names.
+    written: Option<TimeZone>,
+    /// Each with its end where that is its own.
+    starts: BTreeMap<When, Option<When>>,
+    excluded: BTreeSet<When>,
+    /// Days of which every occurrence is excluded.
+    excluded_days: BTreeSet<Date>,
+}
+
+impl Set<'_> {
+    /// Takes a line. Errors: why it, or one of its values, is left out.
+    fn take(&mut self, text: &str, window: Window) -> Result<(), String> {
+        // Some services give the rule alone.
+        let bare = text.get(..5).filter(|begin| begin.eq_ignore_ascii_case("FREQ=")).map(|_| format!("RRULE:{text}"));
+        let line = Line::parse(bare.as_deref().unwrap_or(text)).ok_or("it has no colon")?;
+        match line.name.as_str() {
+            "RRULE" => {
+                let starts = self.by_rule(&line, window)?;
+                self.starts.extend(starts.into_iter().map(|start| (start, None)));
+            }
+            "RDATE" => {
+                for value in self.values(&line) {
+                    let (start, end) = value?;
+                    self.starts.insert(self.at_time_of_master(start), end);
+                }
+            }
+            "EXDATE" => {
+                for value in self.values(&line) {
+                    match (value?.0, self.master.start) {
+                        (When::Day(day), When::At(_) | When::Floating(_)) => self.excluded_days.insert(day),
+                        (start, _) => self.excluded.insert(start),
+                    };
+                }
+            }
+            // Of RFC 2445: deprecated, and still written.
+            "EXRULE" => {
+                let excluded = self.by_rule(&line, window)?;
+                self.excluded.extend(excluded);
+            }
+            // What the schedule says itself, and what others may add (RFC 5545 3.8.8).
+            "DTSTART" | "DTEND" | "DURATION" => {}
+            name if name.starts_with("X-") => {}
+            _ => return Err("it is no RRULE, RDATE or EXDATE".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn by_rule(&self, line: &Line<'_>, window: Window) -> Result<Vec<When>, String> {
+        let rule = Rule::parse(line.value, matches!(self.master.start, When::Day(_)))?;
+        let first = local(self.master.start, self.zone);
+        let zone = match self.master.start {
+            When::At(_) => self.zone.clone(),
+            // An end in UTC is the day or time that it shows, unless the schedule names a zone.
+            When::Day(_) | When::Floating(_) => self.written.clone().unwrap_or(TimeZone::UTC),
+        };
+        let found = rule.expand(first, &zone, window)?;
+        Ok(found.into_iter().filter_map(|at| self.start(at)).collect())
+    }
+
+    /// A local time as the start of an occurrence.
+    fn start(&self, at: DateTime) -> Option<When> {
+        Some(match self.master.start {
+            When::Day(_) => When::Day(at.date()),
+            When::Floating(_) => When::Floating(at),
+            // Its own time is the one that it names, of two that the clock shows alike.
+            start @ When::At(_) if at == local(start, self.zone) => start,
             // A time that the clock skips is taken by the offset from before, one that it has twice is the first
             // (RFC 5545 3.3.5).
-            When::At(_) => When::At(zone.to_ambiguous_timestamp(start).compatible().ok()?),
-        };
-        is_within(start, zone, from, until).then(|| Occurrence { start, end: length.end(start), of: start })
-    };
-    let found: Vec<_> = starts.difference(&excluded).filter_map(|start| occurrence(*start)).collect();
-    if found.len() > usize::from(MOST) {
-        return Err(Error::bug(format!("the event recurs more than {MOST} times in that time")));
+            When::At(_) => When::At(self.zone.to_ambiguous_timestamp(at).compatible().ok()?),
+        })
     }
-    Ok(found)
-}
 
-fn by_rule(
-    rule: &str,
-    line: &str,
-    first: DateTime,
-    zone: &TimeZone,
-    (from, until): (DateTime, DateTime),
-) -> Result<Vec<DateTime>> {
-    let wrong = |error: rrule::RRuleError| malformed(line, &error.to_string());
-    let start = reckoned(first).ok_or_else(|| malformed(line, "it begins out of range"))?;
-    let rule = RRule::<Unvalidated>::from_str(&until_in_local_time(rule, line, zone)?).map_err(wrong)?;
-    let rule = rule.validate(start).map_err(wrong)?;
-    let mut rules = RRuleSet::new(start).rrule(rule);
-    // A day of tolerance, as what the window is to the zone is not what it is to the rule.
-    let day = Span::new().days(1);
-    if let Some(from) = from.checked_sub(day).ok().and_then(reckoned) {
-        rules = rules.after(from);
-    }
-    if let Some(until) = until.checked_add(day).ok().and_then(reckoned) {
-        rules = rules.before(until);
-    }
-    let found = rules.all(MOST + 3);
-    let local = |at: &Reckoned<Tz>| Some(TimeZone::UTC.to_datetime(Timestamp::from_second(at.timestamp()).ok()?));
-    Ok(found.dates.iter().filter_map(local).collect())
-}
-
-/// The rule with an end in UTC, or of a day, as local time.
-fn until_in_local_time(rule: &str, line: &str, zone: &TimeZone) -> Result<String> {
-    let part = |part: &str| -> Result<String> {
-        let Some((name, value)) = part.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("UNTIL")) else {
-            return Ok(part.to_owned());
-        };
-        let end = match value.len() {
-            8 => {
-                date(value).and_then(|day| day.checked_add(Span::new().hours(0)).ok()).map(|day| day.at(23, 59, 59, 0))
+    /// A day among the dates of an event that has a time begins at that time.
+    fn at_time_of_master(&self, start: When) -> When {
+        match (start, self.master.start) {
+            (When::Day(day), When::At(_) | When::Floating(_)) => {
+                let at = day.to_datetime(local(self.master.start, self.zone).time());
+                self.start(at).unwrap_or(start)
             }
-            _ => date_time(value, zone),
-        };
-        let end = end.ok_or_else(|| malformed(line, "its UNTIL is no date and no time"))?;
-        Ok(format!("{name}={}Z", end.strftime("%Y%m%dT%H%M%S")))
-    };
-    Ok(rule.split(';').map(part).collect::<Result<Vec<_>>>()?.join(";"))
-}
-
-/// The dates or times of a line, in the zone of the event.
-fn dates(name: &str, values: &str, line: &str, first: DateTime, zone: &TimeZone) -> Result<Vec<DateTime>> {
-    let named = name.split(';').find_map(|parameter| parameter.strip_prefix("TZID="));
-    let written = match named {
-        Some(name) => {
-            TimeZone::get(name.trim_matches('"')).map_err(|_| malformed(line, "its zone is not known here"))?
+            _ => start,
         }
-        None => zone.clone(),
-    };
-    let one = |value: &str| {
-        // Of a period only the start counts.
-        let value = value.split('/').next().unwrap_or_default().trim();
-        let found = match value.len() {
-            8 => date(value).map(|day| day.to_datetime(first.time())),
-            _ if written == *zone => date_time(value, zone),
-            _ => {
-                let at = date_time(value, &written).and_then(|at| written.to_ambiguous_timestamp(at).compatible().ok());
-                at.map(|at| zone.to_datetime(at))
+    }
+
+    /// The dates, times or periods of a line, each with its end where it has one.
+    fn values(&self, line: &Line<'_>) -> Vec<Result<(When, Option<When>), String>> {
+        let zone = match line.parameter("TZID").map(time_zone).transpose() {
+            Ok(zone) => zone,
+            Err(error) => return vec![Err(error.to_string())],
+        };
+        let values = line.value.split(',').map(str::trim).filter(|value| !value.is_empty());
+        let mut values: Vec<_> = values
+            .map(|value| {
+                let (start, end) = value.split_once('/').map_or((value, None), |(start, end)| (start, Some(end)));
+                let wrong = || format!("`{value}` is no date, time or period");
+                let start = self.value(start, zone.as_ref()).ok_or_else(wrong)?;
+                let end = end.map(|end| self.end(start, end, zone.as_ref()).ok_or_else(wrong)).transpose()?;
+                Ok((start, end))
+            })
+            .collect();
+        // What can be read is taken before what cannot is named.
+        values.sort_by_key(Result::is_err);
+        values
+    }
+
+    /// A date or time in the form of the master's start.
+    fn value(&self, text: &str, zone: Option<&TimeZone>) -> Option<When> {
+        if text.len() == 8 {
+            return Date::strptime("%Y%m%d", text).ok().map(When::Day);
+        }
+        let upper = text.to_ascii_uppercase();
+        let at = DateTime::strptime("%Y%m%dT%H%M%S", upper.trim_end_matches('Z')).ok()?;
+        let utc = TimeZone::UTC;
+        let zone = if upper.ends_with('Z') { Some(&utc) } else { zone };
+        match (self.master.start, zone) {
+            (When::At(_), zone) => zone.unwrap_or(self.zone).to_ambiguous_timestamp(at).compatible().ok().map(When::At),
+            (When::Floating(_), None) => Some(When::Floating(at)),
+            (When::Floating(_), Some(zone)) => {
+                let at = zone.to_ambiguous_timestamp(at).compatible().ok()?;
+                Some(When::Floating(self.zone.to_datetime(at)))
             }
-        };
-        found.ok_or_else(|| malformed(line, "it has something that is no date and no time"))
-    };
-    values.split(',').map(one).collect()
-}
-
-fn date(text: &str) -> Option<Date> {
-    Date::strptime("%Y%m%d", text).ok()
-}
-
-/// A time as it stands in the zone; one in UTC is brought there.
-fn date_time(text: &str, zone: &TimeZone) -> Option<DateTime> {
-    match text.strip_suffix(['Z', 'z']) {
-        Some(utc) => {
-            let utc = DateTime::strptime("%Y%m%dT%H%M%S", utc).ok()?;
-            Some(zone.to_datetime(TimeZone::UTC.to_timestamp(utc).ok()?))
+            (When::Day(_), zone) => Some(When::Day(match (zone, &self.written) {
+                (Some(zone), Some(written)) => {
+                    written.to_datetime(zone.to_ambiguous_timestamp(at).compatible().ok()?).date()
+                }
+                _ => at.date(),
+            })),
         }
-        None => DateTime::strptime("%Y%m%dT%H%M%S", text).ok(),
+    }
+
+    /// The end of a period that begins then: a time, or a duration.
+    fn end(&self, start: When, text: &str, zone: Option<&TimeZone>) -> Option<When> {
+        let text = text.trim();
+        if !text.starts_with(['P', 'p', '+']) {
+            return self.value(text, zone);
+        }
+        let length: Span = text.parse().ok()?;
+        match start {
+            When::At(at) => at.to_zoned(self.zone.clone()).checked_add(length).ok().map(|at| When::At(at.timestamp())),
+            When::Floating(at) => at.checked_add(length).ok().map(When::Floating),
+            When::Day(day) => day.checked_add(length).ok().map(When::Day),
+        }
     }
 }
 
-fn local(when: When, zone: &TimeZone) -> DateTime {
+/// What a day or time is in a zone.
+pub(super) fn local(when: When, zone: &TimeZone) -> DateTime {
     match when {
         When::Day(day) => day.at(0, 0, 0, 0),
         When::At(at) => zone.to_datetime(at),
+        When::Floating(at) => at,
     }
-}
-
-/// Local time, as the crate `rrule` is given it.
-fn reckoned(local: DateTime) -> Option<Reckoned<Tz>> {
-    let seconds = TimeZone::UTC.to_timestamp(local).ok()?.as_second();
-    Tz::UTC.timestamp_opt(seconds, 0).single()
 }
 
 /// How long each occurrence takes.
-enum Length {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Length {
+    /// Nobody says it.
     Unknown,
+    /// So many days.
     Days(Span),
+    /// So much time.
     Exactly(SignedDuration),
 }
 
-fn length(master: &Schedule, zone: &TimeZone) -> Length {
-    match (master.start, master.end) {
-        (_, None) => Length::Unknown,
-        (When::Day(start), Some(end)) => {
-            let end = local(end, zone).date();
-            start.until(end).map_or(Length::Unknown, Length::Days)
-        }
-        (When::At(start), Some(end)) => Length::Exactly(super::instant(end, zone).duration_since(start)),
-    }
-}
-
 impl Length {
-    fn end(&self, start: When) -> Option<When> {
+    /// The length of the event that a schedule says.
+    pub(super) fn of(schedule: &Schedule, zone: &TimeZone) -> Self {
+        match (schedule.start, schedule.end) {
+            (_, None) => Self::Unknown,
+            (When::Day(start), Some(end)) => start.until(local(end, zone).date()).map_or(Self::Unknown, Self::Days),
+            (When::Floating(start), Some(end)) => Self::Exactly(local(end, zone).duration_since(start)),
+            (When::At(start), Some(end)) => Self::Exactly(super::instant(end, zone).duration_since(start)),
+        }
+    }
+
+    /// The end of an occurrence that begins then.
+    pub(super) fn end(self, start: When) -> Option<When> {
         match (self, start) {
-            (Self::Days(days), When::Day(start)) => start.checked_add(*days).ok().map(When::Day),
-            (Self::Exactly(length), When::At(start)) => start.checked_add(*length).ok().map(When::At),
+            (Self::Days(days), When::Day(start)) => start.checked_add(days).ok().map(When::Day),
+            (Self::Exactly(length), When::At(start)) => start.checked_add(length).ok().map(When::At),
+            (Self::Exactly(length), When::Floating(start)) => start.checked_add(length).ok().map(When::Floating),
             _ => None,
         }
     }
-}
 
-fn malformed(line: &str, why: &str) -> Error {
-    Error::bug(format!("`{line}` is no recurrence by RFC 5545: {why}"))
+    /// The most that it takes. A day that has no end takes that day.
+    pub(super) fn at_most(self) -> SignedDuration {
+        match self {
+            Self::Unknown => SignedDuration::from_hours(25),
+            Self::Days(days) => SignedDuration::from_hours(24 * (i64::from(days.get_days()) + 1)),
+            Self::Exactly(length) => length.max(SignedDuration::ZERO),
+        }
+    }
 }

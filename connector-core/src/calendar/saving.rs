@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Series;
 use crate::context::{Integrations, SaveReport};
@@ -12,8 +14,8 @@ use crate::model::{LinkFilter, LinkPatch, NewLink, Schedule, Source};
 use crate::runtime::payload::work_task_key;
 use crate::value;
 
-/// What a service says of an event at a time: the event itself, one occurrence that differs, or that something of it
-/// does not take place.
+/// What a service says of an event at a time: the event itself, one occurrence that differs, that something of it
+/// does not take place, or all of that at once.
 ///
 /// The source is that of the event with all of its occurrences, also in a piece that is about one of them.
 #[derive(Debug, Clone)]
@@ -21,25 +23,73 @@ use crate::value;
 pub struct Piece {
     source: Source,
     version: Timestamp,
-    schedule: Option<Schedule>,
+    says: Says,
     link: Option<NewLink>,
+}
+
+#[derive(Debug, Clone)]
+enum Says {
+    /// The event, or an occurrence of it.
+    One(Schedule),
+    /// The event with everything that differs in it.
+    Whole(Vec<Schedule>),
+    /// The event is gone.
+    Gone,
 }
 
 impl Piece {
     /// The event with this source was taken away whole, as of then.
     pub fn gone(source: Source, version: Timestamp) -> Self {
-        Self { source, version, schedule: None, link: None }
+        Self { source, version, says: Says::Gone, link: None }
     }
 
     /// One occurrence that does not take place, as of then.
     pub fn cancelled(source: Source, version: Timestamp, occurrence: Schedule) -> Self {
-        Self { source, version, schedule: Some(occurrence.cancelled()), link: None }
+        Self { source, version, says: Says::One(occurrence.cancelled()), link: None }
     }
 
     /// An event, or one occurrence of it, as of then; the link says what it does of the event. Its schedules are
     /// filled in.
     pub fn new(link: NewLink, version: Timestamp, schedule: Schedule) -> Self {
-        Self { source: link.source().clone(), version, schedule: Some(schedule), link: Some(link) }
+        Self { source: link.source().clone(), version, says: Says::One(schedule), link: Some(link) }
+    }
+
+    /// An event with all that differs in it, as of then, for services that give both at once. What was known of it
+    /// before and is not among the schedules is no more: an occurrence that was cancelled or moved and then restored
+    /// is as the series has it (L38).
+    pub fn whole(link: NewLink, version: Timestamp, schedules: impl IntoIterator<Item = Schedule>) -> Self {
+        let says = Says::Whole(schedules.into_iter().collect());
+        Self { source: link.source().clone(), version, says, link: Some(link) }
+    }
+}
+
+/// A walk over all events of a channel, from its first page to its last.
+///
+/// The walk gives everything that there is: a piece of an event that arrived before the walk began and that the walk
+/// does not give is no more (L38). Keep it with the cursor of the walk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EventWalk {
+    /// Time at which the first page was asked for.
+    pub(super) began: Timestamp,
+    /// Earliest end of what the service was asked for. `None` means that it was asked for everything.
+    pub(super) from: Option<Timestamp>,
+}
+
+impl EventWalk {
+    /// A walk whose first page is asked for now.
+    pub fn new(now: Timestamp) -> Self {
+        Self { began: now, from: None }
+    }
+
+    /// What ended before then is not asked for, and stays as it is known.
+    pub fn from(mut self, from: Timestamp) -> Self {
+        self.from = Some(from);
+        self
+    }
+
+    /// Earliest end of what is asked for. `None` means that everything is.
+    pub fn earliest(&self) -> Option<Timestamp> {
+        self.from
     }
 }
 
@@ -48,10 +98,32 @@ impl Integrations<'_> {
     ///
     /// An event is as its master says. As long as there is none it is as its occurrences say; what is cancelled without
     /// anything to cancel makes no event, and is remembered for when there is. What is known is kept with the channel.
+    ///
+    /// For the pages of a walk over all events, use [`save_all_events`](Self::save_all_events).
     pub async fn save_events(
         &self,
         channel: &ChannelId,
         pieces: impl IntoIterator<Item = Piece>,
+    ) -> Result<SaveReport> {
+        self.save_pieces(channel, pieces, None).await
+    }
+
+    /// Saves a page of a walk over all events of a channel: as [`save_events`](Self::save_events), and what an event
+    /// that is on the page had before the walk and does not have in it is no more (L38).
+    pub async fn save_all_events(
+        &self,
+        channel: &ChannelId,
+        walk: &EventWalk,
+        pieces: impl IntoIterator<Item = Piece>,
+    ) -> Result<SaveReport> {
+        self.save_pieces(channel, pieces, Some(walk)).await
+    }
+
+    async fn save_pieces(
+        &self,
+        channel: &ChannelId,
+        pieces: impl IntoIterator<Item = Piece>,
+        walk: Option<&EventWalk>,
     ) -> Result<SaveReport> {
         let mut events: BTreeMap<Source, Vec<Piece>> = BTreeMap::new();
         for piece in pieces {
@@ -59,6 +131,7 @@ impl Integrations<'_> {
         }
         let key = |source: &Source| format!("h/{}", work_task_key("series", source.as_str(), Some(channel)));
         let stored = self.dispatch.read_state(events.keys().map(key).collect()).await?;
+        let now = self.dispatch.shared.ports.clock.now();
         let (mut links, mut gone) = (Vec::new(), Vec::new());
         for ((source, pieces), stored) in events.into_iter().zip(stored) {
             let read = |stored: bytes::Bytes| value::from_bytes::<Series>(&stored);
@@ -66,12 +139,29 @@ impl Integrations<'_> {
             let mut series = series
                 .map_err(|error| Error::bug("a stored event cannot be read").with_source(error))?
                 .unwrap_or_default();
+            if let Some(walk) = walk {
+                series.forget_before(walk);
+            }
             let (mut master, mut occurrence) = (None, None);
-            for Piece { version, schedule, link, .. } in pieces {
-                let of_master = schedule.as_ref().is_none_or(|schedule| schedule.occurrence.is_none());
-                let taken = match schedule {
-                    Some(schedule) => series.put(version, schedule),
-                    None => series.cancel(version),
+            for Piece { version, says, link, .. } in pieces {
+                let (taken, of_master) = match says {
+                    Says::One(schedule) => {
+                        let of = schedule.occurrence;
+                        let taken = series.put(version, schedule);
+                        series.saw(of, now);
+                        (taken, of.is_none())
+                    }
+                    Says::Whole(schedules) => {
+                        let of: Vec<_> = schedules.iter().map(|schedule| schedule.occurrence).collect();
+                        let taken = series.replace(version, schedules);
+                        of.into_iter().for_each(|of| series.saw(of, now));
+                        (taken, true)
+                    }
+                    Says::Gone => {
+                        let taken = series.cancel(version);
+                        series.saw(None, now);
+                        (taken, true)
+                    }
                 };
                 match taken {
                     true if of_master => master = link,

@@ -1,3 +1,6 @@
+mod cases;
+mod dateutil;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};

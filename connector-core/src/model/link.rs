@@ -442,6 +442,10 @@ pub struct LinkChanges {
     /// The assignee, or that there is none any more.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub assignee: Patch<Actor>,
+    /// The schedules that were changed, as they are to be (R9.6): the event itself, or single occurrences of it.
+    /// An occurrence that had no schedule of its own has one that [`Schedule::is_new`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
 }
 
 impl LinkChanges {
@@ -452,7 +456,7 @@ impl LinkChanges {
 
     /// Nothing was changed.
     pub fn is_empty(&self) -> bool {
-        self.title.is_none() && self.raw_status.is_none() && self.assignee.is_keep()
+        self.title.is_none() && self.raw_status.is_none() && self.assignee.is_keep() && self.schedules.is_empty()
     }
 }
 
@@ -479,6 +483,9 @@ pub struct LinkDraft {
     /// Files that the user attached: read them with `cx.files()` (R10.4).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+    /// When it takes place (R9.6).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
     /// Who composed it.
     pub user: UserId,
     /// The thread it will be in.
@@ -496,6 +503,7 @@ impl LinkDraft {
             raw_status: None,
             recipients: Vec::new(),
             attachments: Vec::new(),
+            schedules: Vec::new(),
             user,
             thread,
         }

@@ -15,6 +15,6 @@ pub use link::{Link, LinkChanges, LinkDraft, LinkFilter, LinkPatch, NewLink, Pat
 pub(crate) use link::{LinkFields, LinkIdentity, LinkInput};
 pub use note::{Attachment, AttachmentRef, Content, Delivery, Download, NewNote, Note, NoteFilter, NoteRef, WriteBack};
 pub use reaction::{CustomEmoji, Emoji, Reaction};
-pub use schedule::{Action, ActionButton, Attendance, Attendee, ButtonTarget, Schedule, When};
+pub use schedule::{Action, ActionButton, Attendance, Attendee, ButtonTarget, Schedule, ScheduleChange, When};
 pub use source::Source;
 pub use thread::Thread;

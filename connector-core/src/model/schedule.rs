@@ -1,19 +1,21 @@
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Actor;
 use crate::id::{NoteId, ScheduleKey, ThreadId};
 
-/// A point on the calendar: a whole day, or an instant. Never a text (L22).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A point on the calendar: a whole day, an instant, or a time of whatever zone one is in. Never a text (L22).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
     /// A whole day, wherever one is.
     Day(Date),
     /// An instant.
     At(Timestamp),
+    /// A time on the clock, wherever one is: the floating time of RFC 5545 3.3.5.
+    Floating(DateTime),
 }
 
 impl From<Timestamp> for When {
@@ -28,6 +30,12 @@ impl From<Date> for When {
     }
 }
 
+impl From<DateTime> for When {
+    fn from(at: DateTime) -> Self {
+        Self::Floating(at)
+    }
+}
+
 /// When an item takes place, and who attends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
@@ -39,7 +47,7 @@ pub struct Schedule {
     /// Ends; for days, the first day after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<When>,
-    /// The zone that a recurrence is reckoned in: an IANA name.
+    /// The zone that a recurrence is reckoned in: an IANA name, or another name that `calendar::time_zone` knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
     /// How it recurs: RFC 5545 `RRULE`, `RDATE` and `EXDATE` lines.
@@ -48,9 +56,18 @@ pub struct Schedule {
     /// In a recurring one, the occurrence that this one stands in for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurrence: Option<When>,
+    /// The schedule is also that of every later occurrence: `RANGE=THISANDFUTURE` of RFC 5545 3.2.13.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub and_following: bool,
     /// It does not take place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancelled: bool,
+    /// Title of what takes place. `None` means that of the link, or of the series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Place where it takes place. In one occurrence of a series, `None` means the place of the series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
     /// Who attends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attendees: Vec<Attendee>,
@@ -66,7 +83,10 @@ impl Schedule {
             time_zone: None,
             recurrence: Vec::new(),
             occurrence: None,
+            and_following: false,
             cancelled: false,
+            title: None,
+            location: None,
             attendees: Vec::new(),
         }
     }
@@ -90,6 +110,24 @@ impl Schedule {
         self
     }
 
+    /// Stands in for every later occurrence as well (RFC 5545 3.2.13).
+    pub fn and_following(mut self) -> Self {
+        self.and_following = true;
+        self
+    }
+
+    /// Has a title of its own.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+
+    /// Takes place there.
+    pub fn location(mut self, location: impl Into<String>) -> Self {
+        self.location = Some(location.into());
+        self
+    }
+
     /// Does not take place.
     pub fn cancelled(mut self) -> Self {
         self.cancelled = true;
@@ -103,6 +141,59 @@ impl Schedule {
     }
 }
 
+/// What the key of a schedule begins with that the service does not have yet.
+const NEW: &str = "new";
+
+impl Schedule {
+    /// A schedule that a user made, and that the service has no id for yet.
+    pub fn composed(start: impl Into<When>) -> Self {
+        Self::new(NEW, start)
+    }
+
+    /// An occurrence of a series that a user changes, and that has no schedule of its own yet: as the series says it.
+    #[cfg_attr(not(feature = "calendar"), allow(dead_code, reason = "occurrences are known to the calendar alone"))]
+    pub(crate) fn composed_occurrence(of: When, start: When) -> Self {
+        let name = match of {
+            When::Day(day) => day.to_string(),
+            When::At(at) => at.to_string(),
+            When::Floating(at) => at.to_string(),
+        };
+        Self::new(format!("{NEW}/{name}"), start).occurrence(of)
+    }
+
+    /// The service has no id for it yet: a user made it here. Which occurrence of its series it stands in for, if it
+    /// does for one, is in [`occurrence`](Self::occurrence).
+    pub fn is_new(&self) -> bool {
+        let key = self.key.as_str();
+        key.strip_prefix(NEW).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// What a user changes about one schedule of a link (R9.6). What is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleChange {
+    /// Occurrence that is changed, by when it begins as the series says. `None` means the event itself, with every
+    /// occurrence that has no schedule of its own.
+    #[serde(default)]
+    pub occurrence: Option<When>,
+    /// Begins then. Without an end, the event takes as long as before.
+    #[serde(default)]
+    pub start: Option<When>,
+    /// Ends then; for days, the first day after it.
+    #[serde(default)]
+    pub end: Option<When>,
+    /// Zone that the recurrence is reckoned in.
+    #[serde(default)]
+    pub time_zone: Option<String>,
+    /// RFC 5545 lines of the recurrence. An empty list means that the event takes place once.
+    #[serde(default)]
+    pub recurrence: Option<Vec<String>>,
+    /// Whether it does not take place.
+    #[serde(default)]
+    pub cancelled: Option<bool>,
+}
+
 /// Whether someone comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -111,6 +202,8 @@ pub enum Attendance {
     Attend,
     /// Does not come.
     Skip,
+    /// May come.
+    Tentative,
 }
 
 /// Someone who attends.

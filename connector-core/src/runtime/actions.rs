@@ -12,6 +12,7 @@ mod invoke;
 mod press;
 mod products;
 mod resume;
+mod schedules;
 mod upgrade;
 mod views;
 mod work;

@@ -13,7 +13,7 @@ use crate::engine::{TaskPriority, TaskRow, Write};
 use crate::error::{Error, Result};
 use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, ScheduleKey, TaskId, ThreadId};
 use crate::model::{
-    Action, Attendance, Authorization, Channel, Contact, ContactChanges, Emoji, LinkChanges, LinkDraft,
+    Action, Attendance, Authorization, Channel, Contact, ContactChanges, Emoji, LinkChanges, LinkDraft, Schedule,
 };
 use crate::value;
 
@@ -71,21 +71,69 @@ pub(crate) struct DrainTask {
 /// The hook that a task calls. It names things by id; what they are is read when it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum HookTask {
-    Activate { authorization: Authorization },
-    Upgrade { from: String },
-    OptionsChanged { old: Map<String, Value>, new: Map<String, Value> },
-    ChannelEnabled { channel: ChannelId, recovering: bool },
-    ChannelDisabled { channel: Channel },
-    LinkUpdated { link: LinkId, changes: LinkChanges },
-    CreateLink { link: LinkId, draft: LinkDraft },
-    NoteCreated { note: NoteId },
-    NoteUpdated { note: NoteId },
-    ThreadRead { thread: ThreadId, unread: bool },
-    ThreadToDo { thread: ThreadId, todo: bool, date: Option<Date> },
-    ContactsChanged { link: LinkId, changes: ContactChanges },
-    ScheduleContactUpdated { link: LinkId, schedule: ScheduleKey, contact: Contact, attendance: Option<Attendance> },
-    NoteReactionChanged { note: NoteId, emoji: Emoji, added: bool },
-    ActionPressed { link: LinkId, token: String, action: Action },
+    Activate {
+        authorization: Authorization,
+    },
+    Upgrade {
+        from: String,
+    },
+    OptionsChanged {
+        old: Map<String, Value>,
+        new: Map<String, Value>,
+    },
+    ChannelEnabled {
+        channel: ChannelId,
+        recovering: bool,
+    },
+    ChannelDisabled {
+        channel: Channel,
+    },
+    LinkUpdated {
+        link: LinkId,
+        changes: LinkChanges,
+    },
+    CreateLink {
+        link: LinkId,
+        draft: LinkDraft,
+    },
+    NoteCreated {
+        note: NoteId,
+    },
+    NoteUpdated {
+        note: NoteId,
+    },
+    ThreadRead {
+        thread: ThreadId,
+        unread: bool,
+    },
+    ThreadToDo {
+        thread: ThreadId,
+        todo: bool,
+        date: Option<Date>,
+    },
+    ContactsChanged {
+        link: LinkId,
+        changes: ContactChanges,
+    },
+    ScheduleContactUpdated {
+        link: LinkId,
+        schedule: ScheduleKey,
+        contact: Contact,
+        attendance: Option<Attendance>,
+        /// The schedule as it was answered, for one that the service does not have yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answered: Option<Box<Schedule>>,
+    },
+    NoteReactionChanged {
+        note: NoteId,
+        emoji: Emoji,
+        added: bool,
+    },
+    ActionPressed {
+        link: LinkId,
+        token: String,
+        action: Action,
+    },
 }
 
 impl TaskPayload {

@@ -197,6 +197,7 @@ impl ConformanceService for DiaryService {
             Edit::Repeat(days) => ApiPiece { days: *days, ..master.clone() },
             Edit::Move { occurrence, to } => ApiPiece { start: Some(*to), ..of(*occurrence) },
             Edit::Cancel { occurrence } => ApiPiece { start: Some(*occurrence), cancelled: true, ..of(*occurrence) },
+            Edit::Restore { occurrence } => ApiPiece { start: Some(*occurrence), ..of(*occurrence) },
             Edit::Delete => ApiPiece { start: None, cancelled: true, ..master.clone() },
             _ => return false,
         };
@@ -332,4 +333,24 @@ async fn a_cancelled_occurrence_of_an_unknown_event_makes_nothing() {
     let links = saved(vec![phantom, of(None, 1, false)]).await;
     let cancelled: Vec<_> = links[0].link.schedules.iter().map(|schedule| schedule.cancelled).collect();
     assert_eq!(cancelled, [false, true]);
+}
+
+/// L38: what is given whole replaces what was known: occurrences that were cancelled or moved are as they were.
+#[tokio::test]
+async fn a_restored_occurrence_is_as_its_series_says() {
+    BUG.set(Bug::None);
+    let (second, third) = ("2026-01-06T09:00:00Z", "2026-01-07T09:00:00Z");
+    let master = of(None, 1, false);
+    let moved = ApiPiece { start: Some(start() + SignedDuration::from_hours(30)), ..of(Some(second), 2, false) };
+    let changed = vec![master.clone(), moved, of(Some(third), 3, true)];
+    let mut restored = changed.clone();
+    restored.extend([of(Some(second), 4, false), of(Some(third), 5, false)]);
+    let occurrences = |links: &[LinkRow]| {
+        let series: connector_core::calendar::Series = links[0].link.schedules.iter().cloned().collect();
+        let found = series.occurrences(start(), start() + SignedDuration::from_hours(24 * 30)).unwrap();
+        found.into_iter().map(|occurrence| occurrence.start).collect::<Vec<_>>()
+    };
+    let at = |hours: i64| connector_core::model::When::At(start() + SignedDuration::from_hours(hours));
+    assert_eq!(occurrences(&saved(changed).await), [at(0), at(30), at(72), at(96)]);
+    assert_eq!(occurrences(&saved(restored).await), [at(0), at(24), at(48), at(72), at(96)]);
 }

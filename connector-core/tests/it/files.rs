@@ -149,6 +149,7 @@ impl Synced {
             content: None,
             recipients: Vec::new(),
             attachments: attachments.to_vec(),
+            schedules: Vec::new(),
         }
     }
 }

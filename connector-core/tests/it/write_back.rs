@@ -532,6 +532,7 @@ async fn compose(bench: &Bench, title: &str) -> Result<Link, ActionError> {
             Recipient { actor: ada(), role: "cc".into() },
         ],
         attachments: Vec::new(),
+        schedules: Vec::new(),
     };
     bench.runtime().compose(compose).await
 }
@@ -642,6 +643,7 @@ async fn composing_what_is_wrong_is_refused() {
             content: None,
             recipients: vec![],
             attachments: Vec::new(),
+            schedules: Vec::new(),
         };
         change(&mut compose);
         bench.runtime().compose(compose).await.unwrap_err().to_string()

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::NoContent;
 use connector_core::engine::LinkRow;
 use connector_core::id::{ConnectionId, LinkId, StatusId, UserId};
-use connector_core::model::{Actor, Link, Patch};
+use connector_core::model::{Actor, Link, Patch, ScheduleChange};
 use connector_core::runtime::LinkUpdate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,10 @@ pub(super) fn routes() -> ApiRouter<Host> {
         .api_route(
             "/links/{id}",
             get_with(show, op("getLink", "A link", &[]))
-                .patch_with(update, op("updateLink", "Change the status, title or assignee of a link", &[409]))
+                .patch_with(
+                    update,
+                    op("updateLink", "Change the status, title, assignee or schedule of a link", &[409]),
+                )
                 .delete_with(discard, op("discardLink", "Discard a link that was not delivered", &[409])),
         )
         .api_route("/links/{id}/retry", post_with(retry, op("retryLink", "Send a link or its change again", &[409])))
@@ -67,6 +70,9 @@ struct LinkPatch {
     /// Null means nobody, which is not the same as leaving it out.
     #[serde(default, deserialize_with = "present")]
     assignee: Option<Option<Actor>>,
+    /// Changes of when it takes place, or of single occurrences.
+    #[serde(default)]
+    schedules: Vec<ScheduleChange>,
 }
 
 async fn update(
@@ -81,6 +87,7 @@ async fn update(
         title: patch.title,
         status: patch.status,
         assignee: patch.assignee.map_or(Patch::Keep, Patch::from),
+        schedules: patch.schedules,
     };
     let link = host.runtime().update_link(id, &patch.user, update).await?;
     shown(&host, link.id).await

@@ -1,5 +1,6 @@
 //! The HTTP API (design 6.2). Everything that the command line does goes through it too.
 
+mod agenda;
 mod attachments;
 mod caller;
 mod changes;
@@ -55,6 +56,7 @@ pub(crate) fn router(host: Host) -> Router {
         .merge(notes::routes())
         .merge(links::routes())
         .merge(schedules::routes())
+        .merge(agenda::routes())
         .merge(tasks::routes())
         .merge(files::routes())
         .merge(attachments::routes())

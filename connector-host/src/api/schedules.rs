@@ -3,7 +3,7 @@ use aide::axum::routing::put_with;
 use axum::Json;
 use axum::extract::State;
 use connector_core::id::{LinkId, ScheduleKey, UserId};
-use connector_core::model::{Attendance, Schedule};
+use connector_core::model::{Attendance, Schedule, When};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,34 @@ pub(super) struct ScheduleView {
     schedule: Schedule,
 }
 
+/// When an item that a user composes takes place.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewSchedule {
+    /// Begins then: `{"day": "2026-01-05"}`, `{"at": "2026-01-05T08:00:00Z"}` or `{"floating": "2026-01-05T09:00:00"}`.
+    start: When,
+    /// Ends then; for days, the first day after it.
+    end: Option<When>,
+    /// Zone that the recurrence is reckoned in.
+    time_zone: Option<String>,
+    /// RFC 5545 `RRULE`, `RDATE` and `EXDATE` lines.
+    #[serde(default)]
+    recurrence: Vec<String>,
+    /// Place where it takes place.
+    location: Option<String>,
+}
+
+impl From<NewSchedule> for Schedule {
+    fn from(new: NewSchedule) -> Self {
+        let mut schedule = Self::composed(new.start);
+        schedule.end = new.end;
+        schedule.time_zone = new.time_zone;
+        schedule.recurrence = new.recurrence;
+        schedule.location = new.location;
+        schedule
+    }
+}
+
 impl ScheduleView {
     pub(super) fn new(link: LinkId, schedule: Schedule) -> Self {
         Self { id: format!("{link}:{}", schedule.key), link, schedule }
@@ -50,6 +78,8 @@ struct AttendanceChange {
     user: UserId,
     /// Null: not answered.
     status: Option<Attendance>,
+    /// The occurrence that is answered, by when it begins as its series says. Without it, all of the schedule is.
+    occurrence: Option<When>,
 }
 
 async fn attend(
@@ -63,7 +93,12 @@ async fn attend(
     let (link, key) = id.split_once(':').ok_or_else(missing)?;
     let (link, key): (LinkId, _) = (link.parse()?, ScheduleKey::new(key));
     caller.link(&host, link).await?;
-    let changed = host.runtime().set_attendance(link, &key, &contact, &body.user, body.status).await?;
-    let schedule = changed.schedules.into_iter().find(|schedule| schedule.key == key);
+    let occurrence = body.occurrence;
+    let changed = host.runtime().set_attendance(link, &key, occurrence, &contact, &body.user, body.status).await?;
+    let answered = |schedule: &Schedule| match occurrence {
+        Some(_) => schedule.occurrence == occurrence,
+        None => schedule.key == key,
+    };
+    let schedule = changed.schedules.into_iter().find(answered);
     Ok(Json(ScheduleView::new(changed.id, schedule.ok_or_else(missing)?)))
 }

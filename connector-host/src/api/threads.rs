@@ -19,7 +19,7 @@ use super::links::LinkView;
 use super::notes::NoteView;
 use super::openapi::op;
 use super::problem::{Answer, Problem};
-use super::schedules::ScheduleView;
+use super::schedules::{NewSchedule, ScheduleView};
 use crate::host::Host;
 
 /// Links of a thread that are shown.
@@ -69,7 +69,7 @@ struct ListQuery {
 }
 
 /// The connections whose links a list shows; none for all.
-async fn listed(
+pub(super) async fn listed(
     host: &Host,
     caller: &Caller,
     user: Option<&UserId>,
@@ -348,6 +348,9 @@ struct NewThread {
     /// Files that the user has uploaded.
     #[serde(default)]
     attachments: Vec<FileId>,
+    /// When it takes place, for types that have schedules: one, with its recurrence.
+    #[serde(default)]
+    schedules: Vec<NewSchedule>,
 }
 
 async fn compose(State(host): State<Host>, caller: Caller, Body(new): Body<NewThread>) -> Answer<Created<ThreadView>> {
@@ -373,6 +376,7 @@ async fn compose(State(host): State<Host>, caller: Caller, Body(new): Body<NewTh
         content: new.content,
         recipients: recipients.collect(),
         attachments: new.attachments,
+        schedules: new.schedules.into_iter().map(Into::into).collect(),
     };
     let link = host.runtime().compose(compose).await?;
     Ok(Created(view(&host, link.thread, Some(&new.user), false).await?))

@@ -134,6 +134,13 @@ pub(super) enum Command {
     Reply(Reply),
     /// Change the status of a link
     SetStatus(SetStatus),
+    /// List what takes place between two times
+    Agenda(Agenda),
+    /// Make, move and cancel events, and answer invitations
+    Event {
+        #[command(subcommand)]
+        command: EventCommand,
+    },
     /// List the tasks that wait or run, or the dead letters
     Tasks {
         /// The dead letters
@@ -326,6 +333,135 @@ pub(super) enum HooksCommand {
     },
 }
 
+/// What takes place.
+#[derive(Debug, clap::Args)]
+pub(super) struct Agenda {
+    /// As this user sees it
+    #[arg(long)]
+    pub(super) user: Option<String>,
+    /// Of this connection
+    #[arg(long)]
+    pub(super) connection: Option<String>,
+    /// From this day or time on: `2026-01-31` or `2026-01-31T08:00:00Z`
+    #[arg(long)]
+    pub(super) from: String,
+    /// Until before this day or time, at most 366 days later
+    #[arg(long)]
+    pub(super) to: String,
+    /// The time zone of the user [default: UTC]
+    #[arg(long)]
+    pub(super) zone: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 100)]
+    pub(super) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventCommand {
+    /// Make an event in a calendar
+    New(NewEvent),
+    /// Move an event, or one occurrence of it
+    Move(MoveEvent),
+    /// Cancel one occurrence of an event
+    Cancel {
+        /// Id of its link
+        link: String,
+        /// When the occurrence begins as the series says: `2026-01-31` or `2026-01-31T08:00:00Z`
+        #[arg(long)]
+        occurrence: String,
+        /// As this user
+        #[arg(long)]
+        user: String,
+        /// Do not wait until it is at the service
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Say whether someone attends
+    Answer {
+        /// Id of the schedule, which `agenda` shows with --json: `lnk_5:KEY`
+        schedule: String,
+        /// The service's id of who attends
+        contact: String,
+        /// attend, skip, tentative or none
+        #[arg(value_parser = ["attend", "skip", "tentative", "none"])]
+        answer: String,
+        /// Only for the occurrence that begins then as the series says
+        #[arg(long)]
+        occurrence: Option<String>,
+        /// As this user
+        #[arg(long)]
+        user: String,
+    },
+}
+
+/// An event that is made.
+#[derive(Debug, clap::Args)]
+pub(super) struct NewEvent {
+    /// Its title
+    pub(super) title: String,
+    /// As this user
+    #[arg(long)]
+    pub(super) user: String,
+    /// By this connection
+    #[arg(long)]
+    pub(super) connection: String,
+    /// In this channel
+    #[arg(long)]
+    pub(super) channel: String,
+    /// Its type
+    #[arg(long = "type", default_value = "event")]
+    pub(super) link_type: String,
+    #[command(flatten)]
+    pub(super) times: Times,
+    /// A line of its recurrence, such as `RRULE:FREQ=WEEKLY;COUNT=4`
+    #[arg(long = "recurrence", value_name = "LINE")]
+    pub(super) recurrence: Vec<String>,
+    /// Where it takes place
+    #[arg(long)]
+    pub(super) location: Option<String>,
+    /// Its text
+    #[arg(long)]
+    pub(super) text: Option<String>,
+    /// Invite this address
+    #[arg(long = "invite", value_name = "ADDRESS")]
+    pub(super) invite: Vec<String>,
+    /// Do not wait until it is at the service
+    #[arg(long)]
+    pub(super) no_wait: bool,
+}
+
+/// An event that is moved.
+#[derive(Debug, clap::Args)]
+pub(super) struct MoveEvent {
+    /// Id of its link
+    pub(super) link: String,
+    /// As this user
+    #[arg(long)]
+    pub(super) user: String,
+    #[command(flatten)]
+    pub(super) times: Times,
+    /// Only the occurrence that begins then as the series says
+    #[arg(long)]
+    pub(super) occurrence: Option<String>,
+    /// Do not wait until it is at the service
+    #[arg(long)]
+    pub(super) no_wait: bool,
+}
+
+/// When something takes place.
+#[derive(Debug, clap::Args)]
+pub(super) struct Times {
+    /// Begins: a day `2026-01-31`, an instant `2026-01-31T08:00:00Z`, or a time of the zone `2026-01-31T09:00`
+    #[arg(long)]
+    pub(super) start: String,
+    /// Ends; for days, the first day after it. A moved event takes as long as before without it
+    #[arg(long)]
+    pub(super) end: Option<String>,
+    /// Time zone of the times, and that the event recurs in
+    #[arg(long)]
+    pub(super) zone: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
     /// Make a key; it is shown this once
@@ -358,6 +494,13 @@ mod tests {
         let cli = Cli::try_parse_from(["connectors", "threads", "--status", "open", "--json"]);
         assert!(cli.expect("arguments").global.json);
         assert!(Cli::try_parse_from(["connectors", "enable", "con_1"]).is_err());
+        let agenda = ["connectors", "agenda", "--from", "2026-01-01", "--to", "2026-02-01", "--zone", "Europe/Berlin"];
+        assert!(Cli::try_parse_from(agenda).is_ok());
+        let moved = ["connectors", "event", "move", "lnk_1", "--user", "ada", "--start", "2026-01-05"];
+        assert!(Cli::try_parse_from(moved).is_ok());
+        assert!(
+            Cli::try_parse_from(["connectors", "event", "answer", "lnk_1:a", "b", "maybe", "--user", "ada"]).is_err()
+        );
     }
 }
 

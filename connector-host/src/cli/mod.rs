@@ -5,6 +5,7 @@
 
 mod accounts;
 mod args;
+mod calendar;
 mod client;
 mod hooks;
 mod keys;
@@ -154,6 +155,8 @@ async fn perform(client: &Client, registry: &Registry, command: Command, output:
         Command::Thread { id, user } => threads::show(client, &id, user.as_deref(), output).await,
         Command::Reply(reply) => threads::reply(client, reply, output).await,
         Command::SetStatus(change) => threads::set_status(client, change, output).await,
+        Command::Agenda(agenda) => calendar::agenda(client, &agenda, output).await,
+        Command::Event { command } => calendar::event(client, command, output).await,
         Command::Hooks { command: HooksCommand::List { connection, since, until, limit } } => {
             let asked = [("connection", connection), ("since", since), ("until", until)];
             hooks::list(client, &asked, limit, output).await

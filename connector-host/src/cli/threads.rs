@@ -150,7 +150,14 @@ pub(super) async fn set_status(client: &Client, change: SetStatus, output: Outpu
 }
 
 /// Waits until what a user did is at the service, or is not and why, and prints the thing as it is then.
-async fn arrive(client: &Client, kind: &str, mut thing: Value, wait: bool, output: Output, user: &str) -> Done {
+pub(super) async fn arrive(
+    client: &Client,
+    kind: &str,
+    mut thing: Value,
+    wait: bool,
+    output: Output,
+    user: &str,
+) -> Done {
     let id = field(&thing, "/id");
     let on_its_way = |thing: &Value| matches!(field(thing, "/delivery/state").as_str(), "pending" | "sending");
     while wait && on_its_way(&thing) {

@@ -44,6 +44,9 @@ fn request(operation: &Operation, things: &Things, user: &str) -> (String, Value
     if operation.described["parameters"].as_array().is_some_and(|all| all.iter().any(needs_user)) {
         path.push_str(&format!("?user={user}"));
     }
+    if operation.id() == "getAgenda" {
+        path.push_str("?from=2026-01-01&to=2026-02-01");
+    }
     let body = match operation.id() {
         "createConnection" => json!({"connector": "desk", "user": user, "options": {"api_key": "k"}}),
         "createThread" => {
@@ -98,7 +101,7 @@ async fn every_operation_asks_who_calls() {
     let before = bench.get("/changes?limit=1000").await["next"].clone();
     // What anyone with a session may look at.
     let open = ["listConnectors", "getConnector"];
-    let lists = ["listConnections", "listThreads", "listChanges"];
+    let lists = ["listConnections", "listThreads", "listChanges", "getAgenda"];
     // Acting for himself.
     let own = ["createConnection", "createFile"];
     for operation in operations(&document(&bench).await) {

@@ -34,7 +34,8 @@ pub struct Bureau;
 #[link_type(
     label = "Affair",
     contact_roles(to(label = "To", default), cc(label = "Cc")),
-    supports(contact_changes),
+    schedules,
+    supports(contact_changes, schedule_changes),
     compose(status = Open),
 )]
 pub enum Affair {
@@ -68,6 +69,10 @@ impl Connector for Bureau {
         Err(Error::rejected(format!("no affair is called {}", draft.title)))
     }
 
+    async fn on_link_updated(&self, _: &Context<Self>, _: &Link, _: &LinkChanges) -> Result<()> {
+        Ok(())
+    }
+
     async fn on_contacts_changed(&self, _: &Context<Self>, _: &Thread, _: &ContactChanges) -> Result<()> {
         Ok(())
     }
@@ -98,14 +103,25 @@ impl Bureau {
         }
         let number = after.unwrap_or_default() + 1;
         let (clerk, grace) = (Actor::new(format!("clerk-{}", cx.owner())), Actor::new("7").name("Grace"));
-        let schedule = Schedule::new("one", second(60)).attendee(clerk, None).attendee(grace.clone(), None);
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let schedule = Schedule::new("one", at("2026-01-05T08:00:00Z"))
+            .end(at("2026-01-05T09:00:00Z"))
+            .recurrence(["RRULE:FREQ=WEEKLY;COUNT=4".to_owned()], "Europe/Berlin")
+            .location("Room 3")
+            .attendee(clerk, None)
+            .attendee(grace.clone(), Some(Attendance::Attend));
+        let third = Schedule::new("third", at("2026-01-19T10:00:00Z"))
+            .end(at("2026-01-19T11:00:00Z"))
+            .occurrence(at("2026-01-19T08:00:00Z"))
+            .title("An affair outside")
+            .location("The garden");
         let button = cx.callback(Pressed {}).await?;
         let source = Source::new("bureau", ["1"]);
         let author = Author::person(grace.clone());
         let link = NewLink::new(Affair::Open, source, &channel, author, second(1))
             .title("An affair")
             .contacts([Contact::new(grace)])
-            .schedules([schedule])
+            .schedules([schedule, third])
             .actions([ActionButton::run("Press", &button)]);
         cx.integrations().save_link(link).await?;
         Ok(Step::Done(number))

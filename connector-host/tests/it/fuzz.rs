@@ -229,6 +229,13 @@ impl Maker<'_> {
         match parameter["name"].as_str() {
             Some("contact") if !self.dice.one_in(4) => return self.dice.of(&["7", "clerk-ada"]).to_owned(),
             Some("channel") if !self.dice.one_in(4) => return "a/b c".to_owned(),
+            Some("from") if !self.dice.one_in(4) => {
+                return self.dice.of(&["2026-01-01", "2026-01-05T08:00:00Z"]).to_owned();
+            }
+            Some("to") if !self.dice.one_in(4) => {
+                return self.dice.of(&["2026-02-01", "2026-01-06T08:00:00Z"]).to_owned();
+            }
+            Some("zone") if !self.dice.one_in(4) => return self.dice.of(&["Europe/Berlin", "+05:30"]).to_owned(),
             Some("index") if !self.dice.one_in(4) => return self.dice.below(4).to_string(),
             Some("id") if parameter["schema"]["$ref"].is_null() && !self.dice.one_in(4) => {
                 return self.dice.of(&["desk", &format!("{link}:one")]).to_owned();

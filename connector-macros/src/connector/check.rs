@@ -50,6 +50,12 @@ pub(crate) fn expand(connector: &Connector, target: &Struct, paths: &Paths) -> T
                 "on_contacts_changed",
             ),
             (
+                quote!(!#declaration.supports.schedule_changes),
+                "LINK_UPDATED",
+                "supports schedule changes",
+                "on_link_updated",
+            ),
+            (
                 quote!(#declaration.reactions.is_none()),
                 "NOTE_REACTION_CHANGED",
                 "takes reactions",

@@ -128,6 +128,7 @@ impl LinkType {
             ("links", self.supports.links),
             ("attachments", self.supports.attachments),
             ("forwarding", self.supports.forwarding),
+            ("schedule_changes", self.supports.schedule_changes),
         ] {
             if said {
                 let field = Ident::new(field, Span::call_site());

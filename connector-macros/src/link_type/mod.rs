@@ -62,6 +62,7 @@ struct Supports {
     links: bool,
     attachments: bool,
     forwarding: bool,
+    schedule_changes: bool,
 }
 
 struct Compose {
@@ -174,7 +175,7 @@ mod tests {
                 "this one is `todo` too",
                 "there is no sharing `Everyone`: there are `Channel`, `Thread`, `Message`, `None`",
                 "no role is the `default`: it is what a contact has that is added without a role, so exactly one is: `to(label = \"To\", default)`",
-                "`supports` has no argument `editing`: there are `contact_changes`, `links`, `attachments`, `forwarding`",
+                "`supports` has no argument `editing`: there are `contact_changes`, `links`, `attachments`, `forwarding`, `schedule_changes`",
                 "`Issue` has no status `Opne`: did you mean `Open`? there are `Open`, `Later`, `Again`",
                 "there is no target `people`: there are `channels`, `contacts`, `addresses`",
             ]

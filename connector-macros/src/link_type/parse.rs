@@ -264,12 +264,18 @@ fn contact_roles(arg: &Arg, errors: &Errors) -> Vec<ContactRole> {
 
 fn supports(arg: &Arg, errors: &Errors) -> Supports {
     let args = arg.args(errors);
-    args.check("`supports`", &["contact_changes", "links", "attachments", "forwarding"], &[], errors);
+    args.check(
+        "`supports`",
+        &["contact_changes", "links", "attachments", "forwarding", "schedule_changes"],
+        &[],
+        errors,
+    );
     Supports {
         contact_changes: args.flag("contact_changes", errors),
         links: args.flag("links", errors),
         attachments: args.flag("attachments", errors),
         forwarding: args.flag("forwarding", errors),
+        schedule_changes: args.flag("schedule_changes", errors),
     }
 }
 

@@ -100,6 +100,12 @@ const _: () = {
         "`Issue` supports contact changes, so `GitHub` needs the hook `on_contacts_changed`: add it to `impl Connector for GitHub`"
     );
     const _: () = ::core::assert!(
+        ! < Issue as ::connector_core::__private::LinkType > ::DECLARATION
+        .supports.schedule_changes || __CONNECTOR_HOOKS
+        .has(::connector_core::__private::Hooks::LINK_UPDATED),
+        "`Issue` supports schedule changes, so `GitHub` needs the hook `on_link_updated`: add it to `impl Connector for GitHub`"
+    );
+    const _: () = ::core::assert!(
         < Issue as ::connector_core::__private::LinkType > ::DECLARATION.reactions
         .is_none() || __CONNECTOR_HOOKS
         .has(::connector_core::__private::Hooks::NOTE_REACTION_CHANGED),
@@ -116,6 +122,12 @@ const _: () = {
         .supports.contact_changes || __CONNECTOR_HOOKS
         .has(::connector_core::__private::Hooks::CONTACTS_CHANGED),
         "`forge::PullRequest` supports contact changes, so `GitHub` needs the hook `on_contacts_changed`: add it to `impl Connector for GitHub`"
+    );
+    const _: () = ::core::assert!(
+        ! < forge::PullRequest as ::connector_core::__private::LinkType > ::DECLARATION
+        .supports.schedule_changes || __CONNECTOR_HOOKS
+        .has(::connector_core::__private::Hooks::LINK_UPDATED),
+        "`forge::PullRequest` supports schedule changes, so `GitHub` needs the hook `on_link_updated`: add it to `impl Connector for GitHub`"
     );
     const _: () = ::core::assert!(
         < forge::PullRequest as ::connector_core::__private::LinkType > ::DECLARATION

@@ -1,6 +1,7 @@
 //! Google Calendar: <https://developers.google.com/workspace/calendar/api/v3/reference>.
 
-use connector_core::calendar::Piece;
+use connector_core::calendar::{EventWalk, Piece};
+use connector_core::content::html_of;
 use connector_core::prelude::*;
 use serde_json::json;
 
@@ -12,6 +13,9 @@ pub(crate) struct Walk {
     /// What Google gave at the end of the last one; it may forget it.
     sync_token: Option<String>,
     page: Option<String>,
+    /// The walk over all events that the page belongs to. `None` means a walk over changes, or a first page.
+    #[serde(default)]
+    all: Option<EventWalk>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +95,7 @@ impl ApiPerson {
         match self.response_status.as_deref() {
             Some("accepted") => Some(Attendance::Attend),
             Some("declined") => Some(Attendance::Skip),
+            Some("tentative") => Some(Attendance::Tentative),
             _ => None,
         }
     }
@@ -110,25 +115,33 @@ impl ApiEvent {
     /// of an occurrence that is nowhere.
     fn piece(&self, channel: &ChannelId, calendar_updated: Timestamp) -> Option<Piece> {
         let (source, version) = (source(channel, self.series()), self.updated.unwrap_or(calendar_updated));
-        let occurrence = self.original_start_time.as_ref().and_then(ApiWhen::when);
         if self.is_cancelled() && self.recurring_event_id.is_none() {
             return Some(Piece::gone(source, version));
         }
+        let schedule = self.schedule()?;
+        if self.is_cancelled() {
+            return Some(Piece::cancelled(source, version, schedule));
+        }
+        Some(Piece::new(self.link(channel, source), version, schedule))
+    }
+
+    /// When it takes place, and who attends. `None` means an occurrence that is nowhere.
+    fn schedule(&self) -> Option<Schedule> {
+        let occurrence = self.original_start_time.as_ref().and_then(ApiWhen::when);
         let start = self.start.as_ref().and_then(ApiWhen::when).or(occurrence)?;
         let mut schedule = Schedule::new(self.id.as_str(), start);
         schedule.end = self.end.as_ref().and_then(ApiWhen::when);
         schedule.time_zone = self.start.as_ref().and_then(|start| start.time_zone.clone());
         schedule.recurrence.clone_from(&self.recurrence);
+        schedule.location.clone_from(&self.location);
         if self.recurring_event_id.is_some() {
             schedule.occurrence = Some(occurrence?);
+            schedule.title.clone_from(&self.summary);
         }
-        if self.is_cancelled() {
-            return Some(Piece::cancelled(source, version, schedule));
-        }
-        for person in &self.attendees {
+        for person in self.attendees.iter().filter(|_| !self.is_cancelled()) {
             schedule = person.actor().into_iter().fold(schedule, |to, who| to.attendee(who, person.attendance()));
         }
-        Some(Piece::new(self.link(channel, source), version, schedule))
+        Some(schedule)
     }
 
     fn link(&self, channel: &ChannelId, source: Source) -> NewLink {
@@ -173,10 +186,14 @@ fn path(channel: &ChannelId) -> String {
 
 pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, walk: Walk) -> Result<Step<Walk>> {
     let request = cx.provider().get(path(channel)).query("maxResults", 100).query("showDeleted", true);
-    let request = match &walk.sync_token {
-        Some(token) => request.query("syncToken", token),
-        // Google compares it with the end, and takes what recurs beyond it as well.
-        None => request.query("timeMin", horizon(cx)),
+    let (request, all) = match &walk.sync_token {
+        Some(token) => (request.query("syncToken", token), None),
+        None => {
+            // Each page is asked for with the same time; Google compares it with the end, and takes what recurs beyond
+            // it as well.
+            let all = walk.all.clone().unwrap_or_else(|| EventWalk::new(cx.now()).from(horizon(cx)));
+            (request.query("timeMin", all.earliest().unwrap_or_else(|| horizon(cx))), Some(all))
+        }
     };
     let page: Page<ApiEvent> =
         page_of(request, walk.page.as_deref()).fetch().await.map_err(|error| match error.kind() {
@@ -187,10 +204,14 @@ pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, walk: Walk) 
             _ => error,
         })?;
     let updated = page.updated.unwrap_or_else(|| cx.now());
-    cx.integrations().save_events(channel, page.items.iter().filter_map(|event| event.piece(channel, updated))).await?;
+    let pieces = page.items.iter().filter_map(|event| event.piece(channel, updated));
+    match &all {
+        Some(all) => cx.integrations().save_all_events(channel, all, pieces).await?,
+        None => cx.integrations().save_events(channel, pieces).await?,
+    };
     Ok(match page.next_page_token {
-        Some(token) => Step::Next(Walk { page: Some(token), ..walk }),
-        None => Step::Done(Walk { sync_token: page.next_sync_token, page: None }),
+        Some(token) => Step::Next(Walk { page: Some(token), all, ..walk }),
+        None => Step::Done(Walk { sync_token: page.next_sync_token, page: None, all: None }),
     })
 }
 
@@ -206,10 +227,100 @@ pub(crate) async fn update(cx: &Context<Google>, link: &Link, changes: &LinkChan
         // It is gone there, and so it is here.
         return cx.integrations().archive_links(LinkFilter::sources([link.source.clone()])).await;
     }
+    for schedule in changes.schedules.iter().filter(|schedule| schedule.occurrence.is_some()) {
+        let path = event_path(link, &occurrence_id(cx, link, schedule).await?);
+        if schedule.cancelled {
+            cx.provider().delete(path).send().await.unless_gone()?;
+        } else {
+            // One that was cancelled takes place again.
+            let mut event = times(schedule)?;
+            event.insert("status".to_owned(), json!("confirmed"));
+            cx.provider().patch(path).json(&event).send().await?;
+        }
+    }
     let mut event = serde_json::Map::new();
+    if let Some(schedule) = changes.schedules.iter().find(|schedule| schedule.occurrence.is_none()) {
+        event.extend(times(schedule)?);
+        event.insert("recurrence".to_owned(), json!(schedule.recurrence));
+    }
     event.extend(changes.title.as_ref().map(|title| ("summary".to_owned(), json!(title))));
     event.extend(changes.raw_status.as_ref().map(|status| ("status".to_owned(), json!(status))));
+    if event.is_empty() {
+        return Ok(());
+    }
     cx.provider().patch(path).json(&event).send().await.map(drop)
+}
+
+/// The start and end of a schedule as Google writes them. What one of the two forms has is taken away by the other.
+fn times(schedule: &Schedule) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let zone = schedule.time_zone.as_deref();
+    let time = |when: When| match when {
+        When::Day(day) => Ok(json!({ "date": day, "dateTime": null, "timeZone": null })),
+        When::At(at) => Ok(json!({ "date": null, "dateTime": at, "timeZone": zone })),
+        When::Floating(_) => Err(Error::rejected(
+            "Google Calendar has no floating times: give the time zone in which the event takes place",
+        )),
+    };
+    let end = match (schedule.start, schedule.end) {
+        (_, Some(end)) => end,
+        (When::Day(day), None) => When::Day(day.tomorrow().unwrap_or(day)),
+        _ => return Err(Error::rejected("say when the event ends: Google Calendar keeps none without an end")),
+    };
+    let mut event = serde_json::Map::new();
+    event.insert("start".to_owned(), time(schedule.start)?);
+    event.insert("end".to_owned(), time(end)?);
+    Ok(event)
+}
+
+/// Makes an event in the calendar that it was composed for; those who are invited hear of it.
+pub(crate) async fn create(cx: &Context<Google>, draft: &LinkDraft) -> Result<NewLink> {
+    let channel = draft.require_channel()?;
+    let schedule = draft.schedules.first().ok_or_else(|| Error::rejected("say when the event takes place"))?;
+    let mut event = times(schedule)?;
+    event.insert("summary".to_owned(), json!(draft.title));
+    if !schedule.recurrence.is_empty() {
+        event.insert("recurrence".to_owned(), json!(schedule.recurrence));
+    }
+    if let Some(location) = &schedule.location {
+        event.insert("location".to_owned(), json!(location));
+    }
+    if draft.status::<Event>() == Some(Event::Tentative) {
+        event.insert("status".to_owned(), json!("tentative"));
+    }
+    if draft.content.as_ref().is_some_and(|content| !content.trim().is_empty()) {
+        event.insert("description".to_owned(), json!(html_of(draft.content.as_deref().unwrap_or_default())));
+    }
+    let invited = draft.recipients.iter().map(|to| {
+        let email = to.actor.email.as_deref().unwrap_or(&to.actor.id);
+        json!({ "email": email, "optional": to.role == "optional" })
+    });
+    let invited: Vec<_> = invited.collect();
+    if !invited.is_empty() {
+        event.insert("attendees".to_owned(), json!(invited));
+    }
+    let path = format!("{}?sendUpdates=all", path(channel));
+    let made: ApiEvent = cx.provider().post(path).json(&event).fetch().await?;
+    let schedule = made.schedule().ok_or_else(|| Error::bug("Google made an event without a start"))?;
+    Ok(made.link(channel, source(channel, &made.id)).schedules([schedule]))
+}
+
+/// Google's id of one occurrence: that of its schedule, or, where it has none of its own yet, the id that Google
+/// tells by when it would begin.
+async fn occurrence_id(cx: &Context<Google>, link: &Link, schedule: &Schedule) -> Result<String> {
+    let Some(of) = schedule.occurrence.filter(|_| schedule.is_new()) else {
+        return Ok(schedule.key.as_str().to_owned());
+    };
+    let original = match of {
+        When::Day(day) => day.to_string(),
+        When::At(at) => at.to_string(),
+        When::Floating(_) => return Err(Error::rejected("Google Calendar has no floating times")),
+    };
+    let event = link.meta::<Event>()?.event;
+    let path = format!("{}/{event}/instances", path(&link.channel));
+    let request = cx.provider().get(path).query("originalStart", original).query("showDeleted", true);
+    let page: Page<ApiEvent> = request.fetch().await?;
+    let found = page.items.into_iter().next();
+    found.map(|event| event.id).ok_or_else(|| Error::rejected("the event does not take place then any more"))
 }
 
 /// Says whether the owner of the calendar comes: to all of an event, or to one occurrence.
@@ -226,12 +337,14 @@ pub(crate) async fn answer(
     let status = match attendance {
         Some(Attendance::Attend) => "accepted",
         Some(Attendance::Skip) => "declined",
+        Some(Attendance::Tentative) => "tentative",
         None => "needsAction",
     };
     // The answers of others are left out, and stay.
     let attendees = json!([{ "email": who.id, "responseStatus": status }]);
     let event = json!({ "attendeesOmitted": true, "attendees": attendees });
-    cx.provider().patch(event_path(link, schedule.key.as_str())).json(&event).send().await.map(drop)
+    let id = occurrence_id(cx, link, schedule).await?;
+    cx.provider().patch(event_path(link, &id)).json(&event).send().await.map(drop)
 }
 
 #[derive(Deserialize)]

@@ -28,7 +28,7 @@ use tasks::ApiTaskList;
         optional(
             id = "calendar",
             label = "Calendar",
-            description = "Reads events, and answers invitations",
+            description = "Reads, makes and changes events, and answers invitations",
             scopes = ["https://www.googleapis.com/auth/calendar"],
             default = true,
         ),
@@ -45,7 +45,7 @@ use tasks::ApiTaskList;
         calendar(label = "Calendar", scope_group = "calendar"),
         tasks(label = "Tasks", scope_group = "tasks"),
     ),
-    access = ["Reads and sends mail, marks it read and stars it", "Reads events and answers invitations", "Reads and changes tasks"],
+    access = ["Reads and sends mail, marks it read and stars it", "Reads, makes and changes events and answers invitations", "Reads and changes tasks"],
     urls = ["https://www.googleapis.com/*"],
     link_types = [Conversation, Event, Task],
     options = GoogleOptions,
@@ -83,6 +83,9 @@ pub struct ConversationMeta {
     source_name = "Google Calendar",
     sharing = Thread,
     schedules,
+    compose_label = "New event",
+    supports(schedule_changes),
+    compose(target = channels, status = Confirmed),
     contact_roles(organizer, attendee(default), optional),
     meta = EventMeta,
 )]
@@ -225,7 +228,14 @@ impl Connector for Google {
     }
 
     async fn on_create_link(&self, cx: &Context<Self>, draft: LinkDraft) -> Result<Option<NewLink>> {
-        if draft.is::<Task>() { tasks::create(cx, &draft).await } else { mail::compose(cx, &draft).await }.map(Some)
+        let created = if draft.is::<Task>() {
+            tasks::create(cx, &draft).await
+        } else if draft.is::<Event>() {
+            calendar::create(cx, &draft).await
+        } else {
+            mail::compose(cx, &draft).await
+        };
+        created.map(Some)
     }
 
     async fn on_note_created(&self, cx: &Context<Self>, note: &Note, thread: &Thread) -> Result<WriteBack> {

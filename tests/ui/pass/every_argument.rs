@@ -62,7 +62,7 @@ pub struct Combined;
     sharing = Message,
     schedules = false,
     contact_roles(to(label = "To", default), cc(label = "Cc"), bcc),
-    supports(contact_changes, links, attachments, forwarding),
+    supports(contact_changes, links, attachments, forwarding, schedule_changes),
     compose(target = addresses, todo),
     reactions(fixed = ["👍" = "like"]),
 )]
@@ -116,6 +116,10 @@ impl Connector for Combined {
 
     async fn on_note_created(&self, _: &Context<Self>, _: &Note, _: &Thread) -> Result<WriteBack> {
         Ok(WriteBack::accepted())
+    }
+
+    async fn on_link_updated(&self, _: &Context<Self>, _: &Link, _: &LinkChanges) -> Result<()> {
+        Ok(())
     }
 
     async fn on_contacts_changed(&self, _: &Context<Self>, _: &Thread, _: &ContactChanges) -> Result<()> {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::ActionError;
+use super::{ActionError, schedules};
 use crate::context::has_status;
 use crate::declaration::Hooks;
 use crate::engine::{
@@ -15,7 +15,7 @@ use crate::id::{
 use crate::link_type::LinkTypeDeclaration;
 use crate::model::{
     Actor, Attendance, Author, Contact, ContactChanges, Content, Delivery, Emoji, Link, LinkChanges, LinkDraft, Note,
-    Patch, Reaction, Recipient, Source,
+    Patch, Reaction, Recipient, Schedule, ScheduleChange, Source, When,
 };
 use crate::records::untouched;
 use crate::registry::RegisteredConnector;
@@ -51,6 +51,8 @@ pub struct LinkUpdate {
     pub status: Option<StatusId>,
     /// Another assignee, or none any more.
     pub assignee: Patch<Actor>,
+    /// Changes of when it takes place, or of single occurrences (R9.6).
+    pub schedules: Vec<ScheduleChange>,
 }
 
 /// An item that a user composes.
@@ -74,6 +76,8 @@ pub struct Compose {
     pub recipients: Vec<Recipient>,
     /// Files that they have uploaded.
     pub attachments: Vec<FileId>,
+    /// When it takes place, for kinds that have schedules (R9.6).
+    pub schedules: Vec<Schedule>,
 }
 
 /// A link with what is needed to act on it for a user.
@@ -371,6 +375,17 @@ impl Runtime {
             row.link.assignee = update.assignee.as_option().flatten().cloned();
             changes.assignee = update.assignee;
         }
+        for change in &update.schedules {
+            if !declaration.is_some_and(|declaration| declaration.supports.schedule_changes) {
+                let kind = &before.link.link_type;
+                return Err(ActionError::Invalid(format!("when a {kind} takes place cannot be changed here")));
+            }
+            let changed = schedules::changed(&row.link, change)?;
+            if schedules::put(&mut row.link, changed.clone()) {
+                changes.schedules.retain(|known: &Schedule| known.key != changed.key);
+                changes.schedules.push(changed);
+            }
+        }
         if changes.is_empty() {
             return Ok(before.link);
         }
@@ -446,6 +461,7 @@ impl Runtime {
             content: body.map(|body| body.note.content),
             raw_status: link.status.clone(),
             recipients: link.contacts.iter().map(recipient).collect(),
+            schedules: link.schedules.clone(),
             ..LinkDraft::new(link.link_type.clone(), link.title.clone().unwrap_or_default(), user.clone(), link.thread)
         })
     }
@@ -608,11 +624,12 @@ impl Runtime {
         Ok(changed)
     }
 
-    /// A user says whether a contact attends.
+    /// A user says whether a contact attends: an event, or one occurrence of it, which needs no schedule of its own.
     pub async fn set_attendance(
         &self,
         id: LinkId,
         schedule: &ScheduleKey,
+        occurrence: Option<When>,
         contact: &str,
         user: &UserId,
         attendance: Option<Attendance>,
@@ -620,15 +637,22 @@ impl Runtime {
         let acting = self.own_link(id, user).await?;
         let before = acting.row.clone();
         let mut row = before.clone();
-        let attendee = row
-            .link
-            .schedules
-            .iter_mut()
-            .find(|known| known.key == *schedule)
-            .and_then(|known| known.attendees.iter_mut().find(|attendee| attendee.actor.id == contact))
+        let known = row.link.schedules.iter().find(|known| known.key == *schedule).cloned();
+        let mut answered = match (known, occurrence) {
+            (Some(known), of) if of.is_none() || of == known.occurrence => known,
+            (Some(_), Some(of)) => schedules::occurrence(&row.link, of)?,
+            (known, _) => known.ok_or_else(|| ActionError::NotFound(format!("{id} has no schedule `{schedule}`")))?,
+        };
+        let attendee = answered.attendees.iter_mut().find(|attendee| attendee.actor.id == contact);
+        let attendee = attendee
             .ok_or_else(|| ActionError::NotFound(format!("{contact} is not invited to `{schedule}` of {id}")))?;
         attendee.status = attendance;
         let contact = Contact::new(attendee.actor.clone());
+        schedules::put(&mut row.link, answered.clone());
+        if acting.own && !acting.connector.hooks.has(Hooks::SCHEDULE_CONTACT_UPDATED) {
+            let name = acting.connector.declaration.name;
+            return Err(ActionError::Conflict(format!("{name} shows who attends, and cannot change it")));
+        }
         let sends = acting.dispatches(Hooks::SCHEDULE_CONTACT_UPDATED);
         if sends && !composing(&before.link) {
             row.link.delivery = Some(Delivery::Pending);
@@ -639,8 +663,13 @@ impl Runtime {
             Write::Feed(FeedEntry::new(FeedKind::Link, before.connection, link.id)),
         ];
         if sends {
-            let hook =
-                HookTask::ScheduleContactUpdated { link: link.id, schedule: schedule.clone(), contact, attendance };
+            let hook = HookTask::ScheduleContactUpdated {
+                link: link.id,
+                schedule: answered.key.clone(),
+                contact,
+                attendance,
+                answered: answered.is_new().then(|| Box::new(answered)),
+            };
             writes.push(self.hook_task(&acting, hook)?);
         }
         self.put(before.connection, writes).await?;
@@ -694,6 +723,7 @@ impl Runtime {
         {
             return Err(ActionError::Invalid(format!("a {} has no status `{status}`", declaration.id)));
         }
+        let composed = schedules::composed(compose.schedules, declaration)?;
         let (attachments, expects) = self.attach(&compose.user, &compose.attachments, Some(declaration)).await?;
         let first = engine.take_ids(4);
         let (thread, id, note) =
@@ -717,7 +747,7 @@ impl Runtime {
             status: status.clone(),
             assignee: None,
             contacts: recipients.iter().map(|to| Contact::new(to.actor.clone()).role(to.role.clone())).collect(),
-            schedules: Vec::new(),
+            schedules: composed.clone(),
             actions: Vec::new(),
             author: author.clone(),
             occurred_at: now,
@@ -732,6 +762,7 @@ impl Runtime {
             raw_status: status,
             recipients,
             attachments: attachments.clone(),
+            schedules: composed,
             ..LinkDraft::new(compose.link_type, compose.title, compose.user.clone(), thread)
         };
         let row = LinkRow { connection: compose.connection, link: link.clone(), version: 0 };

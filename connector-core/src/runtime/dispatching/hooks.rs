@@ -10,7 +10,7 @@ use crate::dispatch::{HookCall, HookReply, Input, ToolHook};
 use crate::engine::{After, CommitError, Completion, LinkQuery, TaskRow, Write, WriteSet};
 use crate::error::{Error, Result};
 use crate::id::{LinkId, NoteId, ThreadId, UserId};
-use crate::model::{Actor, Channel, Delivery, Link, Note, SyncContext, Thread};
+use crate::model::{Actor, Channel, Delivery, Link, Note, Schedule, SyncContext, Thread};
 use crate::records::{OWN_WALK, RecordIntent, draft_key};
 use crate::runtime::Shared;
 use crate::runtime::payload::{HookTask, TaskPayload};
@@ -140,12 +140,16 @@ impl Shared {
                 written_back = Some(link.id);
                 HookCall::ContactsChanged { thread: Thread::new(link.thread, vec![link]), changes }
             }
-            HookTask::ScheduleContactUpdated { link, schedule, contact, attendance } => {
+            HookTask::ScheduleContactUpdated { link, schedule, contact, attendance, answered } => {
                 let Some(link) = self.own_link(dispatch, link).await? else { return Ok(()) };
                 written_back = Some(link.id);
-                let Some(schedule) = link.schedules.iter().find(|known| known.key == schedule).cloned() else {
-                    return Ok(());
+                // A sync may have brought the service's own schedule of an occurrence that had none, or none.
+                let occurrence = answered.as_ref().and_then(|answered| answered.occurrence);
+                let is_same = |known: &&Schedule| {
+                    known.key == schedule || (occurrence.is_some() && known.occurrence == occurrence)
                 };
+                let known = link.schedules.iter().find(is_same).cloned();
+                let Some(schedule) = known.or(answered.map(|answered| *answered)) else { return Ok(()) };
                 let thread = Thread::new(link.thread, vec![link]);
                 HookCall::ScheduleContactUpdated { thread, schedule, contact, attendance, actor: actor() }
             }

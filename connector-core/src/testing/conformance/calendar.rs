@@ -69,6 +69,14 @@ pub(super) async fn any_order<S: ConformanceService>(setup: &Setup<S>, report: &
     life.look().await;
     checked(&mut life, report, "one change after the other").await;
 
+    for (event, _) in &events {
+        for occurrence in [event.start + DAY, event.start + DAY * 2] {
+            life.edit(&event.title, &Edit::Restore { occurrence });
+        }
+    }
+    life.look().await;
+    checked(&mut life, report, "after occurrences were restored").await;
+
     // The service says no more than that an occurrence of it does not take place, or that it is gone.
     let Some(phantom) = life.event(&channel, "Phantom") else { return };
     life.edit(&phantom.title, &Edit::Cancel { occurrence: phantom.start + DAY });

@@ -119,6 +119,7 @@ fn differs(theirs: &[Schedule], ours: &[Schedule]) -> Option<String> {
             let when = |when: When| match when {
                 When::Day(day) => day.to_string(),
                 When::At(at) => at.to_string(),
+                When::Floating(at) => at.to_string(),
             };
             let Schedule { start, end, occurrence, recurrence, cancelled, .. } = schedule;
             let of = occurrence.map(|of| format!("for {} ", when(of))).unwrap_or_default();

@@ -196,6 +196,11 @@ pub enum Edit {
         /// When it would begin.
         occurrence: Timestamp,
     },
+    /// Takes back what was done to the occurrence of an event that would begin then: it takes place as the event says.
+    Restore {
+        /// When it would begin.
+        occurrence: Timestamp,
+    },
     /// Deletes it.
     Delete,
     /// Gives another text to a comment of someone else's.

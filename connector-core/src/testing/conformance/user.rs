@@ -117,6 +117,7 @@ impl<S: ConformanceService> Life<'_, S> {
             content: Some(format!("The text of {title}.")),
             recipients: Vec::new(),
             attachments: Vec::new(),
+            schedules: Vec::new(),
         };
         self.spare(true);
         let composed = self.act("composing an item", async |life| life.runtime().compose(compose.clone()).await).await;

@@ -339,6 +339,7 @@ async fn an_issue_is_composed() {
         content: Some("In `fish`, *always*.".to_owned()),
         recipients: Vec::new(),
         attachments: Vec::new(),
+        schedules: Vec::new(),
     };
     let draft = synced.runtime().compose(compose).await.expect("it is stored");
     synced.host.settle().await;

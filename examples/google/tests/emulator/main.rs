@@ -145,6 +145,7 @@ async fn mails_are_sent_once() {
         content: Some("At noon?".to_owned()),
         recipients: vec![to("bob@acme.example", "to"), to("carol@acme.example", "cc"), to("dan@acme.example", "bcc")],
         attachments: Vec::new(),
+        schedules: Vec::new(),
     };
     synced.runtime().compose(compose).await.expect("it is stored");
     synced.host.settle().await;

@@ -1,8 +1,8 @@
 //! Google Calendar: events with all of their pieces, and answers to invitations.
 
 use connector_core::id::{ScheduleKey, StatusId};
-use connector_core::model::{Attendance, Author, Schedule, When};
-use connector_core::runtime::LinkUpdate;
+use connector_core::model::{Actor, Attendance, Author, Delivery, Recipient, Schedule, ScheduleChange, When};
+use connector_core::runtime::{ActionError, Compose, LinkUpdate};
 use serde_json::{Value, json};
 
 use crate::model::{ADA, Shared};
@@ -152,6 +152,39 @@ async fn a_forgotten_sync_token_is_recovered_from() {
     assert!(!marks[0].as_ref().is_some_and(|marks| marks.unread), "a recovery is no news");
 }
 
+/// L38: an occurrence that was cancelled or moved and then restored is as Google has it, whether Google tells of it or
+/// gives all events anew without it.
+#[tokio::test]
+async fn a_restored_occurrence_is_as_google_has_it() {
+    let moved = json!({ "start": at("06", "11"), "end": at("06", "12") });
+    let (google, rig) = synced([standup(json!({})), on("06", moved.clone()), without("07")]).await;
+    let starts = async || {
+        let series: connector_core::calendar::Series = schedules(&rig).await.into_iter().collect();
+        let (from, until) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
+        let found = series.occurrences(from.parse().expect("a time"), until.parse().expect("a time"));
+        found.expect("it recurs").into_iter().map(|at| at.start).collect::<Vec<_>>()
+    };
+    let at_eight = |day: u32| instant(&format!("2026-01-0{day}T08:00:00Z"));
+    assert_eq!(starts().await, [at_eight(5), instant("2026-01-06T10:00:00Z"), at_eight(8), at_eight(9)]);
+    put(&google, [on("06", json!({})), on("07", json!({}))]);
+    rig.sync().await;
+    assert_eq!(starts().await, [5, 6, 7, 8, 9].map(at_eight));
+
+    put(&google, [on("06", moved), without("07")]);
+    rig.sync().await;
+    assert_eq!(starts().await.len(), 4);
+    google.with(|google| {
+        google.calendar.drop_exception("standup_06");
+        google.calendar.drop_exception("standup_07");
+        google.calendar.oldest = u64::MAX;
+    });
+    rig.sync().await;
+    google.with(|google| google.calendar.oldest = 0);
+    rig.sync().await;
+    assert_eq!(starts().await, [5, 6, 7, 8, 9].map(at_eight));
+    assert_eq!(schedules(&rig).await.len(), 1);
+}
+
 /// R9.1: answers to an invitation go both ways, to all of an event or to one occurrence; those of others stay, and are
 /// not sent.
 #[tokio::test]
@@ -169,7 +202,7 @@ async fn answers_go_both_ways() {
     let link = rig.link("Standup").await.link.id;
     for (key, answer) in [("standup", Attendance::Skip), ("standup_06", Attendance::Attend)] {
         let key = ScheduleKey::from_static(key);
-        let answered = rig.host.runtime().set_attendance(link, &key, ADA, &ada(), Some(answer)).await;
+        let answered = rig.host.runtime().set_attendance(link, &key, None, ADA, &ada(), Some(answer)).await;
         answered.expect("it is stored");
     }
     rig.host.settle().await;
@@ -182,7 +215,7 @@ async fn answers_go_both_ways() {
     assert!(sent.len() == 2 && sent.iter().all(|(.., body)| !body.to_string().contains("bob@")), "{sent:?}");
 
     let (key, user) = (ScheduleKey::from_static("standup"), ada());
-    let others = rig.host.runtime().set_attendance(link, &key, "bob@acme.test", &user, None);
+    let others = rig.host.runtime().set_attendance(link, &key, None, "bob@acme.test", &user, None);
     others.await.expect("it is stored");
     rig.host.settle().await;
     assert_eq!(statuses("standup"), ["declined", "accepted"]);
@@ -262,4 +295,147 @@ async fn nothing_is_left_of_a_calendar_that_is_disabled() {
     rig.host.runtime().disable_channel(rig.connection, &calendar()).await.expect("it is there");
     rig.host.settle().await;
     assert_eq!(stored().await, 0);
+}
+
+fn berlin(day: &str, hour: &str) -> When {
+    When::At(format!("2026-01-{day}T{hour}:00:00+01:00").parse().expect("a time"))
+}
+
+/// The last request that changed the calendar.
+fn sent(google: &Shared) -> (String, String, Value) {
+    google.with(|google| google.changes.pop()).expect("it was sent")
+}
+
+fn events_path(id: &str) -> String {
+    format!("calendar/v3/calendars/{ADA}/events{id}")
+}
+
+/// R9.6: what is composed is an event of the calendar, with its zone and recurrence.
+#[tokio::test]
+async fn an_event_is_composed_with_its_schedule() {
+    let (google, rig) = synced([]).await;
+    let compose = |title: &str, schedules: Vec<Schedule>| Compose {
+        user: ada(),
+        connection: rig.connection,
+        channel: Some(calendar()),
+        link_type: "event".into(),
+        status: None,
+        title: title.to_owned(),
+        content: Some("Bring **numbers**".to_owned()),
+        recipients: vec![Recipient { actor: Actor::new("bob@acme.test"), role: "attendee".to_owned() }],
+        attachments: Vec::new(),
+        schedules,
+    };
+    let weekly = Schedule::composed(berlin("05", "09"))
+        .end(berlin("05", "10"))
+        .recurrence(["RRULE:FREQ=WEEKLY;COUNT=3".to_owned()], "Europe/Berlin")
+        .location("Room 3");
+    rig.host.runtime().compose(compose("Review", vec![weekly])).await.expect("it is stored");
+    rig.host.settle().await;
+    let (method, path, body) = sent(&google);
+    assert_eq!((method.as_str(), path), ("POST", events_path("")));
+    assert_eq!(body["start"]["timeZone"], "Europe/Berlin");
+    assert_eq!((&body["location"], &body["recurrence"][0]), (&json!("Room 3"), &json!("RRULE:FREQ=WEEKLY;COUNT=3")));
+    assert_eq!(body["attendees"][0]["email"], "bob@acme.test");
+    let link = rig.link("Review").await.link;
+    assert!(matches!(link.delivery, Some(Delivery::Delivered)), "{link:?}");
+    assert_eq!((link.schedules.len(), link.schedules[0].start), (1, berlin("05", "09")));
+    rig.sync().await;
+    assert_eq!(rig.links().await.len(), 1);
+
+    let day = |text: &str| When::Day(text.parse().expect("a day"));
+    let off = Schedule::composed(day("2026-01-05")).end(day("2026-01-07"));
+    rig.host.runtime().compose(compose("Off", vec![off])).await.expect("it is stored");
+    rig.host.settle().await;
+    assert_eq!(sent(&google).2["end"]["date"], "2026-01-07");
+
+    for (schedules, said) in [
+        (vec![], "takes place"),
+        (vec![Schedule::composed(berlin("05", "09"))], "ends"),
+        (vec![Schedule::composed("2026-01-05T09:00:00".parse::<jiff::civil::DateTime>().expect("a time"))], "floating"),
+    ] {
+        let schedules = schedules.into_iter().map(|schedule| match schedule.start {
+            When::Floating(at) => schedule.end(at),
+            _ => schedule,
+        });
+        let link = rig.host.runtime().compose(compose("Refused", schedules.collect())).await.expect("it is stored");
+        rig.host.settle().await;
+        let link = rig.links().await.into_iter().find(|row| row.id() == link.id).expect("it is there");
+        let Some(Delivery::Failed { reason, .. }) = &link.link.delivery else { panic!("{link:?}") };
+        assert!(reason.contains(said), "{reason}");
+    }
+    let wrong = [
+        Schedule::composed(berlin("05", "10")).end(berlin("05", "09")),
+        Schedule::composed(berlin("05", "09")).end(day("2026-01-06")),
+        Schedule::composed(berlin("05", "09")).recurrence(["RRULE:FREQ=SOMETIMES".to_owned()], "Europe/Berlin"),
+        Schedule::composed(berlin("05", "09")).recurrence(["RRULE:FREQ=DAILY".to_owned()], "Mars/Olympus"),
+    ];
+    for schedule in wrong {
+        let refused = rig.host.runtime().compose(compose("Wrong", vec![schedule])).await;
+        assert!(matches!(refused, Err(ActionError::Invalid(_))), "{refused:?}");
+    }
+}
+
+/// R9.6: an event is moved with its length; of its people and text nothing is sent.
+#[tokio::test]
+async fn an_event_is_moved() {
+    let (google, rig) = synced([standup(json!({}))]).await;
+    let link = rig.link("Standup").await.link.id;
+    let change = ScheduleChange { start: Some(berlin("05", "11")), ..ScheduleChange::default() };
+    let update = LinkUpdate { schedules: vec![change], ..LinkUpdate::default() };
+    rig.host.runtime().update_link(link, &ada(), update).await.expect("it is stored");
+    rig.host.settle().await;
+    let (method, path, body) = sent(&google);
+    assert_eq!((method.as_str(), path), ("PATCH", events_path("/standup")));
+    let keys: Vec<_> = body.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(keys, ["end", "recurrence", "start"]);
+    assert_eq!(body["end"]["dateTime"], "2026-01-05T11:00:00Z");
+    rig.sync().await;
+    assert_eq!(schedules(&rig).await[0].start, berlin("05", "11"));
+}
+
+/// R9.6: an occurrence without a schedule of its own is moved, cancelled and answered; the others stay.
+#[tokio::test]
+async fn one_occurrence_is_moved_cancelled_and_answered() {
+    let (google, rig) = synced([standup(json!({}))]).await;
+    let link = rig.link("Standup").await.link.id;
+    let change = async |change: ScheduleChange| {
+        let update = LinkUpdate { schedules: vec![change], ..LinkUpdate::default() };
+        rig.host.runtime().update_link(link, &ada(), update).await.expect("it is stored");
+        rig.host.settle().await;
+    };
+    let of = |day: &str| ScheduleChange { occurrence: Some(berlin(day, "09")), ..ScheduleChange::default() };
+    change(ScheduleChange { start: Some(berlin("06", "14")), ..of("06") }).await;
+    let (method, path, body) = sent(&google);
+    assert_eq!((method.as_str(), path), ("PATCH", events_path("/standup_20260106T080000Z")));
+    assert_eq!(body["end"]["dateTime"], "2026-01-06T14:00:00Z");
+    change(ScheduleChange { cancelled: Some(true), ..of("07") }).await;
+    let (method, path, _) = sent(&google);
+    assert_eq!((method.as_str(), path), ("DELETE", events_path("/standup_20260107T080000Z")));
+    let key = ScheduleKey::from_static("standup");
+    let tentative = Some(Attendance::Tentative);
+    let user = ada();
+    let answer = rig.host.runtime().set_attendance(link, &key, Some(berlin("08", "09")), ADA, &user, tentative);
+    answer.await.expect("it is stored");
+    rig.host.settle().await;
+    let (method, path, body) = sent(&google);
+    assert_eq!((method.as_str(), path), ("PATCH", events_path("/standup_20260108T080000Z")));
+    assert_eq!(body["attendees"][0]["responseStatus"], "tentative");
+    rig.sync().await;
+    let found = schedules(&rig).await;
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found.iter().all(|schedule| !schedule.is_new()));
+    assert_eq!((found[1].start, found[2].cancelled), (berlin("06", "14"), true));
+    assert_eq!(found[3].attendees[0].status, tentative);
+    let series: connector_core::calendar::Series = found.into_iter().collect();
+    let (from, until) = ("2026-01-01T00:00:00Z".parse(), "2026-02-01T00:00:00Z".parse());
+    let starts = series.occurrences(from.expect("a time"), until.expect("a time")).expect("it recurs");
+    let starts: Vec<_> = starts.into_iter().map(|at| at.start).collect();
+    assert_eq!(starts, [berlin("05", "09"), berlin("06", "14"), berlin("08", "09"), berlin("09", "09")]);
+
+    // Taken back: it takes place again, as the series says.
+    change(ScheduleChange { cancelled: Some(false), ..of("07") }).await;
+    let missing = LinkUpdate { schedules: vec![of("20")], ..LinkUpdate::default() };
+    let missing = rig.host.runtime().update_link(link, &ada(), missing).await;
+    assert!(matches!(missing, Err(ActionError::NotFound(_))), "{missing:?}");
 }

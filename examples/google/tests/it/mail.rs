@@ -198,6 +198,7 @@ async fn hidden_recipients_stay_hidden() {
         content: Some("At noon?".to_owned()),
         recipients: vec![to("bob@acme.test", "to"), to("carol@acme.test", "cc"), to("dan@acme.test", "bcc")],
         attachments: Vec::new(),
+        schedules: Vec::new(),
     };
     rig.host.runtime().compose(compose).await.expect("it is stored");
     rig.host.settle().await;

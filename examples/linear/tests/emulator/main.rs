@@ -273,6 +273,7 @@ async fn an_issue_is_composed() {
         content: Some("In *dark mode*.".to_owned()),
         recipients: Vec::new(),
         attachments: Vec::new(),
+        schedules: Vec::new(),
     };
     let draft = synced.runtime().compose(compose).await.expect("it is stored");
     synced.host.settle().await;

@@ -294,6 +294,8 @@ fn compose(synced: &Synced, link_type: &'static str, content: &str) -> Compose {
         content: Some(content.to_owned()),
         recipients: Vec::new(),
         attachments: Vec::new(),
+        schedules: Vec::new(),
+        schedules: Vec::new(),
     }
 }
 

@@ -50,6 +50,12 @@ fn time(value: &Value) -> Option<Timestamp> {
     value["dateTime"].as_str()?.parse().ok()
 }
 
+/// A start or end as it is given: days are as long as they are in UTC.
+fn when_of(value: &Value) -> Result<Timestamp, (u16, &'static str)> {
+    let day = value["date"].as_str().and_then(|day| format!("{day}T00:00:00Z").parse().ok());
+    day.or_else(|| time(value)).ok_or((400, "required"))
+}
+
 fn when(at: Timestamp) -> Value {
     json!({ "dateTime": at.to_string(), "timeZone": "UTC" })
 }
@@ -81,6 +87,11 @@ impl Calendar {
         self.events.retain(|(_, known)| known["id"] != event["id"]);
         self.events.push((self.changes, event));
         self.notify();
+    }
+
+    /// An occurrence is as its series says again, and Google tells nothing of it any more.
+    pub(crate) fn drop_exception(&mut self, id: &str) {
+        self.events.retain(|(_, known)| known["id"] != id);
     }
 
     /// Google says no more of a deleted event than its id, and of an occurrence of what it was one.
@@ -121,11 +132,20 @@ impl Calendar {
             ("POST", ["calendars", _, "events", "watch"]) => Err((400, "pushNotSupportedForRequestedResource")),
             ("GET", ["calendars", ADA, "events"]) => self.list(asked),
             ("GET", ["calendars", _, "events"]) => Ok(json!({ "items": [], "nextSyncToken": "0" })),
+            ("POST", ["calendars", ADA, "events"]) => self.insert(asked),
+            ("GET", ["calendars", ADA, "events", id, "instances"]) => self.instance(asked, id),
             (method, ["calendars", ADA, "events", id]) => {
-                let known = self.get(id).cloned().ok_or(NOT_FOUND)?;
+                let known = self.get(id).cloned().or_else(|| self.by_series(id)).ok_or(NOT_FOUND)?;
                 match method {
                     "GET" => Ok(known),
                     "DELETE" if is_cancelled(&known) => Err((410, "deleted")),
+                    "DELETE" if known["recurringEventId"].is_string() => {
+                        let mut left = Self::occurrence(&known, time(&known["originalStartTime"]).ok_or(NOT_FOUND)?);
+                        merge(&mut left, &json!({ "id": id, "recurringEventId": known["recurringEventId"] }));
+                        left["status"] = json!("cancelled");
+                        self.put(left, asked.now);
+                        Ok(Value::Null)
+                    }
                     "DELETE" => {
                         self.delete(id, asked.now);
                         Ok(Value::Null)
@@ -140,6 +160,50 @@ impl Calendar {
             }
             _ => Err(NOT_FOUND),
         }
+    }
+
+    fn insert(&mut self, asked: &Asked<'_>) -> Answer {
+        let mut event = json!({
+            "status": "confirmed", "created": asked.now.to_string(), "organizer": { "email": ADA, "self": true },
+        });
+        merge(&mut event, &asked.body);
+        let (start, end) = (when_of(&event["start"])?, when_of(&event["end"])?);
+        if event["recurrence"].is_array() && event["start"]["date"].is_null() && event["start"]["timeZone"].is_null() {
+            return Err((400, "required"));
+        }
+        if start >= end {
+            return Err((400, "timeRangeEmpty"));
+        }
+        let id = format!("made{}", self.changes);
+        merge(&mut event, &json!({ "id": id, "iCalUID": format!("{id}@google.com") }));
+        self.put(event, asked.now);
+        self.get(&id).cloned().ok_or(NOT_FOUND)
+    }
+
+    /// The occurrence of a series that has this id, as the series says it.
+    fn by_series(&self, id: &str) -> Option<Value> {
+        let (series, of) = id.rsplit_once('_')?;
+        let master = self.get(series).filter(|master| master["recurrence"].is_array())?;
+        let of = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", of).ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        let of = of.timestamp();
+        let length = time(&master["end"])?.duration_since(time(&master["start"])?);
+        let mut event = master.clone();
+        merge(&mut event, &Self::occurrence(master, of));
+        merge(&mut event, &json!({ "start": when(of), "end": when(of + length) }));
+        event.as_object_mut()?.remove("recurrence");
+        Some(event)
+    }
+
+    /// One occurrence of a series, by when it would begin.
+    fn instance(&self, asked: &Asked<'_>, id: &str) -> Answer {
+        let master = self.get(id).filter(|master| master["recurrence"].is_array()).ok_or(NOT_FOUND)?;
+        let of: Timestamp = asked.query("originalStart").and_then(|at| at.parse().ok()).ok_or((400, "badRequest"))?;
+        let known = self.events.iter().map(|(_, event)| event);
+        let mut known =
+            known.filter(|event| event["recurringEventId"] == id && time(&event["originalStartTime"]) == Some(of));
+        let id = text(&Self::occurrence(master, of)["id"]).to_owned();
+        let event = known.next().cloned().or_else(|| self.by_series(&id));
+        Ok(json!({ "items": event.into_iter().collect::<Vec<_>>() }))
     }
 
     fn watch(&mut self, asked: &Asked<'_>) -> Answer {
@@ -237,6 +301,15 @@ impl Calendar {
                 merge(&mut moved, &json!({ "start": when(*to), "end": when(*to + SignedDuration::from_mins(30)) }));
                 moved.as_object_mut().expect("an object").remove("recurrence");
                 event = moved;
+            }
+            Edit::Restore { occurrence } => {
+                let occurrence_of = Self::occurrence(&event, *occurrence);
+                merge(&mut event, &occurrence_of);
+                merge(
+                    &mut event,
+                    &json!({ "start": when(*occurrence), "end": when(*occurrence + SignedDuration::from_mins(30)) }),
+                );
+                event.as_object_mut().expect("an object").remove("recurrence");
             }
             Edit::Cancel { occurrence } => {
                 event = Self::occurrence(&event, *occurrence);
