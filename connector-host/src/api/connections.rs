@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::NoContent;
+use connector_core::credential::Credential;
 use connector_core::engine::{ConnectionRow, ConnectionStatus, LastSync, SyncState};
 use connector_core::id::{ConnectionId, ConnectorId, UserId, WorkspaceId};
 use connector_core::model::{Account, Actor, Patch};
@@ -218,7 +219,9 @@ async fn create(
     let row = host.runtime().connect(request).await?;
     let authorize_url = match row.status {
         ConnectionStatus::AwaitingAuthorization => {
-            Some(host.oauth().start(host.runtime(), &row, new.return_to.as_deref()).await?.into())
+            let requester = caller.requester();
+            let url = host.oauth().start(host.runtime(), &row, new.return_to.as_deref(), &requester).await?;
+            Some(url.into())
         }
         _ => None,
     };
@@ -283,6 +286,7 @@ async fn update(
         options: patch.options,
         auto_enable_new_channels: patch.auto_enable_new_channels,
         history_days: patch.history_days.map_or(Patch::Keep, Patch::from),
+        requester: caller.requester(),
     };
     let row = host.runtime().update_connection(id, update).await?;
     Ok(Json(ConnectionView::new(&host, &row)))
@@ -315,10 +319,11 @@ async fn authorize(
 ) -> Answer<Json<Authorizing>> {
     let row = caller.connection(&host, id).await?;
     if let Some(given) = body.token {
-        let row = host.runtime().reauthorize(id, token(given)?).await?;
+        let credential = Credential::new(token(given)?);
+        let row = host.runtime().authorize(id, credential, &caller.requester()).await?;
         return Ok(Json(Authorizing { connection: ConnectionView::new(&host, &row), authorize_url: None }));
     }
-    let url = host.oauth().start(host.runtime(), &row, body.return_to.as_deref()).await?;
+    let url = host.oauth().start(host.runtime(), &row, body.return_to.as_deref(), &caller.requester()).await?;
     Ok(Json(Authorizing { connection: ConnectionView::new(&host, &row), authorize_url: Some(url.into()) }))
 }
 

@@ -15,4 +15,5 @@ mod network;
 mod oauth;
 mod readme;
 mod secrets;
+mod sessions;
 mod stress;
