@@ -148,6 +148,9 @@ impl Host {
         let vault = Arc::clone(&keys_of_vault) as Arc<dyn Vault>;
         let engine_port = Arc::clone(engine) as Arc<dyn Engine>;
         let network: Arc<dyn NetworkPort> = Arc::new(HttpClient::new(config.allow_private));
+        let tokens_changed = watch::Sender::new(());
+        let sessions = Sessions::open(Arc::clone(&vault), Arc::clone(&engine_port), tokens_changed.clone());
+        let sessions = Arc::new(sessions.await?);
         let oauth = OAuth::new(
             &config,
             Parts {
@@ -156,6 +159,7 @@ impl Host {
                 network: Arc::clone(&network),
                 clock: Arc::clone(&clock),
                 vault: Arc::clone(&vault),
+                sessions: Arc::clone(&sessions),
             },
         )?;
         let credentials = Arc::new(oauth.clone());
@@ -165,9 +169,6 @@ impl Host {
         let keys = ApiKeys::new(Arc::clone(engine) as Arc<dyn Engine>, fixed);
         crate::metrics::recorder();
         let limits = RequestLimits::new(&config.limits);
-        let tokens_changed = watch::Sender::new(());
-        let sessions = Sessions::open(Arc::clone(&ports.vault), Arc::clone(&ports.engine), tokens_changed.clone());
-        let sessions = Arc::new(sessions.await?);
         let runtime = Runtime::new(registry, ports, config.runtime());
         let shared = Shared {
             config,

@@ -45,7 +45,7 @@ struct Claims {
 }
 
 /// A session, as its token says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) user: UserId,
     pub(crate) expires_at: Timestamp,
@@ -111,7 +111,7 @@ impl Sessions {
     }
 
     /// Whether the session was ended before its time.
-    fn has_ended(&self, session: &Session) -> bool {
+    pub(crate) fn has_ended(&self, session: &Session) -> bool {
         let ended = self.ended();
         let Some(ended) = ended.get(&session.user) else { return false };
         ended.tokens.contains_key(&session.id) || ended.epoch.as_ref().is_some_and(|epoch| *epoch != session.epoch)

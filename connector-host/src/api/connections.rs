@@ -1,9 +1,9 @@
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::NoContent;
+use axum::{Extension, Json};
 use connector_core::credential::Credential;
 use connector_core::engine::{ConnectionRow, ConnectionStatus, LastSync, SyncState};
 use connector_core::id::{ConnectionId, ConnectorId, UserId, WorkspaceId};
@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::caller::{Caller, Operator};
+use super::caller::{Caller, Operator, Permit};
 use super::channels::ChannelView;
 use super::extract::{Accepted, Body, ById, Created, Page, Path, Query, limit, present};
 use super::openapi::op;
@@ -195,6 +195,7 @@ struct NewConnection {
 async fn create(
     State(host): State<Host>,
     caller: Caller,
+    Extension(permit): Extension<Permit>,
     Body(new): Body<NewConnection>,
 ) -> Answer<Created<Authorizing>> {
     caller.acts_as(&new.user)?;
@@ -219,8 +220,8 @@ async fn create(
     let row = host.runtime().connect(request).await?;
     let authorize_url = match row.status {
         ConnectionStatus::AwaitingAuthorization => {
-            let requester = caller.requester();
-            let url = host.oauth().start(host.runtime(), &row, new.return_to.as_deref(), &requester).await?;
+            let session = permit.session();
+            let url = host.oauth().start(host.runtime(), &row, new.return_to.as_deref(), session).await?;
             Some(url.into())
         }
         _ => None,
@@ -314,6 +315,7 @@ struct Authorization {
 async fn authorize(
     State(host): State<Host>,
     caller: Caller,
+    Extension(permit): Extension<Permit>,
     Path(ById { id }): Path<ById<ConnectionId>>,
     Body(body): Body<Authorization>,
 ) -> Answer<Json<Authorizing>> {
@@ -323,7 +325,7 @@ async fn authorize(
         let row = host.runtime().authorize(id, credential, &caller.requester()).await?;
         return Ok(Json(Authorizing { connection: ConnectionView::new(&host, &row), authorize_url: None }));
     }
-    let url = host.oauth().start(host.runtime(), &row, body.return_to.as_deref(), &caller.requester()).await?;
+    let url = host.oauth().start(host.runtime(), &row, body.return_to.as_deref(), permit.session()).await?;
     Ok(Json(Authorizing { connection: ConnectionView::new(&host, &row), authorize_url: Some(url.into()) }))
 }
 

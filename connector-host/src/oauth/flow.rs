@@ -24,6 +24,7 @@ use url::Url;
 use super::protocol::OAuthError;
 use super::providers::Flow;
 use super::{AUTHORIZE_PATH, Inner, OAuth, store_failed};
+use crate::sessions::Session;
 use crate::vault::{hex, random_secret};
 
 /// How long a ticket is good for, and then a state.
@@ -47,9 +48,9 @@ struct Pending {
     connection: ConnectionId,
     user: UserId,
     provider: String,
-    /// User whose session has begun it. `None` for an operator.
+    /// Session that has begun it, with whose end it is void, though not with its expiry. `None` for an operator.
     #[serde(default)]
-    requester: Option<UserId>,
+    session: Option<Session>,
     #[serde(default)]
     return_to: Option<Url>,
     /// `None` until it is confirmed: then the row is that of a ticket, else that of a state.
@@ -155,29 +156,25 @@ impl OAuth {
         runtime: &Runtime,
         row: &ConnectionRow,
         return_to: Option<&str>,
-        requester: &Requester,
+        session: Option<&Session>,
     ) -> Result<Url, FlowError> {
         let inner = &self.inner;
         let return_to = return_to.map(|url| inner.allowed(url)).transpose()?;
         let provider = inner
             .provider_of(&row.connector)
             .ok_or_else(|| ActionError::Invalid(format!("{} has no provider to authorize it at", row.connector)))?;
-        runtime.may_authorize(row, requester).await?;
         // What the provider lacks is told now, and not on the page.
         inner.protocol(&inner.settings(provider).await?).ask(&inner.redirect, &random_secret(), &[])?;
         let ticket = random_secret();
-        let requester = match requester {
-            Requester::User(user) => Some(user.clone()),
-            Requester::Operator => None,
-        };
         let pending = Pending {
             connection: row.id,
             user: row.owner.clone(),
             provider: provider.to_owned(),
-            requester,
+            session: session.cloned(),
             return_to,
             confirmed: None,
         };
+        runtime.may_authorize(row, &pending.requester()).await?;
         let mut writes = inner.expired().await?;
         writes.push(inner.put_pending(&ticket, &pending)?);
         inner.commit(writes).await.map_err(store_failed)?;
@@ -262,7 +259,10 @@ impl Inner {
             return Err(over());
         }
         let plain = self.vault.open(PURPOSE, &secret.sealed).map_err(|_| over())?;
-        let pending = serde_json::from_slice(&plain).map_err(|_| over())?;
+        let pending: Pending = serde_json::from_slice(&plain).map_err(|_| over())?;
+        if pending.session.as_ref().is_some_and(|session| self.sessions.has_ended(session)) {
+            return Err(FlowError::Unasked("the session that asked for this has ended: start again".to_owned()));
+        }
         Ok((secret, pending))
     }
 
@@ -403,7 +403,7 @@ impl Inner {
 
 impl Pending {
     fn requester(&self) -> Requester {
-        self.requester.clone().map_or(Requester::Operator, Requester::User)
+        self.session.as_ref().map_or(Requester::Operator, |session| Requester::User(session.user.clone()))
     }
 }
 

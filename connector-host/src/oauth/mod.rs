@@ -24,6 +24,7 @@ pub(crate) use flow::{Explanation, FlowError, Returned, Sent, TIME_TO_AUTHORIZE}
 pub(crate) use protocol::OAuthError;
 
 use crate::config::{Config, ConfigError};
+use crate::sessions::Sessions;
 use protocol::Protocol;
 use settings::Settings;
 
@@ -48,6 +49,7 @@ struct Inner {
     network: Arc<dyn NetworkPort>,
     clock: Arc<dyn Clock>,
     vault: Arc<dyn Vault>,
+    sessions: Arc<Sessions>,
     providers: BTreeMap<&'static str, Arc<Settings>>,
     /// What discovery has told of them.
     discovered: Mutex<HashMap<&'static str, Arc<Settings>>>,
@@ -79,11 +81,12 @@ pub(crate) struct Parts {
     pub(crate) network: Arc<dyn NetworkPort>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) vault: Arc<dyn Vault>,
+    pub(crate) sessions: Arc<Sessions>,
 }
 
 impl OAuth {
     pub(crate) fn new(config: &Config, parts: Parts) -> Result<Self, ConfigError> {
-        let Parts { registry, engine, network, clock, vault } = parts;
+        let Parts { registry, engine, network, clock, vault, sessions } = parts;
         let providers = settings::all(config, &registry)?;
         let base = config.base_url()?;
         let redirect = Url::parse(&format!("{}/{CALLBACK_PATH}", base.as_str().trim_end_matches('/')))
@@ -96,6 +99,7 @@ impl OAuth {
                 endpoints: outage::Endpoints::new(Arc::clone(&clock)),
                 clock,
                 vault,
+                sessions,
                 providers,
                 discovered: Mutex::default(),
                 base,

@@ -277,3 +277,26 @@ async fn an_active_connection_is_named_on_the_page() {
     assert_eq!(Browser::default().open(&mut bench.sender(), url, Site::None).await.status(), 400);
     bench.end().await;
 }
+
+#[tokio::test]
+async fn an_authorization_is_void_when_its_session_is_ended() {
+    let bench = Bench::new("void-session").await;
+    let session = bench.ok("POST", "/sessions", json!({"user": "ada"})).await;
+    let token = format!("Bearer {}", session["token"].as_str().expect("a token"));
+    let begin = async || {
+        let request = Request::post("/api/v1/connections").header("authorization", &token);
+        let body = json!({"connector": "office", "user": "ada"}).to_string();
+        let (status, _, body) = bench.raw(request.body(Body::from(body)).expect("a request")).await;
+        assert_eq!(status, 201, "{body}");
+        serde_json::from_str::<Value>(&body).expect("JSON")
+    };
+    let confirmed = bench.confirmed(&begin().await).await;
+    let made = begin().await;
+    bench.ok("DELETE", "/sessions?user=ada", Value::Null).await;
+    let (status_code, _, page) = bench.back(&bench.authority.allow(&confirmed, "ada")).await;
+    assert!(status_code == 400 && page.contains("session that asked for this has ended"), "{page}");
+    let url = made["authorize_url"].as_str().expect("a URL");
+    assert_eq!(Browser::default().open(&mut bench.sender(), url, Site::None).await.status(), 400);
+    assert_eq!(status(&bench, made["id"].as_str().expect("an id")).await, "awaiting_authorization");
+    bench.end().await;
+}
