@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::declaration::Declaration;
 use crate::engine::ConnectionRow;
 use crate::error::{Error, Result};
+use crate::id::UserId;
 use crate::ports::Vault;
 use crate::secret::Secret;
 
@@ -36,6 +37,8 @@ pub struct Credential {
     pub tenant: Option<String>,
     /// What else the provider said: Slack's team, Atlassian's sites. Holds no secret.
     pub extra: Value,
+    /// User who gave the credential to a workspace, and may replace it. `None` for a credential of one connection.
+    pub installer: Option<UserId>,
     /// Someone refreshes it until then, and others wait.
     pub refreshing_until: Option<Timestamp>,
     /// Why the provider gives no other token for it: the account has to be authorized again.
@@ -65,6 +68,8 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Value::is_null")]
     extra: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    installer: Option<UserId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     refreshing_until: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
@@ -84,6 +89,7 @@ impl Credential {
             account_name: None,
             tenant: None,
             extra: Value::Null,
+            installer: None,
             refreshing_until: None,
             refused: None,
         }
@@ -102,6 +108,7 @@ impl Credential {
             account_name: self.account_name.clone(),
             tenant: self.tenant.clone(),
             extra: self.extra.clone(),
+            installer: self.installer.clone(),
             refreshing_until: self.refreshing_until,
             refused: self.refused.clone(),
         };
@@ -127,6 +134,7 @@ impl Credential {
                 account_name: stored.account_name,
                 tenant: stored.tenant,
                 extra: stored.extra,
+                installer: stored.installer,
                 refreshing_until: stored.refreshing_until,
                 refused: stored.refused,
             });

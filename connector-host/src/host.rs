@@ -24,7 +24,7 @@ use crate::config::{Config, ConfigError};
 use crate::deliveries::KeptDeliveries;
 use crate::detached::Detached;
 use crate::engine::{SqliteEngine, SqliteOptions};
-use crate::keys::{ApiKeys, Bearer};
+use crate::keys::{ApiKeyError, ApiKeys, Bearer};
 use crate::limits::CallerLimits;
 use crate::network::HttpClient;
 use crate::oauth::{OAuth, Parts};
@@ -111,7 +111,9 @@ struct Shared {
     runtime: Runtime,
     engine: Arc<SqliteEngine>,
     keys: ApiKeys,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
+    /// Notified when API keys or sessions may have become invalid.
+    tokens_changed: watch::Sender<()>,
     oauth: OAuth,
     vault: Arc<KeyVault>,
     /// One rotation of the vault's keys at a time.
@@ -162,6 +164,9 @@ impl Host {
         let vault = Arc::clone(&keys_of_vault) as Arc<dyn Vault>;
         let engine_port = Arc::clone(engine) as Arc<dyn Engine>;
         let network: Arc<dyn NetworkPort> = Arc::new(HttpClient::new(config.allow_private));
+        let tokens_changed = watch::Sender::new(());
+        let sessions = Sessions::open(Arc::clone(&vault), Arc::clone(&engine_port), tokens_changed.clone());
+        let sessions = Arc::new(sessions.await?);
         let oauth = OAuth::new(
             &config,
             Parts {
@@ -170,6 +175,7 @@ impl Host {
                 network: Arc::clone(&network),
                 clock: Arc::clone(&clock),
                 vault: Arc::clone(&vault),
+                sessions: Arc::clone(&sessions),
             },
         )?;
         let credentials = Arc::new(oauth.clone());
@@ -179,7 +185,6 @@ impl Host {
         let keys = ApiKeys::new(Arc::clone(engine) as Arc<dyn Engine>, fixed);
         crate::metrics::recorder();
         let limits = CallerLimits::new(&config.limits);
-        let sessions = Sessions::new(Arc::clone(&ports.vault));
         let runtime = Runtime::new(registry, ports, config.runtime());
         let deliveries = KeptDeliveries::new(runtime.max_delivery_bytes());
         let shared = Shared {
@@ -188,6 +193,7 @@ impl Host {
             engine: Arc::clone(engine),
             keys,
             sessions,
+            tokens_changed,
             oauth,
             vault: keys_of_vault,
             rotating: Mutex::default(),
@@ -382,7 +388,7 @@ impl Host {
         }
     }
 
-    pub(crate) fn sessions(&self) -> &Sessions {
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
         &self.shared.sessions
     }
 
@@ -390,9 +396,25 @@ impl Host {
     pub(crate) async fn bearer(&self, token: &str) -> EngineResult<Option<Bearer>> {
         if Sessions::is_token(token) {
             let now = self.runtime().ports().clock.now();
-            return Ok(self.sessions().user(token, now).map(Bearer::Session));
+            return Ok(self.sessions().find(token, now).map(Bearer::Session));
         }
         Ok(self.keys().accepts(token).await?.map(Bearer::Key))
+    }
+
+    /// Changes whenever API keys or sessions may have become invalid.
+    pub(crate) fn token_changes(&self) -> watch::Receiver<()> {
+        self.shared.tokens_changed.subscribe()
+    }
+
+    /// Revokes the API keys of this name; whatever still goes on with one ends. It is done though nobody waits for it.
+    pub(crate) async fn revoke_key(&self, name: String) -> Result<(), ApiKeyError> {
+        let host = self.clone();
+        let revoking = tokio::spawn(async move {
+            let revoked = host.keys().revoke(&name).await;
+            host.shared.tokens_changed.send_replace(());
+            revoked
+        });
+        revoking.await.unwrap_or_else(|error| Err(EngineError::Failed(format!("no key was revoked: {error}")).into()))
     }
 
     pub(crate) fn oauth(&self) -> &OAuth {
@@ -418,6 +440,7 @@ async fn housekeeping(host: Host) {
             host.trim_feed().await?;
             host.prune_deliveries().await?;
             host.runtime().prune_files().await?;
+            host.sessions().forget(host.runtime().ports().clock.now()).await?;
             forget_answers(&host).await
         };
         if let Err(error) = swept.await {

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::sessions::Session;
 use crate::vault::{hex, random_secret};
 
 /// Names of settings that hold keys: the hash of the key follows.
@@ -30,7 +31,7 @@ pub(crate) enum Bearer {
     /// The holder of an API key, by its hash.
     Key(String),
     /// A user, in a session.
-    Session(connector_core::id::UserId),
+    Session(Session),
 }
 
 /// Why there is no such key.

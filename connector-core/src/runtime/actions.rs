@@ -28,6 +28,7 @@ use super::Runtime;
 use crate::clock::BoxFuture;
 use crate::engine::{CommitError, EngineError};
 use crate::error::{Error, ErrorKind};
+use crate::id::UserId;
 use crate::options::OptionErrors;
 
 pub use connect::{ChannelUpdate, ConnectRequest, ConnectionUpdate};
@@ -95,6 +96,16 @@ impl<T: Send + 'static> Drop for ToItsEnd<T> {
     }
 }
 
+/// On whose behalf a connection is changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Requester {
+    /// The embedding product or its operator, who may change every connection.
+    #[default]
+    Operator,
+    /// A user, who may change their own connections, and the credential of a workspace that they gave to it.
+    User(UserId),
+}
+
 /// Why something that a user asked for was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -108,6 +119,9 @@ pub enum ActionError {
     /// The options are wrong; every mistake, by field.
     #[error("the options are wrong: {0}")]
     Options(OptionErrors),
+    /// The requester may see the thing, and not change it.
+    #[error("{0}")]
+    NotAllowed(String),
     /// It does not go together with what there is.
     #[error("{0}")]
     Conflict(String),

@@ -9,7 +9,7 @@ use connector_core::id::ConnectionId;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
 use connector_core::runtime::{
-    ChannelUpdate, ConnectRequest, Hook, HookAnswer, HookError, SubscriptionState, SubscriptionView,
+    ChannelUpdate, ConnectRequest, Hook, HookAnswer, HookError, Requester, SubscriptionState, SubscriptionView,
 };
 use connector_core::testing::TestHost;
 use connector_core::webhook::{Verify, VerifyError, signed};
@@ -785,7 +785,7 @@ async fn a_bare_token_gets_its_tenant_from_the_connector() {
     assert_eq!((logged().len(), tenant().await.as_deref()), (2, Some("T1")));
     let mut credential = Credential::new(Secret::new("with its team"));
     credential.tenant = Some("T9".to_owned());
-    host.runtime().authorize(id, credential).await.unwrap();
+    host.runtime().authorize(id, credential, &Requester::Operator).await.unwrap();
     assert_eq!((logged().len(), tenant().await.as_deref()), (0, Some("T9")));
 }
 

@@ -1,9 +1,10 @@
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::NoContent;
+use axum::{Extension, Json};
+use connector_core::credential::Credential;
 use connector_core::engine::{ConnectionRow, ConnectionStatus, LastSync, SyncState};
 use connector_core::id::{ConnectionId, ConnectorId, UserId, WorkspaceId};
 use connector_core::model::{Account, Actor, Patch};
@@ -14,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::caller::{Caller, Operator};
+use super::caller::{Caller, Operator, Permit};
 use super::channels::ChannelView;
 use super::extract::{Accepted, Body, ById, Created, Page, Path, Query, limit, present};
 use super::openapi::op;
@@ -194,6 +195,7 @@ struct NewConnection {
 async fn create(
     State(host): State<Host>,
     caller: Caller,
+    Extension(permit): Extension<Permit>,
     Body(new): Body<NewConnection>,
 ) -> Answer<Created<Authorizing>> {
     caller.acts_as(&new.user)?;
@@ -218,7 +220,9 @@ async fn create(
     let row = host.runtime().connect(request).await?;
     let authorize_url = match row.status {
         ConnectionStatus::AwaitingAuthorization => {
-            Some(host.oauth().start(host.runtime(), &row, new.return_to.as_deref()).await?.into())
+            let session = permit.session();
+            let url = host.oauth().start(host.runtime(), &row, new.return_to.as_deref(), session).await?;
+            Some(url.into())
         }
         _ => None,
     };
@@ -283,6 +287,7 @@ async fn update(
         options: patch.options,
         auto_enable_new_channels: patch.auto_enable_new_channels,
         history_days: patch.history_days.map_or(Patch::Keep, Patch::from),
+        requester: caller.requester(),
     };
     let row = host.runtime().update_connection(id, update).await?;
     Ok(Json(ConnectionView::new(&host, &row)))
@@ -310,15 +315,17 @@ struct Authorization {
 async fn authorize(
     State(host): State<Host>,
     caller: Caller,
+    Extension(permit): Extension<Permit>,
     Path(ById { id }): Path<ById<ConnectionId>>,
     Body(body): Body<Authorization>,
 ) -> Answer<Json<Authorizing>> {
     let row = caller.connection(&host, id).await?;
     if let Some(given) = body.token {
-        let row = host.runtime().reauthorize(id, token(given)?).await?;
+        let credential = Credential::new(token(given)?);
+        let row = host.runtime().authorize(id, credential, &caller.requester()).await?;
         return Ok(Json(Authorizing { connection: ConnectionView::new(&host, &row), authorize_url: None }));
     }
-    let url = host.oauth().start(host.runtime(), &row, body.return_to.as_deref()).await?;
+    let url = host.oauth().start(host.runtime(), &row, body.return_to.as_deref(), permit.session()).await?;
     Ok(Json(Authorizing { connection: ConnectionView::new(&host, &row), authorize_url: Some(url.into()) }))
 }
 

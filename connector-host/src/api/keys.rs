@@ -53,6 +53,6 @@ struct ByName {
 }
 
 async fn revoke(State(host): State<Host>, _: Operator, Path(ByName { name }): Path<ByName>) -> Answer<NoContent> {
-    host.keys().revoke(&name).await?;
+    host.revoke_key(name).await?;
     Ok(NoContent)
 }

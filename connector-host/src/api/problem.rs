@@ -127,6 +127,7 @@ impl From<ActionError> for Problem {
                     errors.0.into_iter().map(|(field, mistake)| (format!("options.{field}"), mistake)).collect();
                 problem
             }
+            ActionError::NotAllowed(detail) => Self::forbidden(detail),
             ActionError::Conflict(detail) => Self::new(StatusCode::CONFLICT, "conflict", detail),
             ActionError::TooLarge { limit } => Self::file_too_large(limit),
             ActionError::Connector(error) => error.0.into(),
@@ -171,6 +172,12 @@ impl From<FlowError> for Problem {
     fn from(error: FlowError) -> Self {
         match error {
             FlowError::Unasked(detail) => Self::new(StatusCode::BAD_REQUEST, "authorization-unknown", detail),
+            FlowError::OtherBrowser => {
+                Self::new(StatusCode::FORBIDDEN, "authorization-other-browser", FlowError::OtherBrowser.to_string())
+            }
+            FlowError::NotConfirmed => {
+                Self::new(StatusCode::FORBIDDEN, "authorization-not-confirmed", FlowError::NotConfirmed.to_string())
+            }
             FlowError::Elsewhere(detail) => Self::field("return_to", detail),
             FlowError::OAuth(error) => error.into(),
             FlowError::Action(error) => error.into(),

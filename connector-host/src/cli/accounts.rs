@@ -15,8 +15,9 @@ use super::{CliError, Done};
 /// Longest token that is read from the standard input, in bytes.
 const LONGEST_INPUT: u64 = 64 * 1024;
 
-/// For how long a user is waited for, which is as long as the link is good for, and how often it is looked.
-const TIME_TO_AUTHORIZE: Duration = Duration::from_mins(15);
+/// How long a user is waited for, which is as long as the link is good for, and then the provider's page; and how often
+/// it is looked.
+const TIME_TO_AUTHORIZE: Duration = Duration::from_mins(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 pub(super) async fn connect(client: &Client, registry: &Registry, args: Connect, output: Output) -> Done {
@@ -42,7 +43,9 @@ pub(super) async fn connect(client: &Client, registry: &Registry, args: Connect,
         client.post(&["connections"], body).await?
     };
     let connection = if at(&connection, "/authorize_url").is_string() {
-        output.print(&connection, |connection| format!("Authorize it at {}", field(connection, "/authorize_url")))?;
+        output.print(&connection, |connection| {
+            format!("Open this page, and confirm there: {}", field(connection, "/authorize_url"))
+        })?;
         if *at(&connection, "/status") == json!("active") {
             // It works as it is, so there is nothing to wait for but the user.
             return Ok(());

@@ -167,10 +167,27 @@ impl Inner {
                 self.clock.sleep_until(next).await;
                 continue;
             }
-            let settings = self.settings(provider).await.map_err(|error| Error::transient(error.to_string()))?;
+            let turn = match self.endpoints.turn(provider).await {
+                Ok(turn) => turn,
+                Err(_) if lives => return Ok(Some(held)),
+                Err(until) => {
+                    let reason =
+                        format!("the token has ended, and {provider} gives no other now: it is asked at {until}");
+                    return Err(Error::transient(reason));
+                }
+            };
+            let settings = match self.settings(provider).await {
+                Ok(settings) => settings,
+                Err(error) => {
+                    turn.end(!matches!(error, OAuthError::Lost { .. }));
+                    return if lives { Ok(Some(held)) } else { Err(transient(&error)) };
+                }
+            };
             if settings.data.refresh == Refresh::Never {
                 return Ok(Some(held).filter(|_| lives));
             }
+            // It may have waited for its turn.
+            let now = self.clock.now();
             let claimed = Credential { refreshing_until: now.checked_add(LEASE).ok(), ..held.clone() };
             match self.put(&row, &claimed).await {
                 Ok(()) => {}
@@ -179,7 +196,8 @@ impl Inner {
             }
             let row = SecretRow { version: row.version + 1, ..row };
             tracing::debug!(connection = %connection.id, provider, "refreshing the token");
-            let refreshed = self.protocol(&settings).refresh(&held).await;
+            let refreshed = self.protocol(&settings).refresh(&held, !turn.is_probe).await;
+            turn.end(!matches!(refreshed, Err(OAuthError::Lost { .. })));
             let took = self.clock.now().duration_since(now).as_secs_f64();
             metrics::histogram!("connectors_token_refresh_seconds", "provider" => provider).record(took);
             let result = match &refreshed {

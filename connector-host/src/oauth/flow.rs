@@ -1,11 +1,20 @@
 //! The authorization of a connection, from the first click to the token (RFC 6749 4.1, RFC 9700).
+//!
+//! It has two steps, each with a row of its own that is used up by the next one. The API gives out a *ticket*: the
+//! link to a page of the host, which says what would be connected, and to whom. Whoever confirms there gets a cookie
+//! and is sent to the provider with a *state*, whose row has the digest of the cookie. An answer of the provider that
+//! another browser brings connects nothing: an account is bound to the person who saw the page (RFC 6749 10.12,
+//! RFC 9700 4.7). A link straight to the provider would not do, as whoever follows it connects their account to
+//! the connection of the one who sent it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use connector_core::credential::Credential;
-use connector_core::engine::{CommitError, ConnectionRow, EngineError, SecretRow, Write};
-use connector_core::id::{ConnectionId, UserId};
-use connector_core::runtime::{ActionError, Runtime};
+use connector_core::declaration::Declaration;
+use connector_core::engine::{CommitError, ConnectionRow, ConnectionStatus, EngineError, SecretRow, Write};
+use connector_core::id::{ConnectionId, UserId, WorkspaceId};
+use connector_core::runtime::{ActionError, Requester, Runtime};
 use connector_core::secret::Secret;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -14,17 +23,21 @@ use url::Url;
 
 use super::protocol::OAuthError;
 use super::providers::Flow;
-use super::{Inner, OAuth, store_failed};
+use super::{AUTHORIZE_PATH, Inner, OAuth, store_failed};
+use crate::sessions::Session;
 use crate::vault::{hex, random_secret};
 
-/// How long a user has for it.
-const TIME_TO_AUTHORIZE: SignedDuration = SignedDuration::from_mins(15);
+/// How long a ticket is good for, and then a state.
+pub(crate) const TIME_TO_AUTHORIZE: SignedDuration = SignedDuration::from_mins(15);
 
-/// Names of secrets that hold an authorization under way: the hash of its state follows.
+/// Names of secrets that hold an authorization under way: the digest of its ticket or its state follows.
 const PREFIX: &str = "authorization/";
 
 /// What it is sealed for.
 const PURPOSE: &str = "authorization";
+
+/// What is said of a ticket or a state that is not there.
+const OVER: &str = "this link was used already, or is too old, or is not from here: start again where you came from";
 
 /// Expired ones that are removed at a time.
 const SWEPT: usize = 100;
@@ -35,12 +48,51 @@ struct Pending {
     connection: ConnectionId,
     user: UserId,
     provider: String,
+    /// Session that has begun it, with whose end it is void, though not with its expiry. `None` for an operator.
+    #[serde(default)]
+    session: Option<Session>,
+    #[serde(default)]
+    return_to: Option<Url>,
+    /// `None` until it is confirmed: then the row is that of a ticket, else that of a state.
+    #[serde(default)]
+    confirmed: Option<Confirmed>,
+}
+
+/// What is known of an authorization since it was confirmed.
+#[derive(Serialize, Deserialize)]
+struct Confirmed {
+    /// Digest of the cookie that the browser got.
+    browser: String,
     asked: Vec<String>,
     redirect: Url,
     #[serde(default)]
     verifier: Option<String>,
-    #[serde(default)]
-    return_to: Option<Url>,
+}
+
+/// What the page tells of an authorization before it is confirmed.
+pub(crate) struct Explanation {
+    pub(crate) connector: &'static Declaration,
+    /// User to whom the account is going to belong.
+    pub(crate) user: UserId,
+    pub(crate) workspace: Option<WorkspaceId>,
+    /// Name of the connection, if it was authorized before.
+    pub(crate) again: Option<String>,
+    /// Scopes that the provider is asked for.
+    pub(crate) scopes: Vec<String>,
+    /// Labels of the optional scope groups that were chosen.
+    pub(crate) groups: Vec<&'static str>,
+    /// Page of the provider that the user is sent to.
+    pub(crate) authorize_url: Url,
+    /// Place where the user is sent at the end.
+    pub(crate) return_to: Option<Url>,
+}
+
+/// A confirmed authorization.
+pub(crate) struct Sent {
+    /// Page of the provider.
+    pub(crate) url: Url,
+    /// What the browser has to bring with the answer.
+    pub(crate) browser: Secret,
 }
 
 /// Why a connection was not authorized.
@@ -49,6 +101,16 @@ pub(crate) enum FlowError {
     /// What came back does not belong to anything that was asked.
     #[error("{0}")]
     Unasked(String),
+    /// Another browser than the one that confirmed the authorization brought the answer.
+    #[error(
+        "this authorization was not begun in this browser, so nothing was connected: go on in the browser in which it was confirmed, or start again where you came from"
+    )]
+    OtherBrowser,
+    /// The page was not confirmed by the person who saw it, as far as the host can tell.
+    #[error(
+        "this was not confirmed on the page of this host, or the browser keeps no cookies, so nothing was begun: open the link again, and confirm there"
+    )]
+    NotConfirmed,
     /// The user is to be sent back to where the operator did not allow it.
     #[error("{0}")]
     Elsewhere(String),
@@ -63,9 +125,15 @@ pub(crate) enum FlowError {
 /// What the callback says to the user's browser.
 pub(crate) enum Returned {
     /// The connection works, or why it does not, and where the user wanted to go then.
-    Done { connection: ConnectionId, return_to: Option<Url>, failed: Option<FlowError> },
+    Done {
+        connection: ConnectionId,
+        /// Cookie of the browser, which is of no use any more.
+        browser: String,
+        return_to: Option<Url>,
+        failed: Option<FlowError>,
+    },
     /// The token is in the fragment, which the page has to send.
-    Fragment { state: String },
+    Fragment { state: String, return_to: Option<Url> },
 }
 
 impl OAuth {
@@ -82,95 +150,174 @@ impl OAuth {
         url.map_or(Ok(()), |url| self.inner.allowed(url).map(drop))
     }
 
-    /// Where the user is sent to authorize a connection. What comes back is good for it once, and for a while.
+    /// The page on which the user authorizes a connection. It can be confirmed once, and for a while.
     pub(crate) async fn start(
         &self,
         runtime: &Runtime,
         row: &ConnectionRow,
         return_to: Option<&str>,
+        session: Option<&Session>,
     ) -> Result<Url, FlowError> {
         let inner = &self.inner;
         let return_to = return_to.map(|url| inner.allowed(url)).transpose()?;
         let provider = inner
             .provider_of(&row.connector)
             .ok_or_else(|| ActionError::Invalid(format!("{} has no provider to authorize it at", row.connector)))?;
-        let settings = inner.settings(provider).await?;
-        let asked = runtime.scopes_to_ask(row)?;
-        let state = random_secret();
-        let asking = inner.protocol(&settings).ask(&inner.redirect, &state, &asked)?;
+        // What the provider lacks is told now, and not on the page.
+        inner.protocol(&inner.settings(provider).await?).ask(&inner.redirect, &random_secret(), &[])?;
+        let ticket = random_secret();
         let pending = Pending {
             connection: row.id,
             user: row.owner.clone(),
             provider: provider.to_owned(),
+            session: session.cloned(),
+            return_to,
+            confirmed: None,
+        };
+        runtime.may_authorize(row, &pending.requester()).await?;
+        let mut writes = inner.expired().await?;
+        writes.push(inner.put_pending(&ticket, &pending)?);
+        inner.commit(writes).await.map_err(store_failed)?;
+        let page = format!("{}/{AUTHORIZE_PATH}/{}", inner.base.as_str().trim_end_matches('/'), ticket.expose());
+        Ok(Url::parse(&page).map_err(|error| EngineError::Failed(error.to_string()))?)
+    }
+
+    /// What the page of a ticket says.
+    pub(crate) async fn explain(&self, runtime: &Runtime, ticket: &str) -> Result<Explanation, FlowError> {
+        let (_, _, explanation) = self.inner.ticket(runtime, ticket).await?;
+        Ok(explanation)
+    }
+
+    /// Uses up a ticket: the user goes on to the provider.
+    pub(crate) async fn confirm(&self, runtime: &Runtime, ticket: &str) -> Result<Sent, FlowError> {
+        let inner = &self.inner;
+        let (secret, pending, Explanation { scopes: asked, .. }) = inner.ticket(runtime, ticket).await?;
+        let settings = inner.settings(&pending.provider).await?;
+        let (state, browser) = (random_secret(), random_secret());
+        let asking = inner.protocol(&settings).ask(&inner.redirect, &state, &asked)?;
+        let confirmed = Confirmed {
+            browser: digest(browser.expose()),
             asked,
             redirect: inner.redirect.clone(),
             verifier: asking.verifier.map(|verifier| verifier.expose().to_owned()),
-            return_to,
         };
-        let json = serde_json::to_vec(&pending).map_err(|error| EngineError::Failed(error.to_string()))?;
-        let secret = SecretRow {
-            name: name_of(state.expose()),
-            connection: Some(row.id),
-            sealed: inner.vault.seal(PURPOSE, &json),
-            expires_at: inner.clock.now().checked_add(TIME_TO_AUTHORIZE).ok(),
-            version: 0,
-        };
-        let mut writes = inner.expired().await?;
-        writes.push(Write::PutSecret { row: secret, expect: None });
-        inner.commit(writes).await.map_err(store_failed)?;
-        Ok(asking.url)
+        let put = inner.put_pending(&state, &Pending { confirmed: Some(confirmed), ..pending })?;
+        let used = Write::DeleteSecret { name: secret.name, expect: Some(secret.version) };
+        match inner.commit([used, put]).await {
+            Ok(()) => Ok(Sent { url: asking.url, browser }),
+            Err(CommitError::RecordConflict) => Err(FlowError::Unasked(OVER.to_owned())),
+            Err(error) => Err(store_failed(error).into()),
+        }
     }
 
-    /// Takes what a provider sends back with the user.
+    /// Takes what a provider sends back with the user, and with it the cookies of authorizations that the browser has.
     pub(crate) async fn returned(
         &self,
         runtime: &Runtime,
         parameters: &HashMap<String, String>,
+        browsers: &[String],
         fragment_sent: bool,
     ) -> Result<Returned, FlowError> {
         let inner = &self.inner;
         let unasked = |text: &str| FlowError::Unasked(text.to_owned());
         let state = parameters.get("state").ok_or_else(|| unasked("there is no `state` with it"))?;
-        let over = "this link was used already, or is too old, or is not from here: start again where you came from";
-        let name = name_of(state);
-        let secret = inner.engine.secret(name.clone()).await?.ok_or_else(|| unasked(over))?;
-        let plain = inner.vault.open(PURPOSE, &secret.sealed).map_err(|_| unasked(over))?;
-        let pending: Pending = serde_json::from_slice(&plain).map_err(|_| unasked(over))?;
+        let (secret, pending) = inner.under_way(state).await?;
+        let confirmed = pending.confirmed.as_ref().ok_or_else(|| unasked(OVER))?;
+        // Nothing is used up by anyone else's browser.
+        let browser = browsers.iter().find(|browser| digest(browser) == confirmed.browser);
+        let browser = browser.ok_or(FlowError::OtherBrowser)?.clone();
         let asks_token = inner.providers.get(pending.provider.as_str()).map(|settings| settings.data.flow);
         let is_fragment = asks_token == Some(Flow::Fragment);
         if fragment_sent != is_fragment && fragment_sent {
             return Err(unasked("the provider sends no token this way"));
         }
         if is_fragment && !fragment_sent && !parameters.contains_key("error") {
-            return Ok(Returned::Fragment { state: state.clone() });
+            return Ok(Returned::Fragment { state: state.clone(), return_to: pending.return_to });
         }
         // From here on it is used up, whatever comes of it.
-        match inner.commit([Write::DeleteSecret { name, expect: Some(secret.version) }]).await {
+        match inner.commit([Write::DeleteSecret { name: secret.name, expect: Some(secret.version) }]).await {
             Ok(()) => {}
-            Err(CommitError::RecordConflict) => return Err(unasked(over)),
+            Err(CommitError::RecordConflict) => return Err(unasked(OVER)),
             Err(error) => return Err(store_failed(error).into()),
         }
-        if secret.expires_at.is_none_or(|at| at <= inner.clock.now()) {
-            return Err(unasked(over));
-        }
-        let row = runtime.connection(pending.connection).await?;
-        if row.owner != pending.user || inner.provider_of(&row.connector) != Some(pending.provider.as_str()) {
-            return Err(unasked("the connection that this is for is another's"));
-        }
-        let failed = inner.complete(runtime, &pending, parameters).await.err();
+        let row = inner.connection_of(runtime, &pending).await?;
+        let failed = inner.complete(runtime, &pending, confirmed, parameters).await.err();
         if let Some(error) = &failed {
             tracing::warn!(connection = %row.id, provider = %pending.provider, "not authorized: {error}");
             runtime.authorization_failed(row.id, &error.to_string()).await?;
         }
-        Ok(Returned::Done { connection: row.id, return_to: pending.return_to, failed })
+        Ok(Returned::Done { connection: row.id, browser, return_to: pending.return_to, failed })
     }
 }
 
 impl Inner {
+    /// An authorization under way, by its ticket or state.
+    async fn under_way(&self, key: &str) -> Result<(SecretRow, Pending), FlowError> {
+        let over = || FlowError::Unasked(OVER.to_owned());
+        let secret = self.engine.secret(name_of(key)).await?.ok_or_else(over)?;
+        if secret.expires_at.is_none_or(|at| at <= self.clock.now()) {
+            return Err(over());
+        }
+        let plain = self.vault.open(PURPOSE, &secret.sealed).map_err(|_| over())?;
+        let pending: Pending = serde_json::from_slice(&plain).map_err(|_| over())?;
+        if pending.session.as_ref().is_some_and(|session| self.sessions.has_ended(session)) {
+            return Err(FlowError::Unasked("the session that asked for this has ended: start again".to_owned()));
+        }
+        Ok((secret, pending))
+    }
+
+    /// The same, as the row that is stored.
+    fn put_pending(&self, key: &Secret, pending: &Pending) -> Result<Write, EngineError> {
+        let json = serde_json::to_vec(pending).map_err(|error| EngineError::Failed(error.to_string()))?;
+        let row = SecretRow {
+            name: name_of(key.expose()),
+            connection: Some(pending.connection),
+            sealed: self.vault.seal(PURPOSE, &json),
+            expires_at: self.clock.now().checked_add(TIME_TO_AUTHORIZE).ok(),
+            version: 0,
+        };
+        Ok(Write::PutSecret { row, expect: None })
+    }
+
+    /// The connection of an authorization, which is that of the same user and provider still.
+    async fn connection_of(&self, runtime: &Runtime, pending: &Pending) -> Result<Arc<ConnectionRow>, FlowError> {
+        let row = runtime.connection(pending.connection).await?;
+        if row.owner != pending.user || self.provider_of(&row.connector) != Some(pending.provider.as_str()) {
+            return Err(FlowError::Unasked("the connection that this is for is another's".to_owned()));
+        }
+        Ok(row)
+    }
+
+    /// An authorization that was not confirmed yet.
+    async fn ticket(&self, runtime: &Runtime, ticket: &str) -> Result<(SecretRow, Pending, Explanation), FlowError> {
+        let over = || FlowError::Unasked(OVER.to_owned());
+        let (secret, pending) = self.under_way(ticket).await?;
+        if pending.confirmed.is_some() {
+            return Err(over());
+        }
+        let row = self.connection_of(runtime, &pending).await?;
+        runtime.may_authorize(&row, &pending.requester()).await?;
+        let connector = self.registry.get(row.connector.as_str()).ok_or_else(over)?.declaration;
+        let settings = self.settings(&pending.provider).await?;
+        let chosen = connector.scopes.optional.iter().filter(|group| row.scope_groups.iter().any(|id| id == group.id));
+        let explanation = Explanation {
+            connector,
+            user: row.owner.clone(),
+            workspace: row.workspace.clone().filter(|_| connector.shared),
+            again: (row.status != ConnectionStatus::AwaitingAuthorization).then(|| row.name.clone()),
+            scopes: runtime.scopes_to_ask(&row)?,
+            groups: chosen.map(|group| group.label).collect(),
+            authorize_url: settings.authorize_url.clone().ok_or_else(over)?,
+            return_to: pending.return_to.clone(),
+        };
+        Ok((secret, pending, explanation))
+    }
+
     async fn complete(
         &self,
         runtime: &Runtime,
         pending: &Pending,
+        confirmed: &Confirmed,
         parameters: &HashMap<String, String>,
     ) -> Result<(), FlowError> {
         let settings = self.settings(&pending.provider).await?;
@@ -194,11 +341,13 @@ impl Inner {
         let credential = match settings.data.flow {
             Flow::Code => {
                 let code = parameters.get("code").ok_or_else(|| missing("code"))?;
-                let verifier = pending.verifier.clone().map(Secret::new);
+                let verifier = confirmed.verifier.clone().map(Secret::new);
                 if settings.data.pkce && verifier.is_none() {
                     return Err(FlowError::Unasked("the verifier of the code challenge is missing".to_owned()));
                 }
-                self.protocol(&settings).exchange(code, &pending.redirect, verifier.as_ref(), &pending.asked).await?
+                self.protocol(&settings)
+                    .exchange(code, &confirmed.redirect, verifier.as_ref(), &confirmed.asked)
+                    .await?
             }
             Flow::Fragment => {
                 let token = parameters
@@ -206,11 +355,11 @@ impl Inner {
                     .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
                 let token = token.ok_or_else(|| missing("token"))?;
                 let mut credential = Credential::new(Secret::new(token));
-                credential.asked_scopes.clone_from(&pending.asked);
+                credential.asked_scopes.clone_from(&confirmed.asked);
                 credential
             }
         };
-        let admitted = runtime.authorize(pending.connection, credential.clone()).await;
+        let admitted = runtime.authorize(pending.connection, credential.clone(), &pending.requester()).await;
         if let Err(error) = admitted {
             // It is of no use to anyone now.
             self.commit([self.revocation_of(settings.id, &credential, None)?]).await.map_err(store_failed)?;
@@ -252,9 +401,19 @@ impl Inner {
     }
 }
 
-/// A state is as good as a key, so the store has its hash.
-fn name_of(state: &str) -> String {
-    format!("{PREFIX}{}", hex(&Sha256::digest(state.as_bytes())))
+impl Pending {
+    fn requester(&self) -> Requester {
+        self.session.as_ref().map_or(Requester::Operator, |session| Requester::User(session.user.clone()))
+    }
+}
+
+/// A ticket or a state is as good as a key, so the store has its digest.
+fn name_of(key: &str) -> String {
+    format!("{PREFIX}{}", digest(key))
+}
+
+fn digest(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// What a provider says, as far as it is shown.

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod flow;
+mod outage;
 mod protocol;
 mod providers;
 mod revocation;
@@ -19,15 +20,19 @@ use connector_core::ports::Vault;
 use connector_core::registry::Registry;
 use url::Url;
 
-pub(crate) use flow::{FlowError, Returned};
+pub(crate) use flow::{Explanation, FlowError, Returned, Sent, TIME_TO_AUTHORIZE};
 pub(crate) use protocol::OAuthError;
 
 use crate::config::{Config, ConfigError};
+use crate::sessions::Sessions;
 use protocol::Protocol;
 use settings::Settings;
 
 /// Where providers send users back to, below the public URL.
 pub(crate) const CALLBACK_PATH: &str = "oauth/callback";
+
+/// The page on which an authorization is confirmed, below the public URL; its ticket follows.
+pub(crate) const AUTHORIZE_PATH: &str = "oauth/authorize";
 
 /// Connections whose tokens are in memory; beyond it, all are forgotten and read again as they are needed.
 const MAX_CACHED: usize = 10_000;
@@ -44,13 +49,18 @@ struct Inner {
     network: Arc<dyn NetworkPort>,
     clock: Arc<dyn Clock>,
     vault: Arc<dyn Vault>,
+    sessions: Arc<Sessions>,
     providers: BTreeMap<&'static str, Arc<Settings>>,
     /// What discovery has told of them.
     discovered: Mutex<HashMap<&'static str, Arc<Settings>>>,
+    /// The public URL.
+    base: Url,
     redirect: Url,
     return_to: Vec<Url>,
     held: Mutex<HashMap<ConnectionId, Held>>,
     refreshing: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// How the providers have answered to refreshes.
+    endpoints: outage::Endpoints,
     /// Rings when there may be a token to be revoked.
     revoking: tokio::sync::Notify,
 }
@@ -71,11 +81,12 @@ pub(crate) struct Parts {
     pub(crate) network: Arc<dyn NetworkPort>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) vault: Arc<dyn Vault>,
+    pub(crate) sessions: Arc<Sessions>,
 }
 
 impl OAuth {
     pub(crate) fn new(config: &Config, parts: Parts) -> Result<Self, ConfigError> {
-        let Parts { registry, engine, network, clock, vault } = parts;
+        let Parts { registry, engine, network, clock, vault, sessions } = parts;
         let providers = settings::all(config, &registry)?;
         let base = config.base_url()?;
         let redirect = Url::parse(&format!("{}/{CALLBACK_PATH}", base.as_str().trim_end_matches('/')))
@@ -85,10 +96,13 @@ impl OAuth {
                 registry,
                 engine,
                 network,
+                endpoints: outage::Endpoints::new(Arc::clone(&clock)),
                 clock,
                 vault,
+                sessions,
                 providers,
                 discovered: Mutex::default(),
+                base,
                 redirect,
                 return_to: config.return_to.clone(),
                 held: Mutex::default(),
@@ -96,6 +110,13 @@ impl OAuth {
                 revoking: tokio::sync::Notify::new(),
             }),
         })
+    }
+}
+
+impl OAuth {
+    /// What redirects and links begin with.
+    pub(crate) fn base(&self) -> &Url {
+        &self.inner.base
     }
 }
 
@@ -117,6 +138,12 @@ impl Inner {
         let settings = Arc::new(self.protocol(settings).discover().await?);
         self.discovered.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&settings));
         Ok(settings)
+    }
+
+    /// The same, as far as it is known without asking the provider.
+    fn known_settings(&self, provider: &str) -> Option<Arc<Settings>> {
+        let discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner).get(provider).cloned();
+        discovered.or_else(|| self.providers.get(provider).cloned())
     }
 
     /// The provider of a connector.

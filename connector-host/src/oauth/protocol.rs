@@ -10,7 +10,7 @@ use connector_core::clock::BoxFuture;
 use connector_core::credential::Credential;
 use connector_core::network::{NetworkPort, Request, Response, TransportError, UrlRules};
 use connector_core::secret::Secret;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
@@ -207,13 +207,14 @@ impl Protocol {
         Ok(credential)
     }
 
-    /// The credential with another access token (RFC 6749 6). A rotated refresh token takes the old one's place.
-    pub(super) async fn refresh(&self, held: &Credential) -> Result<Credential, OAuthError> {
+    /// The credential with another access token (RFC 6749 6). A rotated refresh token takes the old one's place; a lost
+    /// one is asked for `again` at once.
+    pub(super) async fn refresh(&self, held: &Credential, again: bool) -> Result<Credential, OAuthError> {
         let refresh_token = held.refresh_token.as_ref().ok_or_else(|| self.lost("there is no refresh token"))?;
         let refresh_token = RefreshToken::new(refresh_token.expose().to_owned());
         let client: oauth2::Client<_, _, _, _, _, EndpointNotSet, _, _, _, _> =
             self.client()?.set_token_uri(self.token_url()?);
-        let tries = if self.settings.data.refresh == Refresh::Rotates { 2 } else { 1 };
+        let tries = if again && self.settings.data.refresh == Refresh::Rotates { 2 } else { 1 };
         for left in (0..tries).rev() {
             let request = client.exchange_refresh_token(&refresh_token);
             let answer: BoxFuture<'_, _> = Box::pin(request.request_async(self));
@@ -240,12 +241,14 @@ impl Protocol {
         Err(self.lost("it was not asked"))
     }
 
-    /// Ends a credential at the provider. True if there was something to do.
+    /// Ends a credential at the provider; false if the provider has no way to. An answer that leaves open whether the
+    /// token has ended is an error: the host's own credentials may be wrong, or the endpoint.
     pub(super) async fn revoke(&self, credential: &Credential) -> Result<bool, OAuthError> {
         let settings = &*self.settings;
         let token = &credential.access_token;
         let longest = credential.refresh_token.as_ref().unwrap_or(token);
-        let answer = match settings.revocation() {
+        let revocation = settings.revocation();
+        let answer = match revocation {
             Revocation::None => return Ok(false),
             Revocation::Standard(_) => {
                 let form = json!({"token": longest.expose()});
@@ -257,27 +260,66 @@ impl Protocol {
                 self.send(request).await?
             }
             Revocation::Delete(path) => {
-                let client_id = self.client_id()?;
                 let of_app = path.contains("{client_id}");
-                let path = path.replace("{client_id}", client_id).replace("{token}", longest.expose());
-                if of_app {
-                    let body = json!({"access_token": token.expose()});
-                    self.below_api(Method::DELETE, &path, Some(body), None).await?
-                } else {
-                    let path = match settings.data.flow {
-                        Flow::Fragment => format!("{path}?key={client_id}&token={}", token.expose()),
-                        Flow::Code => path,
-                    };
-                    self.below_api(Method::DELETE, &path, None, None).await?
+                let mut url = self.deletion(path, longest)?;
+                if settings.data.flow == Flow::Fragment {
+                    url.query_pairs_mut().append_pair("key", self.client_id()?).append_pair("token", token.expose());
                 }
+                let body = of_app.then(|| json!({"access_token": token.expose()}));
+                self.of_api(Method::DELETE, url, body, None).await?
             }
         };
-        // A token that it does not know is as good as revoked (RFC 7009 2.2).
-        let known_no_more = matches!(answer.status.as_u16(), 400 | 401 | 404 | 422);
-        if answer.status.is_success() || known_no_more {
+        if self.has_ended(revocation, &answer) {
             return Ok(true);
         }
-        Err(self.lost(format!("it answered {} to a revocation", answer.status)))
+        let status = answer.status;
+        if let (404 | 422, Some(path)) = (status.as_u16(), settings.data.check) {
+            let checked = self.below_api(Method::GET, path, None, Some(token)).await?;
+            if checked.status == StatusCode::UNAUTHORIZED {
+                return Ok(true);
+            }
+        }
+        Err(self.lost(match status.as_u16() {
+            401 | 403 => format!("it answered {status} to a revocation: `client_id` and `client_secret` may be wrong"),
+            _ => format!("it answered {status} to a revocation"),
+        }))
+    }
+
+    /// Whether an answer to a revocation says that the token is valid no more.
+    fn has_ended(&self, revocation: Revocation, answer: &Response) -> bool {
+        let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let error = json.get("error").and_then(Value::as_str).unwrap_or_default();
+        // What a provider says of a token that it does not know, or that has ended by itself.
+        let is_unknown = matches!(
+            error,
+            "invalid_token" | "invalid_grant" | "token_revoked" | "token_expired" | "invalid_auth" | "account_inactive"
+        );
+        match (answer.status.as_u16(), revocation) {
+            // Slack answers 200 to what it refuses.
+            (200..=299, _) => json.get("ok") != Some(&Value::Bool(false)) || is_unknown,
+            (400, Revocation::Standard(_)) => is_unknown,
+            // The token itself is what the request was authenticated with.
+            (401, Revocation::Bearer(_)) => true,
+            (401, Revocation::Delete(_)) if self.settings.data.flow == Flow::Fragment => {
+                String::from_utf8_lossy(&answer.body).contains("invalid token")
+            }
+            _ => false,
+        }
+    }
+
+    /// Where a token is deleted: below the base of the API, or where the operator says.
+    fn deletion(&self, path: &str, token: &Secret) -> Result<Url, OAuthError> {
+        let url = match &self.settings.own.revoke_url {
+            Some(url) => {
+                let url = url.as_str().replace("%7B", "{").replace("%7D", "}");
+                let names_token = url.contains("{token}") || !path.contains("{token}");
+                if names_token { url } else { format!("{}/{{token}}", url.trim_end_matches('/')) }
+            }
+            None => format!("{}{path}", self.settings.api_url.as_str().trim_end_matches('/')),
+        };
+        let token: String = url::form_urlencoded::byte_serialize(token.expose().as_bytes()).collect();
+        let url = url.replace("{client_id}", self.client_id()?).replace("{token}", &token);
+        Url::parse(&url).map_err(|_| self.lost("its revocation endpoint is no URL"))
     }
 
     fn revoke_url(&self) -> Result<Url, OAuthError> {
@@ -312,7 +354,7 @@ impl Protocol {
         self.authorize(request, &value)
     }
 
-    /// A request below the base of the API: with a token, or as the app.
+    /// The same below the base of the API.
     async fn below_api(
         &self,
         method: Method,
@@ -322,6 +364,17 @@ impl Protocol {
     ) -> Result<Response, OAuthError> {
         let base = self.settings.api_url.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}{path}")).map_err(|_| self.lost("the base of its API is no URL"))?;
+        self.of_api(method, url, body, token).await
+    }
+
+    /// A request to the API: with a token, or as the app.
+    async fn of_api(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Value>,
+        token: Option<&Secret>,
+    ) -> Result<Response, OAuthError> {
         let mut request = self.request(method, url);
         match token {
             Some(token) => self.bear(&mut request, token)?,
@@ -389,13 +442,13 @@ impl Protocol {
             outgoing.body = body.into();
         }
         let response = self.send(outgoing).await?;
-        if response.status.is_server_error() {
+        if response.status.is_server_error() || response.status == StatusCode::TOO_MANY_REQUESTS {
             return Err(self.lost(format!("it answered {}", response.status)));
         }
         let Ok(Value::Object(fields)) = serde_json::from_slice::<Value>(&response.body) else {
             return Err(self.lost(format!("it answered {} with what is no JSON object", response.status)));
         };
-        let (status, fields) = self.standard(response.status.as_u16(), fields);
+        let (status, fields) = self.standard(response.status.as_u16(), fields)?;
         let mut answer = HttpResponse::new(Value::from(fields).to_string().into_bytes());
         *answer.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::BAD_GATEWAY);
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -403,7 +456,10 @@ impl Protocol {
     }
 
     /// An answer in the form of RFC 6749 5.1 and 5.2.
-    fn standard(&self, status: u16, mut fields: Map<String, Value>) -> (u16, Map<String, Value>) {
+    fn standard(&self, status: u16, mut fields: Map<String, Value>) -> Result<(u16, Map<String, Value>), OAuthError> {
+        // A field that is null, and a token that is empty, are as good as left out.
+        let is_left_out = |name: &str, value: &Value| value.is_null() || (name == "refresh_token" && *value == "");
+        fields.retain(|name, value| !is_left_out(name, value));
         if let Some(error) = fields.get("error").cloned() {
             // GitHub and Slack answer 200 to what they refuse.
             let error = match error {
@@ -412,7 +468,7 @@ impl Protocol {
             };
             fields.insert("error".to_owned(), error.into());
             fields.retain(|name, value| matches!(name.as_str(), "error" | "error_description") && value.is_string());
-            return (if status < 400 { 400 } else { status }, fields);
+            return Ok((if status < 400 { 400 } else { status }, fields));
         }
         if status >= 400 {
             // Notion and HubSpot name the error otherwise.
@@ -422,17 +478,29 @@ impl Protocol {
             let mut standard = Map::new();
             standard.insert("error".to_owned(), error.into());
             standard.extend(text("message").map(|text| ("error_description".to_owned(), text.into())));
-            return (status, standard);
+            return Ok((status, standard));
         }
         let whole = Value::Object(fields.clone());
         let user = self.settings.data.answer.user.and_then(|pointer| whole.pointer(pointer));
         if let Some(Value::Object(user)) = user.filter(|user| user.get("access_token").is_some()) {
             for name in ["access_token", "refresh_token", "expires_in", "scope", "token_type"] {
                 fields.remove(name);
-                fields.extend(user.get(name).map(|value| (name.to_owned(), value.clone())));
+                let value = user.get(name).filter(|value| !is_left_out(name, value));
+                fields.extend(value.map(|value| (name.to_owned(), value.clone())));
             }
         }
-        fields.entry("token_type").or_insert_with(|| "bearer".into());
+        // A token of a type that is not understood must not be used (RFC 6749 7.1).
+        let known = |kind: &str| kind.eq_ignore_ascii_case("bearer") || self.settings.data.token_types.contains(&kind);
+        match fields.get("token_type") {
+            None => {}
+            Some(Value::String(kind)) if known(kind) => {}
+            Some(Value::String(kind)) => {
+                let kind: String = kind.chars().filter(char::is_ascii_graphic).take(40).collect();
+                return Err(self.lost(format!("its token is of the type `{kind}`, and not a bearer token")));
+            }
+            Some(_) => return Err(self.lost("its answer is not as expected at `token_type`")),
+        }
+        fields.insert("token_type".to_owned(), "bearer".into());
         let scope = match fields.get("scope") {
             Some(Value::String(scope)) => Some(scope.replace(',', " ")),
             Some(Value::Array(scopes)) => Some(scopes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
@@ -441,14 +509,14 @@ impl Protocol {
         fields.remove("scope");
         fields.extend(scope.map(|scope| ("scope".to_owned(), scope.into())));
         let seconds = match fields.get("expires_in") {
-            Some(Value::String(text)) => text.parse().ok(),
-            Some(Value::Number(number)) => number.as_u64().or_else(|| number.as_f64().map(|seconds| seconds as u64)),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            Some(Value::Number(number)) => number.as_f64(),
             _ => None,
         };
         fields.remove("expires_in");
-        fields.extend(seconds.filter(|seconds| *seconds > 0).map(|seconds| ("expires_in".to_owned(), seconds.into())));
-        fields.retain(|_, value| !value.is_null());
-        (status, fields)
+        let seconds = seconds.map(|seconds: f64| seconds as u64).filter(|seconds| *seconds > 0);
+        fields.extend(seconds.map(|seconds| ("expires_in".to_owned(), seconds.into())));
+        Ok((status, fields))
     }
 
     fn credential(
@@ -542,9 +610,10 @@ impl Protocol {
         let url = |name: &str| text(name).and_then(|url| Url::parse(url).ok());
         let mut found = settings.clone();
         found.discovers = false;
-        found.authorize_url = url("authorization_endpoint").or(found.authorize_url);
-        found.token_url = url("token_endpoint").or(found.token_url);
-        found.revoke_url = url("revocation_endpoint").or(found.revoke_url);
+        let own = settings.own.clone();
+        found.authorize_url = own.authorize_url.or_else(|| url("authorization_endpoint")).or(found.authorize_url);
+        found.token_url = own.token_url.or_else(|| url("token_endpoint")).or(found.token_url);
+        found.revoke_url = own.revoke_url.or_else(|| url("revocation_endpoint")).or(found.revoke_url);
         found.names_itself =
             document.get("authorization_response_iss_parameter_supported").and_then(Value::as_bool).unwrap_or_default();
         let methods = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array);

@@ -8,6 +8,9 @@ pub(super) struct ProviderData {
     pub(super) authorize_url: &'static str,
     pub(super) token_url: &'static str,
     pub(super) revocation: Revocation,
+    /// A path below the base of the API that answers 401 to a token which is not valid, where an unknown token and a
+    /// wrong request get the same answer from the revocation.
+    pub(super) check: Option<&'static str>,
     /// What `iss` is in its answers (RFC 9207), for the providers that say it.
     pub(super) issuer: Option<&'static str>,
     /// The parameter that asks for scopes, and what stands between them.
@@ -21,6 +24,8 @@ pub(super) struct ProviderData {
     pub(super) client: ClientAuthentication,
     pub(super) encoding: Encoding,
     pub(super) refresh: Refresh,
+    /// Types of tokens that are bearer tokens beside `bearer`.
+    pub(super) token_types: &'static [&'static str],
     pub(super) answer: Answer,
     pub(super) flow: Flow,
     /// A list that is asked for with a new token and kept as `extra.sites`: a path below the base of the API.
@@ -96,6 +101,7 @@ const STANDARD: ProviderData = ProviderData {
     authorize_url: "",
     token_url: "",
     revocation: Revocation::None,
+    check: None,
     issuer: None,
     scope: ("scope", " "),
     always: &[],
@@ -104,6 +110,7 @@ const STANDARD: ProviderData = ProviderData {
     client: ClientAuthentication::Basic,
     encoding: Encoding::Form,
     refresh: Refresh::Rotates,
+    token_types: &[],
     answer: NOTHING,
     flow: Flow::Code,
     sites: None,
@@ -167,6 +174,7 @@ const SLACK: ProviderData = ProviderData {
     revocation: Revocation::Bearer("https://slack.com/api/auth.revoke"),
     scope: ("user_scope", ","),
     pkce: false,
+    token_types: &["user", "bot"],
     answer: Answer {
         user: Some("/authed_user"),
         account_id: &["/authed_user/id"],
@@ -221,6 +229,7 @@ const GITHUB: ProviderData = ProviderData {
     authorize_url: "https://github.com/login/oauth/authorize",
     token_url: "https://github.com/login/oauth/access_token",
     revocation: Revocation::Delete("/applications/{client_id}/token"),
+    check: Some("/user"),
     client: ClientAuthentication::Body,
     covers: &[
         ("repo", &["repo:status", "repo_deployment", "public_repo", "repo:invite", "security_events"]),

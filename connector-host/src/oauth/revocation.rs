@@ -118,8 +118,10 @@ impl Inner {
             return Ok(Vec::new());
         }
         let mut writes = vec![Write::DeleteSecret { name: name.clone(), expect: None }];
-        let revokes = self.provider_of(&connection.connector).and_then(|id| self.providers.get(id));
-        if let Some(settings) = revokes.filter(|settings| settings.revocation() != Revocation::None)
+        let revokes = self.provider_of(&connection.connector).and_then(|id| self.known_settings(id));
+        // What is not discovered yet may tell of an endpoint.
+        if let Some(settings) =
+            revokes.filter(|settings| settings.discovers || settings.revocation() != Revocation::None)
             && settings.client_id.is_some()
             && let Ok(Some((_, credential))) = self.read(name).await
             && credential.refused.is_none()
@@ -159,10 +161,11 @@ impl Inner {
             return Ok(Some(at));
         }
         match self.revoke(&due).await {
-            Ok(_) => {
+            Ok(true) => {
                 tracing::debug!(provider = %due.provider, "a token was revoked");
                 drop_secret(runtime, &row, FeedKind::Revoked, connection).await
             }
+            Ok(false) => drop_secret(runtime, &row, FeedKind::NotRevoked, connection).await,
             Err(error) => {
                 let pause = FIRST_PAUSE.saturating_mul(1_i32 << due.tries.min(12)).min(LONGEST_PAUSE);
                 tracing::warn!(provider = %due.provider, tries = due.tries + 1, "a token could not be revoked yet: {error}");

@@ -22,12 +22,22 @@ pub(super) struct Settings {
     pub(super) authorize_url: Option<Url>,
     pub(super) token_url: Option<Url>,
     pub(super) revoke_url: Option<Url>,
+    /// Endpoints that the operator has set, which go before what is discovered.
+    pub(super) own: OwnEndpoints,
     pub(super) api_url: Url,
     /// The issuer, and whether its discovery document gives the endpoints.
     pub(super) issuer: Option<String>,
     pub(super) discovers: bool,
     /// It says in every answer who it is (RFC 9207 3).
     pub(super) names_itself: bool,
+}
+
+/// Endpoints that the operator has set.
+#[derive(Debug, Clone)]
+pub(super) struct OwnEndpoints {
+    pub(super) authorize_url: Option<Url>,
+    pub(super) token_url: Option<Url>,
+    pub(super) revoke_url: Option<Url>,
 }
 
 /// Every provider that a connector of this host can have.
@@ -68,12 +78,16 @@ fn of(provider: Provider, config: &ProviderConfig) -> Result<Settings, String> {
         authorize_url: url("authorization endpoint", &config.authorize_url, data.authorize_url)?,
         token_url: url("token endpoint", &config.token_url, data.token_url)?,
         revoke_url: url("revocation endpoint", &config.revoke_url, known_revocation)?,
+        own: OwnEndpoints {
+            authorize_url: config.authorize_url.clone(),
+            token_url: config.token_url.clone(),
+            revoke_url: config.revoke_url.clone(),
+        },
         api_url: api_url.ok_or_else(|| format!("{id} has no base of its API"))?,
         issuer: match &config.issuer {
             Some(issuer) => Some(issuer.as_str().trim_end_matches('/').to_owned()),
             None => data.issuer.map(|issuer| issuer.trim_end_matches('/').to_owned()),
         },
-        // What is said of an endpoint goes before what is discovered.
         names_itself: false,
         discovers: config.issuer.is_some() || matches!(provider, Provider::Custom(custom) if custom.issuer.is_some()),
     })

@@ -57,7 +57,14 @@ fn filled(path: &str) -> String {
 }
 
 /// What services and browsers are sent to, which is not for those who use the API.
-const INGRESS: [&str; 3] = ["/hooks/{token}", "/hooks/app/{connector}", "/oauth/callback"];
+const INGRESS: [&str; 6] = [
+    "/hooks/{token}",
+    "/hooks/app/{connector}",
+    "/oauth/authorize/{ticket}",
+    "/oauth/callback",
+    "/oauth/fragment.js",
+    "/oauth/page.css",
+];
 
 /// Design 6.2: every route is in the document, but for the ingress, and everything in the document is a route.
 #[tokio::test]

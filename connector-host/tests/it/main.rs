@@ -19,4 +19,5 @@ mod once;
 mod readme;
 mod secrets;
 mod server;
+mod sessions;
 mod stress;

@@ -1,18 +1,20 @@
 //! Authorization of connections against a server of the test's own (R1.2 to R1.4, R3.1, R3.7, R8.1).
 
 mod authority;
+mod browser;
 mod emulator;
 mod film;
 mod flow;
 mod meter;
 mod refresh;
+mod revocation;
 mod shared;
 mod trello;
 mod vault;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use authority::{Authority, CLIENT_ID, CLIENT_SECRET};
 use axum::Router;
@@ -25,6 +27,7 @@ use connector_core::testing::VirtualClock;
 use connector_host::clock::SystemClock;
 use connector_host::config::ProviderConfig;
 use connector_host::{Config, Host};
+use connector_test_support::browser::{Browser, Site};
 use connector_test_support::secrets;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -117,6 +120,8 @@ struct Bench {
     authority: Authority,
     host: Host,
     router: Router,
+    /// The browser of whoever authorizes here.
+    browser: Mutex<Browser>,
     _watch: secrets::Watch,
 }
 
@@ -181,7 +186,7 @@ impl Bench {
         host.start().await.expect("workers");
         secrets::know_keys_in(&directory);
         let router = host.router();
-        Self { directory, authority, host, router, _watch: watch }
+        Self { directory, authority, host, router, browser: Mutex::default(), _watch: watch }
     }
 
     /// A host of this connector, whose clock stands still until it is moved.
@@ -195,11 +200,11 @@ impl Bench {
 
     /// The same host after it was stopped, under another configuration.
     async fn reopened(self, change: impl FnOnce(&mut Config)) -> Self {
-        let Self { directory, authority, host, .. } = self;
+        let Self { directory, authority, host, browser, .. } = self;
         let mut config = host.config().clone();
         host.shutdown().await.expect("an end in order");
         change(&mut config);
-        Self::open(directory, authority, config).await
+        Self { browser, ..Self::open(directory, authority, config).await }
     }
 
     async fn end(self) {
@@ -233,7 +238,7 @@ impl Bench {
         self.ok("GET", path, Value::Null).await
     }
 
-    /// Begins a connection: its id, and where the user is sent.
+    /// Begins a connection and confirms it: its id, and where the user is sent.
     async fn begin(&self, user: &str) -> (String, String) {
         self.begin_with("office", user).await
     }
@@ -242,16 +247,56 @@ impl Bench {
     async fn begin_with(&self, connector: &str, user: &str) -> (String, String) {
         let made = self.ok("POST", "/connections", json!({"connector": connector, "user": user})).await;
         assert_eq!(made["status"], "awaiting_authorization");
-        let text = |name: &str| made[name].as_str().expect("a text").to_owned();
-        (text("id"), text("authorize_url"))
+        (made["id"].as_str().expect("an id").to_owned(), self.confirmed(&made).await)
+    }
+
+    /// The page of the provider that the browser is sent to after its user has confirmed.
+    async fn confirmed(&self, made: &Value) -> String {
+        let mut browser = self.browser();
+        let url = browser.authorize(&mut self.sender(), made["authorize_url"].as_str().expect("a URL")).await;
+        *self.browser.lock().expect("a browser") = browser;
+        url
+    }
+
+    /// The browser as it is now.
+    fn browser(&self) -> Browser {
+        self.browser.lock().expect("a browser").clone()
+    }
+
+    /// Sends what a browser asks for.
+    fn sender(&self) -> impl AsyncFnMut(Request<String>) -> http::Response<String> {
+        async |request: Request<String>| {
+            let (mut parts, body) = request.into_parts();
+            // A proxy takes the origin away.
+            parts.uri = parts.uri.path_and_query().expect("a path").as_str().parse().expect("a path");
+            let (status, headers, body) = self.raw(Request::from_parts(parts, Body::from(body))).await;
+            let mut response = http::Response::new(body);
+            (*response.status_mut(), *response.headers_mut()) = (status, headers);
+            response
+        }
     }
 
     /// What the browser gets at the callback.
     async fn back(&self, parameters: &HashMap<String, String>) -> (u16, http::HeaderMap, String) {
-        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        let request = Request::builder().uri(format!("/oauth/callback?{query}"));
-        let (status, headers, body) = self.raw(request.body(Body::empty()).expect("a request")).await;
-        (status.as_u16(), headers, body)
+        self.back_in(&mut self.browser(), parameters).await
+    }
+
+    /// The same in another browser.
+    async fn back_in(
+        &self,
+        browser: &mut Browser,
+        parameters: &HashMap<String, String>,
+    ) -> (u16, http::HeaderMap, String) {
+        let url = url::form_urlencoded::Serializer::new(self.callback()).extend_pairs(parameters).finish();
+        let response = browser.open(&mut self.sender(), &url, Site::CrossSite).await;
+        let (parts, body) = response.into_parts();
+        (parts.status.as_u16(), parts.headers, body)
+    }
+
+    /// The callback, as far as the parameters.
+    fn callback(&self) -> String {
+        let base = self.host.config().public_url.as_ref().expect("a URL").as_str().trim_end_matches('/');
+        format!("{base}/oauth/callback?")
     }
 
     async fn metrics(&self) -> String {
@@ -275,8 +320,8 @@ impl Bench {
     /// Authorizes a connection again.
     async fn authorized_again(&self, id: &str, user: &str) {
         let again = self.ok("POST", &format!("/connections/{id}/authorize"), json!({})).await;
-        let url = again["authorize_url"].as_str().expect("a URL");
-        let (status, _, body) = self.back(&self.authority.allow(url, user)).await;
+        let url = self.confirmed(&again).await;
+        let (status, _, body) = self.back(&self.authority.allow(&url, user)).await;
         assert_eq!(status, 200, "{body}");
     }
 

@@ -8,6 +8,7 @@
     reason = "helpers of tests fail by panics, as tests do"
 )]
 
+pub mod browser;
 pub mod secrets;
 
 use std::collections::HashMap;

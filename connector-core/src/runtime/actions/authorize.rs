@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::ActionError;
 use super::connect::Probed;
+use super::{ActionError, Requester};
 use crate::credential::{self, Credential};
 use crate::declaration::{Declaration, ScopeGroup};
 use crate::engine::{
     CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SecretRow, TaskPriority, Write, WriteSet,
 };
 use crate::error::Error;
-use crate::id::ConnectionId;
+use crate::id::{ConnectionId, UserId};
 use crate::records::{enable_writes, work_task};
 use crate::registry::RegisteredConnector;
 use crate::runtime::Runtime;
@@ -63,15 +63,23 @@ impl Runtime {
     }
 
     /// Gives a connection its credential, or another one. It is tried first. A connection that awaited it
-    /// is activated; one that needed it again goes on, and makes up for what it missed (R3.7).
-    pub async fn authorize(&self, id: ConnectionId, credential: Credential) -> Result<Arc<ConnectionRow>, ActionError> {
-        self.to_its_end(move |runtime| async move { runtime.admit_credential(id, credential).await }).await
+    /// is activated; one that needed it again goes on, and makes up for what it missed (R3.7). The credential of a
+    /// workspace is replaced by its installer or an operator alone: [`ActionError::NotAllowed`] for other members.
+    pub async fn authorize(
+        &self,
+        id: ConnectionId,
+        credential: Credential,
+        requester: &Requester,
+    ) -> Result<Arc<ConnectionRow>, ActionError> {
+        let requester = requester.clone();
+        self.to_its_end(move |runtime| async move { runtime.admit_credential(id, credential, &requester).await }).await
     }
 
     async fn admit_credential(
         &self,
         id: ConnectionId,
         credential: Credential,
+        requester: &Requester,
     ) -> Result<Arc<ConnectionRow>, ActionError> {
         let row = self.connection_in_use(id).await?;
         let connector = self.connector(&row.connector)?;
@@ -79,12 +87,12 @@ impl Runtime {
             let name = connector.declaration.name;
             return Err(ActionError::Invalid(format!("{name} has no provider, so it takes no token")));
         }
-        self.admit(ConnectionRow::clone(&row), Admitted::Offered(credential), Vec::new()).await
+        self.admit(ConnectionRow::clone(&row), Admitted::Offered(credential), Vec::new(), requester).await
     }
 
-    /// Gives a connection another token, of which nothing else is known.
+    /// Gives a connection another token, of which nothing else is known, on behalf of the operator.
     pub async fn reauthorize(&self, id: ConnectionId, token: Secret) -> Result<Arc<ConnectionRow>, ActionError> {
-        self.authorize(id, Credential::new(token)).await
+        self.authorize(id, Credential::new(token), &Requester::Operator).await
     }
 
     /// Says on a connection why it was not authorized.
@@ -109,14 +117,69 @@ impl Runtime {
         Ok(Some(credential).filter(|credential| credential.refused.is_none()))
     }
 
+    /// Whether the requester may give this connection a credential: [`ActionError::NotAllowed`] if it is that of a
+    /// workspace, which another user has given.
+    pub async fn may_authorize(&self, row: &ConnectionRow, requester: &Requester) -> Result<(), ActionError> {
+        let connector = self.connector(&row.connector)?;
+        let name = credential::name(row, connector.declaration);
+        let stored = self.shared.ports.engine.secret(name).await?;
+        self.may_replace(row, stored.as_ref(), requester).await
+    }
+
+    /// The same, where the credential was just read. No credential yet: the first one to give it is its installer.
+    async fn may_replace(
+        &self,
+        row: &ConnectionRow,
+        stored: Option<&SecretRow>,
+        requester: &Requester,
+    ) -> Result<(), ActionError> {
+        let shared_by = row.workspace.as_ref().filter(|_| stored.is_some_and(|stored| stored.connection.is_none()));
+        let (Requester::User(user), Some(workspace), Some(stored)) = (requester, shared_by, stored) else {
+            return Ok(());
+        };
+        let installer = self.installer(row, stored).await?;
+        if installer.as_ref() == Some(user) {
+            return Ok(());
+        }
+        let who = installer.map_or_else(|| "an operator".to_owned(), |installer| format!("{installer} or an operator"));
+        let name = self.connector(&row.connector)?.declaration.name;
+        Err(ActionError::NotAllowed(format!(
+            "the workspace {workspace} has one credential for {name}, which {user} did not give to it: {who} can replace it"
+        )))
+    }
+
+    /// The user who gave a workspace its credential.
+    async fn installer(&self, row: &ConnectionRow, stored: &SecretRow) -> Result<Option<UserId>, ActionError> {
+        let ports = &self.shared.ports;
+        // One that cannot be opened any more names nobody.
+        if let Ok(Credential { installer: Some(installer), .. }) = Credential::open(&*ports.vault, &stored.sealed) {
+            return Ok(Some(installer));
+        }
+        // Before credentials named their installer, the first connection brought it.
+        let mut after = None;
+        loop {
+            let rows = ports.engine.connections(None, Some(row.connector.clone()), after, PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(None) };
+            after = Some(last.id);
+            if let Some(first) = rows.iter().find(|one| one.credential.as_deref() == Some(stored.name.as_str())) {
+                return Ok(Some(first.owner.clone()));
+            }
+        }
+    }
+
     /// Tries a credential, and makes the connection active with it; `also` is stored along with it.
     pub(super) async fn admit(
         &self,
         row: ConnectionRow,
         with: Admitted,
         also: Vec<Write>,
+        requester: &Requester,
     ) -> Result<Arc<ConnectionRow>, ActionError> {
         let (shared, id) = (&self.shared, row.id);
+        if let Admitted::Offered(_) = with {
+            // Before the service is asked anything with it.
+            self.may_authorize(&row, requester).await?;
+        }
         let connector = self.connector(&row.connector)?;
         let first = row.status == ConnectionStatus::AwaitingAuthorization;
         let (known_account, known_tenant) = (row.account.id.clone(), row.account.tenant.clone());
@@ -186,11 +249,14 @@ impl Runtime {
         };
         set.writes.extend(also);
         if let (Some(credential), false, Some(name)) = (&credential, stored, &row.credential) {
-            let before = shared.ports.engine.secret(name.clone()).await?.map(|before| before.version);
+            let before = shared.ports.engine.secret(name.clone()).await?;
+            // Another member may have given one meanwhile; a later one is a conflict.
+            self.may_replace(&row, before.as_ref(), requester).await?;
             let connection = Some(id).filter(|_| *name == format!("credential/{}", id.number()));
-            let sealed = credential.seal(&*shared.ports.vault)?;
+            let installer = Some(row.owner.clone()).filter(|_| connection.is_none());
+            let sealed = Credential { installer, ..credential.clone() }.seal(&*shared.ports.vault)?;
             let secret = SecretRow { name: name.clone(), connection, sealed, expires_at: None, version: 0 };
-            set.writes.push(Write::PutSecret { row: secret, expect: before });
+            set.writes.push(Write::PutSecret { row: secret, expect: before.map(|before| before.version) });
         }
         shared.ports.engine.commit(set).await?;
         if !stored {

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
-use super::ActionError;
 use super::authorize::{Admitted, chosen_groups};
 use super::history::{reaches_further, walk_again};
+use super::{ActionError, Requester};
 use crate::context::{Dispatch, Mode};
 use crate::credential::{self, Credential};
 use crate::declaration::{Declaration, Hooks};
@@ -91,6 +91,8 @@ pub struct ConnectionUpdate {
     pub auto_enable_new_channels: Option<bool>,
     /// Another limit of the history, or none any more. What a longer one lets through is fetched (R8.7).
     pub history_days: Patch<u32>,
+    /// On whose behalf the connection is changed.
+    pub requester: Requester,
 }
 
 /// How a channel is enabled.
@@ -148,10 +150,14 @@ impl Runtime {
         let (options, key) = self.own_options(&connector, &row, &request.options, stored.as_ref())?;
         row.options = options;
         let offered = key.or(request.token).map(Credential::new);
+        // Who is in a workspace is the embedding product's to say, so it is the one that asks.
+        let requester = &Requester::Operator;
         match (offered, stored) {
-            (Some(offered), _) => self.admit(row, Admitted::Offered(offered), Vec::new()).await,
-            (None, Some(stored)) => self.admit(row, Admitted::Stored(stored), Vec::new()).await,
-            (None, None) if declaration.provider.is_none() => self.admit(row, Admitted::Without, Vec::new()).await,
+            (Some(offered), _) => self.admit(row, Admitted::Offered(offered), Vec::new(), requester).await,
+            (None, Some(stored)) => self.admit(row, Admitted::Stored(stored), Vec::new(), requester).await,
+            (None, None) if declaration.provider.is_none() => {
+                self.admit(row, Admitted::Without, Vec::new(), requester).await
+            }
             (None, None) => {
                 let put = Write::PutConnection { row: Box::new(row), expect: before.map(|before| before.version) };
                 let feed = Write::Feed(FeedEntry::new(FeedKind::Connection, id, id));
@@ -365,7 +371,7 @@ impl Runtime {
             }
         }
         if let Some(admitted) = admitted {
-            return self.admit(row, admitted, writes).await;
+            return self.admit(row, admitted, writes, &update.requester).await;
         }
         writes.insert(0, Write::PutConnection { row: Box::new(row.clone()), expect: Some(before.version) });
         writes.push(Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)));

@@ -21,7 +21,7 @@ use crate::engine::{
 use crate::id::{ChannelId, ConnectionId, UserId};
 use crate::options::{Field, FieldKind};
 use crate::registry::{RegisteredConnector, Registry};
-use crate::runtime::{ActionError, ChannelUpdate, ConnectRequest, ConnectionUpdate, Runtime};
+use crate::runtime::{ActionError, ChannelUpdate, ConnectRequest, ConnectionUpdate, Requester, Runtime};
 use crate::secret::Secret;
 use crate::testing::{Fault, TestHost};
 use crate::work::Work;
@@ -419,7 +419,7 @@ impl<'a, S: ConformanceService> Life<'a, S> {
                 };
                 if row.status == ConnectionStatus::AwaitingAuthorization {
                     // The user signs in anew each time.
-                    life.runtime().authorize(row.id, life.credential(&row)?).await?;
+                    life.runtime().authorize(row.id, life.credential(&row)?, &Requester::Operator).await?;
                 }
                 Ok(row.id)
             })
@@ -482,7 +482,7 @@ impl<'a, S: ConformanceService> Life<'a, S> {
         self.act("authorizing again", async |life| {
             let row = life.runtime().connection(id).await?;
             life.gate.restore();
-            life.runtime().authorize(id, life.credential(&row)?).await
+            life.runtime().authorize(id, life.credential(&row)?, &Requester::Operator).await
         })
         .await;
     }

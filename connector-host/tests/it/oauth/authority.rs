@@ -52,8 +52,12 @@ pub(crate) struct Seen {
     pub(crate) grants: Option<String>,
     /// It says in its discovery document that it names itself in every answer.
     pub(crate) names_itself: bool,
+    /// Its discovery document has its revocation endpoint, which no test has set but one.
+    pub(crate) discovers_revocation: bool,
     /// What the requests to Trello's API were authorized with.
     pub(crate) authorizations: Vec<String>,
+    /// The token endpoint answers nothing but 503, to as many requests.
+    pub(crate) outage: Option<u32>,
     /// A refresh token works after it was used, with the same answer.
     pub(crate) forgives: bool,
     number: u32,
@@ -80,6 +84,10 @@ impl Authority {
             .route("/api/items/{channel}", get(items))
             .route("/api/meter", get(meter))
             .route("/api/film", get(film))
+            .route("/api/reel", get(reel))
+            .route("/forge/user", get(me))
+            .route("/forge/applications/{client}/token", axum::routing::delete(end_of_app))
+            .route("/elsewhere/{client}/revoke", axum::routing::delete(end_of_app))
             .route("/trello/members/me", get(member))
             .route("/trello/tokens/{token}", axum::routing::delete(end_token))
             .route("/.well-known/openid-configuration", get(discovery))
@@ -134,6 +142,10 @@ fn refused(error: &str) -> Response {
 
 async fn token(State(authority): State<Authority>, headers: HeaderMap, RawForm(form): RawForm) -> Response {
     let form = fields(&form);
+    if let Some(asked) = &mut authority.seen().outage {
+        *asked += 1;
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let mood = authority.seen().moods.pop_front();
     if form["grant_type"] == "refresh_token" {
         let user = authority.seen().refresh.get(&form["refresh_token"]).map(|(user, _)| user.clone());
@@ -182,14 +194,39 @@ async fn token(State(authority): State<Authority>, headers: HeaderMap, RawForm(f
     Json(answer).into_response()
 }
 
-async fn revoke(State(authority): State<Authority>, RawForm(form): RawForm) -> StatusCode {
+async fn revoke(State(authority): State<Authority>, RawForm(form): RawForm) -> Response {
     let form = fields(&form);
     authority.revoking.notify_one();
-    if let Some(Mood::Say(status, _)) = authority.seen().moods.pop_front() {
-        return StatusCode::from_u16(status).expect("a status");
+    if let Some(Mood::Say(status, body)) = authority.seen().moods.pop_front() {
+        return (StatusCode::from_u16(status).expect("a status"), body).into_response();
     }
     authority.seen().revoked.push(form["token"].clone());
-    StatusCode::OK
+    StatusCode::OK.into_response()
+}
+
+/// GitHub's way to end a token of an app, wherever it is: the app says who it is, and names the token.
+async fn end_of_app(
+    State(authority): State<Authority>,
+    uri: axum::http::Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    authority.revoking.notify_one();
+    let of_app = format!("Basic {}", STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}")));
+    assert_eq!(headers["authorization"], of_app.as_str());
+    if let Some(Mood::Say(status, body)) = authority.seen().moods.pop_front() {
+        return (StatusCode::from_u16(status).expect("a status"), body).into_response();
+    }
+    let body: Value = serde_json::from_str(&body).expect("JSON");
+    authority.seen().revoked.push(format!("{} {}", uri.path(), body["access_token"].as_str().expect("a token")));
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// A film that does not end, and comes no further than its beginning.
+async fn reel() -> Response {
+    let begin = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![0; 1 << 10])]);
+    let body = futures_util::StreamExt::chain(begin, futures_util::stream::pending());
+    ([("content-type", "video/mp4")], axum::body::Body::from_stream(body)).into_response()
 }
 
 /// The user of the token.
@@ -254,8 +291,10 @@ async fn film() -> Response {
 
 async fn discovery(State(authority): State<Authority>) -> Json<Value> {
     let base = &authority.base;
+    let revocation = authority.seen().discovers_revocation.then(|| format!("{base}/revoke"));
     Json(json!({
         "issuer": base,
+        "revocation_endpoint": revocation,
         "authorization_endpoint": format!("{base}/discovered"),
         "token_endpoint": format!("{base}/token"),
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],

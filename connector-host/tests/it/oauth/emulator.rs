@@ -157,7 +157,7 @@ impl Service {
     }
 
     /// The click on the consent page; then the browser comes back.
-    async fn consent(&self, authorize_url: &Value, user: &str, deny: bool) -> (u16, String) {
+    async fn consent(&self, authorize_url: &str, user: &str, deny: bool) -> (u16, String) {
         let click = json!({ "authorize_url": authorize_url, "user": user, "deny": deny });
         let answer = self.control(Method::POST, "/oauth/approve", click).await;
         let back = Url::parse(answer["location"].as_str().unwrap_or_else(|| panic!("no way back: {answer}")));
@@ -194,10 +194,11 @@ async fn lives(id: &'static str, registry: Registry, user: &str, rotates: bool) 
     let bench = &service.bench;
     let made = bench.ok("POST", "/connections", json!({ "connector": id, "user": "ada" })).await;
     let path = format!("/connections/{}", made["id"].as_str().expect("an id"));
-    let (status, body) = service.consent(&made["authorize_url"], user, true).await;
+    let (status, body) = service.consent(&bench.confirmed(&made).await, user, true).await;
     assert!(status == 422 && body.contains("denied"), "{status} {body}");
     let again = bench.ok("POST", &format!("{path}/authorize"), json!({})).await;
-    let (status, body) = service.consent(&again["authorize_url"], user, false).await;
+    let authorize_url = bench.confirmed(&again).await;
+    let (status, body) = service.consent(&authorize_url, user, false).await;
     assert_eq!(status, 200, "{body}");
     let made = bench.get(&path).await;
     assert_eq!((&made["status"], &made["name"]), (&json!("active"), &json!("Alice Nguyen")), "{made}");
@@ -210,7 +211,7 @@ async fn lives(id: &'static str, registry: Registry, user: &str, rotates: bool) 
     };
     looks(1).await;
 
-    let authorize = Url::parse(again["authorize_url"].as_str().expect("a URL")).expect("a URL");
+    let authorize = Url::parse(&authorize_url).expect("a URL");
     let asked: HashMap<_, _> = authorize.query_pairs().into_owned().collect();
     assert_eq!(asked["code_challenge_method"], "S256");
     let before = service.credential().await;

@@ -39,10 +39,10 @@ async fn a_declined_group_is_no_failure_and_a_declined_required_scope_is_by_its_
     let bench = Bench::new("scopes").await;
     let body = json!({"connector": "office", "user": "ada", "scope_groups": ["stamps"]});
     let made = bench.ok("POST", "/connections", body).await;
-    let url = made["authorize_url"].as_str().expect("a URL");
+    let url = bench.confirmed(&made).await;
     assert!(url.contains("scope=papers+stamps"), "{url}");
     bench.authority.seen().grants = Some("papers".to_owned());
-    bench.back(&bench.authority.allow(url, "ada")).await;
+    bench.back(&bench.authority.allow(&url, "ada")).await;
     let connection = bench.get(&format!("/connections/{}", made["id"].as_str().expect("an id"))).await;
     assert_eq!((&connection["status"], &connection["account"]["scopes"]), (&json!("active"), &json!(["papers"])));
     assert_eq!(connection["asked_scopes"], json!(["papers", "stamps"]));
@@ -168,7 +168,10 @@ async fn what_is_kept_of_an_authorization_is_all_or_nothing() {
         for row in rows {
             let plain = ports.vault.open("authorization", &row.sealed).expect("it opens");
             let mut kept: Value = serde_json::from_slice(&plain).expect("JSON");
-            kept[change] = if change == "user" { json!("eve") } else { Value::Null };
+            match change {
+                "user" => kept["user"] = json!("eve"),
+                _ => kept["confirmed"][change] = Value::Null,
+            }
             let sealed = ports.vault.seal("authorization", kept.to_string().as_bytes());
             let expect = Some(row.version);
             let row = connector_core::engine::SecretRow { sealed, ..row };
@@ -227,8 +230,8 @@ async fn users_are_sent_back_to_configured_places_alone() {
     }
     let body = json!({"connector": "office", "user": "ada", "return_to": "https://app.test/settings/done?tab=2"});
     let made = bench.ok("POST", "/connections", body).await;
-    let (status, headers, _) =
-        bench.back(&bench.authority.allow(made["authorize_url"].as_str().expect("a URL"), "ada")).await;
+    let url = bench.confirmed(&made).await;
+    let (status, headers, _) = bench.back(&bench.authority.allow(&url, "ada")).await;
     let place = headers["location"].to_str().expect("a place");
     assert_eq!(status, 303);
     assert_eq!(
@@ -269,6 +272,8 @@ async fn a_useless_token_response_fails_the_authorization_and_not_the_host() {
         (200, "{\"access_token\": \"half"),
         (200, "{}"),
         (200, "{\"access_token\": \"\", \"token_type\": \"bearer\"}"),
+        (200, "{\"access_token\": \"half\", \"token_type\": \"mac\", \"mac_key\": \"k\"}"),
+        (200, "{\"access_token\": \"half\", \"token_type\": 7}"),
         (200, "{\"access_token\": \"a b\\n\", \"token_type\": \"bearer\"}"),
         (200, "[]"),
         (500, "{\"error\": \"boom\"}"),
@@ -323,8 +328,8 @@ async fn another_account_does_not_take_a_connection_over() {
     let bench = Bench::new("other-account").await;
     let id = bench.connected("ada").await;
     let again = bench.ok("POST", &format!("/connections/{id}/authorize"), json!({})).await;
-    let page =
-        error_of(&bench, &bench.authority.allow(again["authorize_url"].as_str().expect("a URL"), "eve"), 409).await;
+    let url = bench.confirmed(&again).await;
+    let page = error_of(&bench, &bench.authority.allow(&url, "eve"), 409).await;
     assert!(page.contains("eve"), "{page}");
     assert_eq!(bench.get(&format!("/connections/{id}")).await["name"], "ada");
     assert_eq!(bench.get(&format!("/connections/{id}")).await["status"], "active");
@@ -382,5 +387,34 @@ async fn a_token_that_cannot_be_revoked_is_told() {
     let engine = &bench.host.runtime().ports().engine;
     assert_eq!(engine.secrets(String::new(), None, 100).await.expect("secrets"), [], "nothing is left here");
     assert_eq!(bench.authority.seen().revoked.len(), 0);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_token_answer_is_read_as_providers_write_it() {
+    let bench = Bench::new("as-written").await;
+    for (number, answer) in [
+        json!({"access_token": "t", "token_type": "BEARER", "expires_in": "3600", "scope": "papers"}),
+        json!({"access_token": "t", "token_type": null, "error": null, "refresh_token": "", "scope": null}),
+        json!({"access_token": "t", "expires_in": 3599.5, "refresh_token": null, "scope": ["papers"]}),
+        json!({"access_token": "t", "token_type": "bearer", "expires_in": null, "scope": "papers,stamps"}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let user = format!("user-{number}");
+        let (id, url) = bench.begin(&user).await;
+        bench.authority.seen().access.insert("t".to_owned(), user.clone());
+        bench.authority.seen().moods.push_back(authority::Mood::Say(200, answer.to_string()));
+        let (status, _, page) = bench.back(&bench.authority.allow(&url, &user)).await;
+        assert_eq!(status, 200, "{answer}: {page}");
+        assert_eq!(bench.get(&format!("/connections/{id}")).await["status"], "active", "{answer}");
+        let ports = bench.host.runtime().ports();
+        let name = format!("credential/{}", id.trim_start_matches("con_"));
+        let row = ports.engine.secret(name).await.expect("a store").expect("a credential");
+        let credential = connector_core::credential::Credential::open(&*ports.vault, &row.sealed).expect("it opens");
+        assert_eq!(credential.refresh_token, None, "{answer}");
+        assert_eq!(credential.expires_at.is_some(), number % 2 == 0, "{answer}");
+    }
     bench.end().await;
 }

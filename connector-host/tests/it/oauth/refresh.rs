@@ -177,3 +177,46 @@ async fn a_late_answer_is_not_lost() {
     assert!(bench.authority.seen().access.contains_key(token.expose()));
     bench.end().await;
 }
+
+#[tokio::test]
+async fn in_an_outage_all_accounts_share_one_backoff() {
+    let (bench, clock) = Bench::timed("outage", Registry::of::<Office>().expect("a registry")).await;
+    let mut rows = Vec::new();
+    for user in 0..20 {
+        let id = bench.connected(&format!("user-{user}")).await;
+        bench.until(&format!("/connections/{id}/state"), |state| state["modes"].is_array()).await;
+        rows.push(id.parse().expect("an id"));
+    }
+    let ports = bench.host.runtime().ports().clone();
+    let ask = async |id| {
+        let row = ports.engine.connection(id).await.expect("a store").expect("a connection");
+        ports.credentials.token(&row).await.map(drop)
+    };
+    let asked = || bench.authority.seen().outage.expect("an outage");
+    bench.authority.seen().outage = Some(0);
+    // All tokens have ended, and the hourly syncs want one each as well.
+    clock.advance(SignedDuration::from_hours(2));
+    for _ in 0..3 {
+        let all = futures_util::future::join_all(rows.iter().map(|id| ask(*id))).await;
+        assert!(all.iter().all(|token| token.is_err()));
+    }
+    let first = asked();
+    assert!(first <= 8, "four side by side, which each try twice: {first}");
+    for pause in [2, 4, 8, 16] {
+        let before = asked();
+        clock.advance(SignedDuration::from_secs(pause));
+        for _ in 0..3 {
+            futures_util::future::join_all(rows.iter().map(|id| ask(*id))).await;
+        }
+        assert_eq!(asked(), before + 1, "one asks whether it is back after {pause} s");
+    }
+    bench.authority.seen().outage = None;
+    clock.advance(SignedDuration::from_mins(5));
+    while ask(rows[0]).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    for id in rows {
+        ask(id).await.expect("a token");
+    }
+    bench.end().await;
+}

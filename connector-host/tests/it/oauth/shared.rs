@@ -72,7 +72,7 @@ fn of(connector: &str, user: &str, workspace: &str) -> Value {
 async fn a_workspace_authorizes_once() {
     let bench = bench("shared", Registry::of::<Commons>().expect("a registry")).await;
     let first = bench.ok("POST", "/connections", of("commons", "ada", "acme")).await;
-    let url = first["authorize_url"].as_str().expect("a URL").to_owned();
+    let url = bench.confirmed(&first).await;
     assert_eq!(bench.back(&bench.authority.allow(&url, "installer")).await.0, 200);
     let second = bench.ok("POST", "/connections", of("commons", "bob", "acme")).await;
     assert_eq!((&second["status"], &second["name"]), (&json!("active"), &json!("installer")));
@@ -114,6 +114,93 @@ async fn a_workspace_gives_its_key_once() {
     let (status, _) = bench.ask("POST", "/connections", of("locker", "eve", "evil")).await;
     assert_eq!(status, 422, "another workspace has its own");
     assert!(!first.to_string().contains("sesame") && !second.to_string().contains("sesame"));
+    bench.end().await;
+}
+
+/// A request with a session of this user.
+async fn as_user(bench: &Bench, user: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
+    let session = bench.ok("POST", "/sessions", json!({"user": user})).await;
+    let token = format!("Bearer {}", session["token"].as_str().expect("a token"));
+    let request = Request::builder().method(method).uri(format!("/api/v1{path}")).header("authorization", token);
+    let (status, _, body) = bench.raw(request.body(Body::from(body.to_string())).expect("a request")).await;
+    (status.as_u16(), serde_json::from_str(&body).unwrap_or_default())
+}
+
+fn id_of(made: &Value) -> String {
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+#[tokio::test]
+async fn the_token_of_a_workspace_is_its_installers() {
+    let bench = bench("installer", Registry::of::<Commons>().expect("a registry")).await;
+    let ada = bench.ok("POST", "/connections", of("commons", "ada", "acme")).await;
+    // Bob begins before there is a token, and comes back when Ada has given one.
+    let early = bench.ok("POST", "/connections", of("commons", "bob", "acme")).await;
+    let path = |made: &Value, end: &str| format!("/connections/{}{end}", id_of(made));
+    let (status, begun) = as_user(&bench, "bob", "POST", &path(&early, "/authorize"), json!({})).await;
+    assert_eq!(status, 200, "{begun}");
+    let of_bob = bench.authority.allow(&bench.confirmed(&begun).await, "bob");
+    let of_ada = bench.authority.allow(&bench.confirmed(&ada).await, "ada");
+    assert_eq!(bench.back(&of_ada).await.0, 200);
+    let (status, _, page) = bench.back(&of_bob).await;
+    assert!(status == 403 && page.contains("ada or an operator can replace it"), "{page}");
+    let credential = async || {
+        let ports = bench.host.runtime().ports();
+        let secrets = ports.engine.secrets("credential/".to_owned(), None, 10).await.expect("secrets");
+        assert_eq!(secrets.len(), 1);
+        connector_core::credential::Credential::open(&*ports.vault, &secrets[0].sealed).expect("it opens")
+    };
+    let first = credential().await;
+    assert_eq!(bench.authority.seen().access[first.access_token.expose()], "ada");
+    assert_eq!(first.installer, Some("ada".into()));
+    // Nor by a token of his own, nor through another connection.
+    let late = bench.ok("POST", "/connections", of("commons", "bob", "acme")).await;
+    bench.authority.seen().access.insert("own".to_owned(), "bob".to_owned());
+    for made in [&early, &late] {
+        for body in [json!({}), json!({"token": "own"})] {
+            let (status, problem) = as_user(&bench, "bob", "POST", &path(made, "/authorize"), body).await;
+            assert_eq!((status, &problem["type"]), (403, &json!("urn:connectors:problem:forbidden")), "{problem}");
+        }
+    }
+    assert_eq!(credential().await, first);
+    // The installer may, and the operator.
+    bench.authority.seen().access.insert("of-ada".to_owned(), "ada".to_owned());
+    let body = json!({"token": "of-ada"});
+    assert_eq!(as_user(&bench, "ada", "POST", &path(&ada, "/authorize"), body).await.0, 200);
+    assert_eq!(credential().await.access_token.expose(), "of-ada");
+    bench.authority.seen().access.insert("own".to_owned(), "ada".to_owned());
+    bench.ok("POST", &path(&late, "/authorize"), json!({"token": "own"})).await;
+    assert_eq!(credential().await.installer, Some("bob".into()), "the operator gave it to him");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn the_key_of_a_workspace_is_its_installers() {
+    let bench = bench("installer-key", Registry::of::<Locker>().expect("a registry")).await;
+    let mut body = of("locker", "ada", "acme");
+    body["options"] = json!({ "key": "sesame" });
+    let ada = bench.ok("POST", "/connections", body).await;
+    let bob = bench.ok("POST", "/connections", of("locker", "bob", "acme")).await;
+    let path = |made: &Value| format!("/connections/{}", id_of(made));
+    for (user, made, status) in [("bob", &bob, 403), ("ada", &ada, 200)] {
+        let (found, answer) = as_user(&bench, user, "PATCH", &path(made), key("worn")).await;
+        assert_eq!(found, status, "{answer}");
+    }
+    assert_eq!(as_user(&bench, "bob", "PATCH", &path(&bob), json!({"name": "Mine"})).await.0, 200);
+    bench.ok("PATCH", &path(&bob), key("sesame")).await;
+    // A credential of before it had an installer is that of the first connection.
+    let ports = bench.host.runtime().ports();
+    let row = ports.engine.secrets("credential/".to_owned(), None, 1).await.expect("secrets").remove(0);
+    let mut credential = connector_core::credential::Credential::open(&*ports.vault, &row.sealed).expect("it opens");
+    credential.installer = None;
+    let sealed = credential.seal(&*ports.vault).expect("it seals");
+    let put = connector_core::engine::Write::PutSecret {
+        expect: Some(row.version),
+        row: connector_core::engine::SecretRow { sealed, ..row },
+    };
+    ports.engine.commit(connector_core::engine::WriteSet::of([put])).await.expect("it is stored");
+    assert_eq!(as_user(&bench, "bob", "PATCH", &path(&bob), key("sesame")).await.0, 403);
+    assert_eq!(as_user(&bench, "ada", "PATCH", &path(&ada), key("sesame")).await.0, 200);
     bench.end().await;
 }
 

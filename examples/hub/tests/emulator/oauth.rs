@@ -1,9 +1,11 @@
 //! Accounts that are authorized by the consent pages of services that are not ours.
 
+use connector_test_support::browser::{Browser, Site};
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 use crate::http;
-use crate::rig::{Emulator, Hub, KEY, Served};
+use crate::rig::{Emulator, Hub, Served};
 
 /// What the emulators' OAuth apps are registered with.
 const PUBLIC_URL: &str = "http://127.0.0.1:8080";
@@ -19,13 +21,22 @@ fn hub(emulator: &Emulator, service: &str) -> Hub {
     hub
 }
 
-/// The click on the consent page; then the browser comes back.
-fn consent(emulator: &Emulator, served: &Served, authorize_url: &Value, user: &str, deny: bool) -> http::Response {
-    let click = json!({ "authorize_url": authorize_url, "user": user, "deny": deny });
+/// The click on the page of the host, and on that of the service; then the browser comes back.
+fn consent(
+    emulator: &Emulator,
+    served: &Served,
+    authorize_url: &Value,
+    user: &str,
+    deny: bool,
+) -> ::http::Response<String> {
+    let mut browser = Browser::default();
+    let mut send = async |request| http::browse(&served.base, &request);
+    let page = browser.authorize(&mut send, authorize_url.as_str().expect("a URL"));
+    let at_service = page.now_or_never().expect("the server has answered");
+    let click = json!({ "authorize_url": at_service, "user": user, "deny": deny });
     let answer = emulator.control("/oauth/approve", &click);
     let location = answer["location"].as_str().unwrap_or_else(|| panic!("no way back: {answer}"));
-    let back = location.replace(PUBLIC_URL, &served.base);
-    http::send("GET", &back, KEY, None).expect("the server answers")
+    browser.open(&mut send, location, Site::CrossSite).now_or_never().expect("the server has answered")
 }
 
 /// Issue 3, 1 and 4: from nothing to a synced channel, through HTTP alone.
@@ -38,13 +49,13 @@ fn authorizes(service: &str, user: &str, name: &str) {
     let id = made["id"].as_str().unwrap();
 
     let denied = consent(&emulator, &served, &made["authorize_url"], user, true);
-    assert_eq!(denied.status, 422, "{}", String::from_utf8_lossy(&denied.body));
+    assert_eq!(denied.status(), 422, "{}", denied.body());
     let connection = served.api("GET", &format!("/connections/{id}"), None);
     assert!(connection["status_reason"].as_str().unwrap().contains("access_denied"), "{connection}");
 
     let again = served.api("POST", &format!("/connections/{id}/authorize"), Some(&json!({})));
     let done = consent(&emulator, &served, &again["authorize_url"], user, false);
-    assert_eq!(done.status, 200, "{}", String::from_utf8_lossy(&done.body));
+    assert_eq!(done.status(), 200, "{}", done.body());
     let connection = served.api("GET", &format!("/connections/{id}"), None);
     assert_eq!((&connection["status"], &connection["name"]), (&json!("active"), &json!(name)), "{connection}");
     assert!(!served.api("GET", &format!("/connections/{id}/channels"), None)["items"].as_array().unwrap().is_empty());
