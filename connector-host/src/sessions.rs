@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use connector_core::id::UserId;
-use connector_core::ports::Vault;
+use connector_core::ports::{SealContext, Vault};
 use connector_core::secret::Secret;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,12 +34,12 @@ impl Sessions {
         let claims = Claims { user: user.clone(), expires_at };
         // A text and a time can always be written.
         let plain = serde_json::to_vec(&claims).unwrap_or_default();
-        Secret::new(format!("{PREFIX}{}", self.vault.seal(PURPOSE, &plain)))
+        Secret::new(format!("{PREFIX}{}", self.vault.seal(&SealContext::token(PURPOSE), &plain)))
     }
 
     /// Whose session it is; none if this is no token of one, or it has ended.
     pub(crate) fn user(&self, token: &str, now: Timestamp) -> Option<UserId> {
-        let plain = self.vault.open(PURPOSE, token.strip_prefix(PREFIX)?).ok()?;
+        let plain = self.vault.open(&SealContext::token(PURPOSE), token.strip_prefix(PREFIX)?).ok()?;
         let claims: Claims = serde_json::from_slice(&plain).ok()?;
         (now < claims.expires_at).then_some(claims.user)
     }

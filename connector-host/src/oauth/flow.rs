@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use connector_core::credential::Credential;
 use connector_core::engine::{CommitError, ConnectionRow, EngineError, SecretRow, Write};
 use connector_core::id::{ConnectionId, UserId};
+use connector_core::ports::SealContext;
 use connector_core::runtime::{ActionError, Runtime};
 use connector_core::secret::Secret;
 use jiff::SignedDuration;
@@ -108,10 +109,11 @@ impl OAuth {
             return_to,
         };
         let json = serde_json::to_vec(&pending).map_err(|error| EngineError::Failed(error.to_string()))?;
+        let name = name_of(state.expose());
         let secret = SecretRow {
-            name: name_of(state.expose()),
             connection: Some(row.id),
-            sealed: inner.vault.seal(PURPOSE, &json),
+            sealed: inner.vault.seal(&SealContext::stored(PURPOSE, &name), &json),
+            name,
             expires_at: inner.clock.now().checked_add(TIME_TO_AUTHORIZE).ok(),
             version: 0,
         };
@@ -134,7 +136,8 @@ impl OAuth {
         let over = "this link was used already, or is too old, or is not from here: start again where you came from";
         let name = name_of(state);
         let secret = inner.engine.secret(name.clone()).await?.ok_or_else(|| unasked(over))?;
-        let plain = inner.vault.open(PURPOSE, &secret.sealed).map_err(|_| unasked(over))?;
+        let plain =
+            inner.vault.open(&SealContext::stored(PURPOSE, &name), &secret.sealed).map_err(|_| unasked(over))?;
         let pending: Pending = serde_json::from_slice(&plain).map_err(|_| unasked(over))?;
         let asks_token = inner.providers.get(pending.provider.as_str()).map(|settings| settings.data.flow);
         let is_fragment = asks_token == Some(Flow::Fragment);

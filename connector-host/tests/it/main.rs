@@ -14,5 +14,6 @@ mod hooks;
 mod network;
 mod oauth;
 mod readme;
+mod seals;
 mod secrets;
 mod stress;

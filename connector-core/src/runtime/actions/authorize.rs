@@ -104,7 +104,7 @@ impl Runtime {
     pub(super) async fn stored_credential(&self, name: &str) -> Result<Option<Credential>, ActionError> {
         let ports = &self.shared.ports;
         let Some(secret) = ports.engine.secret(name.to_owned()).await? else { return Ok(None) };
-        let credential = Credential::open(&*ports.vault, &secret.sealed)?;
+        let credential = Credential::open(&*ports.vault, name, &secret.sealed)?;
         // One that the provider has refused is no credential for another connection.
         Ok(Some(credential).filter(|credential| credential.refused.is_none()))
     }
@@ -188,7 +188,7 @@ impl Runtime {
         if let (Some(credential), false, Some(name)) = (&credential, stored, &row.credential) {
             let before = shared.ports.engine.secret(name.clone()).await?.map(|before| before.version);
             let connection = Some(id).filter(|_| *name == format!("credential/{}", id.number()));
-            let sealed = credential.seal(&*shared.ports.vault)?;
+            let sealed = credential.seal(&*shared.ports.vault, name)?;
             let secret = SecretRow { name: name.clone(), connection, sealed, expires_at: None, version: 0 };
             set.writes.push(Write::PutSecret { row: secret, expect: before });
         }

@@ -199,7 +199,7 @@ impl Runtime {
         let mut options = declaration.options.validate(sent, &kept)?;
         let key = shared_key.and_then(|option| options.remove(option).filter(|_| sent.contains_key(option)));
         let key = key.and_then(|key| key.as_str().map(Secret::new));
-        Ok((self.shared.seal_values(options, connector), key))
+        Ok((self.shared.seal_values(row.id, options, connector), key))
     }
 
     /// Asks the service who the account is, and which channels it has.
@@ -369,40 +369,6 @@ impl Runtime {
         writes.push(Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)));
         shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
         Ok(Arc::new(row))
-    }
-
-    /// Seals the secure options anew that are sealed under an old key; how many connections had such.
-    pub async fn reseal_options(&self, is_old: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<usize, ActionError> {
-        let shared = &self.shared;
-        let (mut after, mut resealed) = (None, 0);
-        loop {
-            let rows = shared.ports.engine.connections(None, None, after, 500).await?;
-            let Some(last) = rows.last() else { return Ok(resealed) };
-            after = Some(last.id);
-            for listed in rows {
-                let mut current = Some(listed);
-                while let Some(before) = current.take() {
-                    let Some(connector) = shared.registry.get(before.connector.as_str()) else { break };
-                    let fields = connector.declaration.options.fields.iter().filter(|field| field.secure());
-                    if !fields.filter_map(|field| before.options.get(field.name)?.as_str()).any(is_old) {
-                        break;
-                    }
-                    let options = shared.seal_values(shared.open_options(&before, connector)?, connector);
-                    let row = ConnectionRow { options, ..ConnectionRow::clone(&before) };
-                    let put = Write::PutConnection { row: Box::new(row), expect: Some(before.version) };
-                    match shared
-                        .ports
-                        .engine
-                        .commit(WriteSet { connection: Some(before.id), ..WriteSet::of([put]) })
-                        .await
-                    {
-                        Ok(_) => resealed += 1,
-                        Err(CommitError::RecordConflict) => current = shared.ports.engine.connection(before.id).await?,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            }
-        }
     }
 
     /// The channels of a connection, as the service has them now (R3.3).
