@@ -170,6 +170,7 @@ impl Host {
         let sessions = Sessions::new(Arc::clone(&ports.vault));
         let runtime = Runtime::new(registry, ports, config.runtime());
         crate::rotation::bind_to_places(&runtime, &**engine, &keys_of_vault).await?;
+        runtime.claim_connections().await.map_err(HostError::Upgrade)?;
         let shared = Shared {
             config,
             runtime,

@@ -17,3 +17,4 @@ mod readme;
 mod seals;
 mod secrets;
 mod stress;
+mod unique;

@@ -230,6 +230,15 @@ CREATE INDEX note_file_file ON note_file(file_id);
 UPDATE feed SET ref = json_array(ref);
 ALTER TABLE feed RENAME COLUMN ref TO refs;
 ",
+    // What no two connections have in common; and what disconnected connections left of their sources.
+    "
+CREATE TABLE claim(
+  claim TEXT PRIMARY KEY,
+  connection_id INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX claim_connection ON claim(connection_id);
+DELETE FROM source WHERE NOT EXISTS (SELECT 1 FROM link WHERE link.thread_id = source.thread_id);
+",
 ];
 
 /// The version that the migrations lead to.
