@@ -45,6 +45,7 @@ fn writes(id: i64, payload: &[u8], at: jiff::Timestamp) -> [Write; 2] {
         history_days: None,
         auto_enable_new_channels: None,
         generation: 0,
+        claims: Vec::new(),
         created_at: at,
         version: 0,
     };

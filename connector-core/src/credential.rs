@@ -8,7 +8,7 @@ use crate::declaration::Declaration;
 use crate::engine::ConnectionRow;
 use crate::error::{Error, Result};
 use crate::id::UserId;
-use crate::ports::Vault;
+use crate::ports::{SealContext, Vault};
 use crate::secret::Secret;
 
 /// What credentials are sealed for.
@@ -95,8 +95,8 @@ impl Credential {
         }
     }
 
-    /// As it is stored.
-    pub fn seal(&self, vault: &dyn Vault) -> Result<String> {
+    /// The stored form of the credential, for the secret with this name. It opens under this name only.
+    pub fn seal(&self, vault: &dyn Vault, name: &str) -> Result<String> {
         let stored = Stored {
             access_token: self.access_token.expose().to_owned(),
             refresh_token: self.refresh_token.as_ref().map(|token| token.expose().to_owned()),
@@ -114,13 +114,14 @@ impl Credential {
         };
         let json = serde_json::to_vec(&stored)
             .map_err(|error| Error::bug("the credential cannot be stored").with_source(error))?;
-        Ok(vault.seal(PURPOSE, &json))
+        Ok(vault.seal(&SealContext::stored(PURPOSE, name), &json))
     }
 
-    /// From how it is stored. What is no JSON object is a bare token, as credentials once were.
-    pub fn open(vault: &dyn Vault, sealed: &str) -> Result<Self> {
+    /// The credential that the secret with this name holds. A value that is no JSON object is a bare token, as
+    /// credentials once were.
+    pub fn open(vault: &dyn Vault, name: &str, sealed: &str) -> Result<Self> {
         let plain = vault
-            .open(PURPOSE, sealed)
+            .open(&SealContext::stored(PURPOSE, name), sealed)
             .map_err(|error| Error::needs_reauth("the stored credential cannot be opened").with_source(error))?;
         if let Ok(stored) = serde_json::from_slice::<Stored>(&plain) {
             return Ok(Self {

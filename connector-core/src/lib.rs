@@ -34,6 +34,7 @@ pub mod tool;
 mod unit_of_work;
 pub mod value;
 pub mod webhook;
+pub mod whole_file;
 pub mod work;
 
 #[doc(hidden)]

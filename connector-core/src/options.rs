@@ -202,6 +202,16 @@ impl OptionsDeclaration {
         if errors.is_empty() { Ok(values) } else { Err(OptionErrors(errors)) }
     }
 
+    /// Stored values, with the defaults of those fields that have no value.
+    pub(crate) fn with_defaults(&self, mut values: Map<String, Value>) -> Map<String, Value> {
+        for field in self.fields {
+            if let Some(default) = field.default().filter(|_| !values.contains_key(field.name)) {
+                values.insert(field.name.to_owned(), default);
+            }
+        }
+        values
+    }
+
     /// The JSON Schema of what a user sends.
     pub fn json_schema(&self) -> Value {
         let properties: Map<_, _> =

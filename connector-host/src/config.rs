@@ -33,9 +33,10 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// The keys of the vault; they go before those of the file.
     pub secret_key: Option<Secret>,
-    /// The file with the keys of the vault. None: a file beside the database, which is made if it is not there.
+    /// The file with the keys of the vault; `None` means a file beside the database. The file is made if it is not
+    /// there and the database holds nothing sealed yet.
     pub secret_key_file: Option<PathBuf>,
-    /// An API key that works from the start.
+    /// An API key that works from the start, of at least 32 characters.
     pub api_key: Option<Secret>,
     /// Connectors may reach private addresses (R10.1).
     pub allow_private: bool,

@@ -43,6 +43,9 @@ const FIRST_DATA_KEY_SETTING: &str = "vault/first";
 /// The setting that is written to see whether one can write.
 const CHECK_SETTING: &str = "last_check";
 
+/// The first API key has at least this many characters.
+const SHORTEST_API_KEY: usize = 32;
+
 /// Entries of the feed that are kept, where the configuration does not say.
 const FEED_ENTRIES: u64 = 1_000_000;
 
@@ -142,6 +145,7 @@ impl Host {
     /// The same by another clock than the machine's, which tests of what takes hours and days move themselves.
     pub async fn open_with_clock(config: Config, registry: Registry, clock: Arc<dyn Clock>) -> Result<Self, HostError> {
         check_providers(&config, &registry)?;
+        check_api_key(&config)?;
         let engine = open_engine(&config).await?;
         match Self::assemble(config, registry, &engine, clock).await {
             Ok(host) => Ok(host),
@@ -187,6 +191,8 @@ impl Host {
         let limits = CallerLimits::new(&config.limits);
         let runtime = Runtime::new(registry, ports, config.runtime());
         let deliveries = KeptDeliveries::new(runtime.max_delivery_bytes());
+        crate::rotation::bind_to_places(&runtime, &**engine, &keys_of_vault).await?;
+        runtime.claim_connections().await.map_err(HostError::Upgrade)?;
         let shared = Shared {
             config,
             runtime,
@@ -509,25 +515,23 @@ pub(crate) async fn store_data_keys(engine: &dyn Engine, vault: &KeyVault) -> Re
     })
 }
 
-/// The operator's keys, from where the configuration says. A file is made if nothing is sealed yet.
+/// The operator's keys, from where the configuration says. A key file that is not there is made if nothing is
+/// sealed yet, named in the configuration or not.
 pub(crate) fn operator_keys(config: &Config, sealed_under: Option<&str>) -> Result<KeyVault, KeyError> {
-    match (&config.secret_key, &config.secret_key_file) {
-        (Some(keys), _) => KeyVault::from_text(keys, "the setting `secret_key`"),
-        (None, Some(file)) => KeyVault::from_file(file),
-        (None, None) => {
-            let file = key_file(config);
-            match KeyVault::from_file(&file) {
-                Err(KeyError::File { reason, .. }) if reason.kind() == std::io::ErrorKind::NotFound => {
-                    if let Some(sealed_under) = sealed_under {
-                        let origin = format!("the key file {}", file.display());
-                        let held = "nothing: it is not there".to_owned();
-                        return Err(KeyError::Another { sealed_under: sealed_under.to_owned(), origin, held });
-                    }
-                    KeyVault::make_file(&file)
-                }
-                found => found,
-            }
-        }
+    if let Some(keys) = &config.secret_key {
+        return KeyVault::from_text(keys, "the setting `secret_key`");
+    }
+    let file = config.secret_key_file.clone().unwrap_or_else(|| key_file(config));
+    match KeyVault::from_file(&file) {
+        Err(KeyError::File { reason, .. }) if reason.kind() == std::io::ErrorKind::NotFound => match sealed_under {
+            None => KeyVault::make_file(&file),
+            Some(sealed_under) => Err(KeyError::Another {
+                sealed_under: sealed_under.to_owned(),
+                origin: format!("the key file {}", file.display()),
+                held: "nothing: it is not there".to_owned(),
+            }),
+        },
+        found => found,
     }
 }
 
@@ -552,6 +556,16 @@ fn check_providers(config: &Config, registry: &Registry) -> Result<(), ConfigErr
     let mistakes: Vec<_> =
         unknown.map(|id| format!("there is no provider `{id}` to configure: there are {}", list())).collect();
     if mistakes.is_empty() { Ok(()) } else { Err(ConfigError(mistakes)) }
+}
+
+/// Refuses a first API key that is short enough to be guessed.
+fn check_api_key(config: &Config) -> Result<(), ConfigError> {
+    match config.api_key.as_ref().map(|key| key.expose().chars().count()) {
+        Some(length) if length < SHORTEST_API_KEY => Err(ConfigError(vec![format!(
+            "CONNECTORS_API_KEY has {length} characters, and needs at least {SHORTEST_API_KEY}: make one with `openssl rand -base64 32`, or leave it out and make a key with `connectors key create NAME`"
+        )])),
+        _ => Ok(()),
+    }
 }
 
 /// Where a process of this machine reaches a listener.

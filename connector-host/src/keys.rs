@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use connector_core::engine::{CommitError, Engine, EngineError, EngineResult, Write, WriteSet};
+use connector_core::engine::{CommitError, Engine, EngineError, EngineResult, Expect, Write, WriteSet};
 use connector_core::secret::Secret;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -15,6 +14,10 @@ use crate::vault::{hex, random_secret};
 
 /// Names of settings that hold keys: the hash of the key follows.
 const PREFIX: &str = "api_key/";
+
+/// Names of settings that hold the hash of the key with the name that follows. A commit expects that there is none, so
+/// one of several requests gets a name. Keys of an earlier version have none.
+const NAME_PREFIX: &str = "api_key_name/";
 
 /// Longest name of a key, in characters.
 const LONGEST_NAME: usize = 64;
@@ -47,16 +50,6 @@ pub(crate) enum ApiKeyError {
     Engine(#[from] EngineError),
 }
 
-impl From<CommitError> for ApiKeyError {
-    fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Engine(error) => Self::Engine(error),
-            // A setting has no version that another write could change.
-            other => Self::Engine(EngineError::Failed(other.to_string())),
-        }
-    }
-}
-
 /// The keys that open the API.
 pub(crate) struct ApiKeys {
     engine: Arc<dyn Engine>,
@@ -87,26 +80,53 @@ impl ApiKeys {
         if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(allowed) {
             return Err(ApiKeyError::BadName);
         }
+        let taken = || ApiKeyError::Exists(name.to_owned());
+        // A key of an earlier version has no setting for its name.
         if self.stored().await?.iter().any(|(_, info)| info.name == name) {
-            return Err(ApiKeyError::Exists(name.to_owned()));
+            return Err(taken());
         }
         let key = Secret::new(format!("ck_{}", random_secret().expose()));
+        let hash = hash(key.expose());
         let info = KeyInfo { name: name.to_owned(), created_at: now };
         let value = serde_json::to_vec(&info).map_err(|error| EngineError::Failed(error.to_string()))?;
-        self.put(format!("{PREFIX}{}", hash(key.expose())), Some(value.into())).await?;
-        Ok(key)
+        let name_setting = format!("{NAME_PREFIX}{name}");
+        let expect = Expect::Setting { name: name_setting.clone(), value: None };
+        let writes = [
+            Write::PutSetting { name: format!("{PREFIX}{hash}"), value: Some(value.into()) },
+            Write::PutSetting { name: name_setting, value: Some(hash.into_bytes().into()) },
+        ];
+        if self.commit(expect, writes).await? { Ok(key) } else { Err(taken()) }
     }
 
+    /// Ends all keys with this name. Databases of an earlier version may hold several.
     pub(crate) async fn revoke(&self, name: &str) -> Result<(), ApiKeyError> {
-        let stored = self.stored().await?;
-        let found = stored.into_iter().find(|(_, info)| info.name == name);
-        let (setting, _) = found.ok_or_else(|| ApiKeyError::Unknown(name.to_owned()))?;
-        self.put(setting, None).await
+        let name_setting = format!("{NAME_PREFIX}{name}");
+        loop {
+            // Who makes the same name anew meanwhile changes the setting: then all is read again.
+            let named = self.engine.setting(name_setting.clone()).await?;
+            let stored = self.stored().await?;
+            let keys = stored.into_iter().filter(|(_, info)| info.name == name).map(|(setting, _)| setting);
+            let mut writes: Vec<_> = keys.map(|name| Write::PutSetting { name, value: None }).collect();
+            if writes.is_empty() && named.is_none() {
+                return Err(ApiKeyError::Unknown(name.to_owned()));
+            }
+            writes.push(Write::PutSetting { name: name_setting.clone(), value: None });
+            let expect = Expect::Setting { name: name_setting.clone(), value: named };
+            if self.commit(expect, writes).await? {
+                return Ok(());
+            }
+        }
     }
 
-    async fn put(&self, name: String, value: Option<Bytes>) -> Result<(), ApiKeyError> {
-        self.engine.commit(WriteSet::of([Write::PutSetting { name, value }])).await?;
-        Ok(())
+    /// Stores the writes if what is expected holds; whether it did.
+    async fn commit(&self, expect: Expect, writes: impl IntoIterator<Item = Write>) -> EngineResult<bool> {
+        let set = WriteSet { expects: vec![expect], ..WriteSet::of(writes) };
+        match self.engine.commit(set).await {
+            Ok(_) => Ok(true),
+            Err(CommitError::RecordConflict) => Ok(false),
+            Err(CommitError::Engine(error)) => Err(error),
+            Err(other) => Err(EngineError::Failed(other.to_string())),
+        }
     }
 
     async fn stored(&self) -> EngineResult<Vec<(String, KeyInfo)>> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use connector_core::engine::{CommitError, Engine, EngineError, EngineResult, Write, WriteSet};
 use connector_core::id::UserId;
-use connector_core::ports::Vault;
+use connector_core::ports::{SealContext, Vault};
 use connector_core::secret::Secret;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -99,12 +99,12 @@ impl Sessions {
         let claims = Claims { user: user.clone(), expires_at, epoch };
         // Texts and a time can always be written.
         let plain = serde_json::to_vec(&claims).unwrap_or_default();
-        Secret::new(format!("{PREFIX}{}", self.vault.seal(PURPOSE, &plain)))
+        Secret::new(format!("{PREFIX}{}", self.vault.seal(&SealContext::token(PURPOSE), &plain)))
     }
 
     /// The session of a token. `None` if it is not the token of a session, or the session is over.
     pub(crate) fn find(&self, token: &str, now: Timestamp) -> Option<Session> {
-        let plain = self.vault.open(PURPOSE, token.strip_prefix(PREFIX)?).ok()?;
+        let plain = self.vault.open(&SealContext::token(PURPOSE), token.strip_prefix(PREFIX)?).ok()?;
         let Claims { user, expires_at, epoch } = serde_json::from_slice(&plain).ok()?;
         let session = Session { user, expires_at, id: hex(&Sha256::digest(token.as_bytes())), epoch };
         (now < expires_at && !self.has_ended(&session)).then_some(session)

@@ -5,11 +5,16 @@
 //! no more than sealing a few data keys anew, and callback tokens that services keep stay good.
 //!
 //! Sealed text is base64url without padding of: a version byte, the first bytes of the key's
-//! fingerprint, the nonce, the ciphertext with its tag. The purpose is the associated data. The
-//! nonce is random, for which the 24 bytes of XChaCha are long enough however much is sealed.
+//! fingerprint, the nonce, the ciphertext with its tag. The nonce is random, for which the 24 bytes of
+//! XChaCha are long enough however much is sealed. The associated data is that of the [`SealContext`]: the
+//! purpose and, for what the store keeps, the row and the field that hold the value. So a sealed value that was
+//! copied to another row does not open there.
+//!
+//! Version 1 has the purpose alone as associated data. It is the form of tokens that others keep, and of what the
+//! store kept before it had places; the latter still opens, and the host seals it anew when it opens such a database.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -17,12 +22,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
-use connector_core::ports::{Vault, VaultError};
+use connector_core::ports::{SealContext, Vault, VaultError};
 use connector_core::secret::Secret;
+use connector_core::whole_file;
 use sha2::{Digest, Sha256};
 
-/// The form of sealed text.
-const VERSION: u8 = 1;
+/// The form of sealed text whose associated data is the purpose alone.
+const UNBOUND: u8 = 1;
+
+/// The form of sealed text whose associated data is purpose and place.
+const BOUND: u8 = 2;
 
 const KEY_ID_LENGTH: usize = 3;
 const NONCE_LENGTH: usize = 24;
@@ -96,8 +105,10 @@ pub enum KeyError {
     NoRandomness(String),
 }
 
-/// What is sealed under an operator's key.
-const DATA_KEY_PURPOSE: &str = "data key";
+/// The seal context of a data key, which is sealed under an operator's key: its id.
+fn data_key_context(id: &str) -> SealContext<'_> {
+    SealContext::stored("data key", id)
+}
 
 /// A key and what sealed text calls it.
 struct SealingKey {
@@ -169,7 +180,8 @@ impl KeyVault {
         }
     }
 
-    /// Makes a file with a new key, for the user of this process alone.
+    /// Makes a file with a new key, for the user of this process alone (mode 0600). The file is written whole or not
+    /// at all, and the log says once that it was made. A file that is there already is read.
     pub fn make_file(path: &Path) -> Result<Self, KeyError> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| KeyError::NoRandomness(error.to_string()))?;
@@ -178,12 +190,17 @@ impl KeyVault {
             URL_SAFE_NO_PAD.encode(key)
         );
         let fail = |reason| KeyError::File { path: path.to_owned(), doing: "made", reason };
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(fail)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
+        match whole_file::create_private(path, text.as_bytes()) {
+            Ok(()) => {
+                tracing::warn!(
+                    "a new key is in the file {}, and seals all credentials: keep a copy of it apart from the database",
+                    path.display()
+                );
+            }
+            // Another process has made it at the same time.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(fail(error)),
+        }
         Self::from_file(path)
     }
 
@@ -230,7 +247,12 @@ impl KeyVault {
     pub(crate) fn sealed_data_keys(&self) -> Vec<(String, String)> {
         let keys = self.keys();
         let Some(operator) = keys.operator.first() else { return Vec::new() };
-        keys.data.iter().map(|data| (hex(&data.key.id), operator.seal(DATA_KEY_PURPOSE, &data.bytes))).collect()
+        let sealed = keys.data.iter().map(|data| {
+            let id = hex(&data.key.id);
+            let sealed = operator.seal(&data_key_context(&id), &data.bytes);
+            (id, sealed)
+        });
+        sealed.collect()
     }
 
     /// Takes the data keys of the store; the named one seals from now on.
@@ -238,14 +260,20 @@ impl KeyVault {
         let mut keys = self.change();
         for (id, sealed) in sealed {
             let damaged = || KeyError::DataKey { id: id.clone() };
-            let plain = open_with(keys.operator.iter(), DATA_KEY_PURPOSE, sealed).map_err(|error| match error {
-                VaultError::UnknownKey(sealed_under) => KeyError::Another {
-                    sealed_under,
-                    origin: self.origin.clone(),
-                    held: keys.operator.iter().map(|key| format!("`{}`", hex(&key.id))).collect::<Vec<_>>().join(", "),
-                },
-                _ => damaged(),
-            })?;
+            let plain =
+                open_with(keys.operator.iter(), &data_key_context(id), sealed).map_err(|error| match error {
+                    VaultError::UnknownKey(sealed_under) => KeyError::Another {
+                        sealed_under,
+                        origin: self.origin.clone(),
+                        held: keys
+                            .operator
+                            .iter()
+                            .map(|key| format!("`{}`", hex(&key.id)))
+                            .collect::<Vec<_>>()
+                            .join(", "),
+                    },
+                    _ => damaged(),
+                })?;
             let bytes: [u8; 32] = plain.try_into().map_err(|_| damaged())?;
             let id = unhex(id).and_then(|id| id.try_into().ok()).ok_or_else(damaged)?;
             keys.data.retain(|known| known.key.id != id);
@@ -273,11 +301,17 @@ impl KeyVault {
         }
     }
 
-    /// Whether something is sealed under the key that seals now.
+    /// Whether a value that the store keeps is sealed under the key that seals now, and bound to its place.
     pub(crate) fn is_current(&self, sealed: &str) -> bool {
         let keys = self.keys();
         let bytes = URL_SAFE_NO_PAD.decode(sealed).unwrap_or_default();
-        keys.data.first().is_some_and(|first| bytes.get(1..=KEY_ID_LENGTH) == Some(first.key.id.as_slice()))
+        let current = |first: &DataKey| bytes.get(1..=KEY_ID_LENGTH) == Some(first.key.id.as_slice());
+        bytes.first() == Some(&BOUND) && keys.data.first().is_some_and(current)
+    }
+
+    /// Whether a sealed value is bound to its place.
+    pub(crate) fn is_bound(sealed: &str) -> bool {
+        URL_SAFE_NO_PAD.decode(sealed).is_ok_and(|bytes| bytes.first() == Some(&BOUND))
     }
 }
 
@@ -302,14 +336,14 @@ fn derive(text: &str) -> (SealingKey, DataKey) {
 }
 
 impl SealingKey {
-    fn seal(&self, purpose: &str, plain: &[u8]) -> String {
+    fn seal(&self, context: &SealContext<'_>, plain: &[u8]) -> String {
         // Of this thread's generator, which the operating system seeds: no call of it for each.
         let nonce: [u8; NONCE_LENGTH] = rand::random();
-        let payload = Payload { msg: plain, aad: purpose.as_bytes() };
+        let payload = Payload { msg: plain, aad: &context.associated_data() };
         // Fails for more than 256 GiB alone; what comes of that does not open.
         let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
         let mut bytes = Vec::with_capacity(1 + KEY_ID_LENGTH + NONCE_LENGTH + sealed.len());
-        bytes.push(VERSION);
+        bytes.push(if context.place().is_some() { BOUND } else { UNBOUND });
         bytes.extend(self.id);
         bytes.extend(nonce);
         bytes.extend(sealed);
@@ -319,18 +353,20 @@ impl SealingKey {
 
 fn open_with<'a>(
     mut keys: impl Iterator<Item = &'a SealingKey>,
-    purpose: &str,
+    context: &SealContext<'_>,
     sealed: &str,
 ) -> Result<Vec<u8>, VaultError> {
     let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| VaultError::Forged)?;
     let (version, rest) = bytes.split_first().ok_or(VaultError::Forged)?;
     let (id, rest) = rest.split_first_chunk::<KEY_ID_LENGTH>().ok_or(VaultError::Forged)?;
     let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(VaultError::Forged)?;
-    if *version != VERSION {
-        return Err(VaultError::Forged);
-    }
+    let associated = match (*version, context.place()) {
+        (BOUND, Some(_)) => context.associated_data(),
+        (UNBOUND, _) => SealContext::token(context.purpose()).associated_data(),
+        _ => return Err(VaultError::Forged),
+    };
     let key = keys.find(|key| key.id == *id).ok_or_else(|| VaultError::UnknownKey(hex(id)))?;
-    let payload = Payload { msg: ciphertext, aad: purpose.as_bytes() };
+    let payload = Payload { msg: ciphertext, aad: &associated };
     key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| VaultError::Forged)
 }
 
@@ -346,13 +382,13 @@ fn random_bytes<const N: usize>() -> [u8; N] {
 }
 
 impl Vault for KeyVault {
-    fn seal(&self, purpose: &str, plain: &[u8]) -> String {
+    fn seal(&self, context: &SealContext<'_>, plain: &[u8]) -> String {
         // There is always one.
-        self.keys().data.first().map(|data| data.key.seal(purpose, plain)).unwrap_or_default()
+        self.keys().data.first().map(|data| data.key.seal(context, plain)).unwrap_or_default()
     }
 
-    fn open(&self, purpose: &str, sealed: &str) -> Result<Vec<u8>, VaultError> {
-        open_with(self.keys().data.iter().map(|data| &data.key), purpose, sealed)
+    fn open(&self, context: &SealContext<'_>, sealed: &str) -> Result<Vec<u8>, VaultError> {
+        open_with(self.keys().data.iter().map(|data| &data.key), context, sealed)
     }
 
     fn random(&self) -> [u8; 16] {
@@ -393,35 +429,76 @@ mod tests {
         format!("{name}-a-key-that-is-long-enough-0123456789")
     }
 
+    fn credential(place: &str) -> SealContext<'_> {
+        SealContext::stored("credential", place)
+    }
+
     /// Design 7
     #[test]
-    fn what_is_sealed_opens_for_its_purpose_alone() {
+    fn a_sealed_value_opens_for_its_purpose_and_place_only() {
         let vault = vault(&key("one"));
-        let sealed = vault.seal("credential", b"secret");
+        let sealed = vault.seal(&credential("credential/1"), b"secret");
         assert!(!sealed.contains("secret"));
-        assert_eq!(vault.open("credential", &sealed), Ok(b"secret".to_vec()));
-        assert_eq!(vault.open("option", &sealed), Err(VaultError::Forged));
-        assert_ne!(vault.seal("credential", b"secret"), sealed, "a nonce is used once");
+        assert_eq!(vault.open(&credential("credential/1"), &sealed), Ok(b"secret".to_vec()));
+        let others = [
+            credential("credential/2"),
+            credential(""),
+            SealContext::stored("option", "credential/1"),
+            SealContext::token("credential"),
+            SealContext::token("credential\0credential/1"),
+        ];
+        for other in others {
+            assert_eq!(vault.open(&other, &sealed), Err(VaultError::Forged), "{other:?}");
+        }
+        assert_ne!(vault.seal(&credential("credential/1"), b"secret"), sealed, "a nonce is used once");
+    }
+
+    /// R7.1: what was sealed before values had places.
+    #[test]
+    fn a_value_of_the_earlier_form_opens_for_its_purpose() {
+        let vault = vault(&key("one"));
+        let sealed = vault.seal(&SealContext::token("credential"), b"secret");
+        assert!(!KeyVault::is_bound(&sealed) && !vault.is_current(&sealed));
+        assert_eq!(vault.open(&credential("credential/1"), &sealed), Ok(b"secret".to_vec()));
+        assert_eq!(vault.open(&SealContext::stored("option", "credential/1"), &sealed), Err(VaultError::Forged));
+        let sealed = vault.seal(&credential("credential/1"), b"secret");
+        assert!(KeyVault::is_bound(&sealed) && vault.is_current(&sealed));
+    }
+
+    /// Design 7
+    #[test]
+    fn a_data_key_opens_under_its_own_id_only() {
+        let sealing = vault(&key("one"));
+        let (first, second) = (sealing.make_data_key(), sealing.make_data_key());
+        let stored = sealing.sealed_data_keys();
+        let named = |id: &str| stored.iter().find(|(known, _)| known == id).expect("it is stored").1.clone();
+        let opening = vault(&key("one"));
+        assert!(opening.take_data_keys(&[(first.clone(), named(&first))], &first).is_ok());
+        let swapped = [(first.clone(), named(&second))];
+        assert!(matches!(opening.take_data_keys(&swapped, &first), Err(KeyError::DataKey { .. })));
     }
 
     /// Design 7
     #[test]
     fn what_was_changed_anywhere_does_not_open() {
         let vault = vault(&key("one"));
-        let sealed = vault.seal("credential", b"secret");
+        let context = credential("credential/1");
+        let sealed = vault.seal(&context, b"secret");
         let bytes = URL_SAFE_NO_PAD.decode(&sealed).expect("base64url");
         for position in 0..bytes.len() {
-            let mut changed = bytes.clone();
-            changed[position] ^= 1;
-            let opened = vault.open("credential", &URL_SAFE_NO_PAD.encode(&changed));
-            assert!(opened.is_err(), "byte {position}");
+            for bit in [1, 3] {
+                let mut changed = bytes.clone();
+                changed[position] ^= bit;
+                let opened = vault.open(&context, &URL_SAFE_NO_PAD.encode(&changed));
+                assert!(opened.is_err(), "byte {position}");
+            }
         }
         for length in 0..bytes.len() {
-            let opened = vault.open("credential", &URL_SAFE_NO_PAD.encode(&bytes[..length]));
+            let opened = vault.open(&context, &URL_SAFE_NO_PAD.encode(&bytes[..length]));
             assert!(opened.is_err(), "{length} bytes");
         }
         for text in ["", "=", "not base64!", "🔑"] {
-            assert_eq!(vault.open("credential", text), Err(VaultError::Forged), "{text}");
+            assert_eq!(vault.open(&context, text), Err(VaultError::Forged), "{text}");
         }
     }
 
@@ -429,12 +506,13 @@ mod tests {
     #[test]
     fn another_key_does_not_open_and_an_added_one_does() {
         let old = vault(&key("one"));
-        let sealed = old.seal("credential", b"secret");
+        let context = credential("credential/1");
+        let sealed = old.seal(&context, b"secret");
         let other = vault(&key("two"));
-        assert_eq!(other.open("credential", &sealed), Err(VaultError::UnknownKey(old.key_id())));
+        assert_eq!(other.open(&context, &sealed), Err(VaultError::UnknownKey(old.key_id())));
         assert!(other.require(&old.key_id()).is_err());
         let both = vault(&format!("{}\n{}\n", key("two"), key("one")));
-        assert_eq!(both.open("credential", &sealed), Ok(b"secret".to_vec()));
+        assert_eq!(both.open(&context, &sealed), Ok(b"secret".to_vec()));
         assert_eq!(both.key_id(), other.key_id());
         assert!(both.require(&old.key_id()).is_ok());
     }
@@ -442,7 +520,7 @@ mod tests {
     /// R4.3: some services take no more than 256 characters in a channel's token.
     #[test]
     fn a_small_token_is_short() {
-        assert!(vault(&key("one")).seal("callback", &[0; 130]).len() <= 240);
+        assert!(vault(&key("one")).seal(&SealContext::token("callback"), &[0; 130]).len() <= 240);
     }
 
     /// Design 7

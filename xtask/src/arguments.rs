@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::emulators::{SERVICES, Start};
+use crate::mutants::Ask;
 use crate::suites::Suite;
 
 pub(crate) const USAGE: &str = "\
@@ -13,6 +14,9 @@ cargo xtask emulators stop DIR
 cargo xtask test [--only workspace|doc|emulator]…
     Runs the tests; with emulators for those that need them.
 cargo xtask bench [NAME]…
+cargo xtask mutants [--count N] [--seed S] [--only TEXT]
+    Makes N deliberate changes (default: 200), which the seed draws, and runs the tests that should notice them.
+    Goes on where it was stopped. The table is docs/mutants.md. Takes hours.
 cargo xtask ci
     Formatting, lints, documentation, then all tests.";
 
@@ -30,6 +34,7 @@ pub(crate) enum Command {
     Bench {
         arguments: Vec<String>,
     },
+    Mutants(Ask),
     Ci,
 }
 
@@ -50,6 +55,8 @@ pub(crate) enum UsageError {
     UnknownService { name: String },
     #[error("`--port` takes SERVICE=NUMBER, not `{0}`")]
     BadPort(String),
+    #[error("`{name}` takes a whole number, not `{value}`")]
+    BadNumber { name: &'static str, value: String },
     #[error("`{0}` is not a suite; there are: workspace, doc, emulator")]
     UnknownSuite(String),
 }
@@ -69,6 +76,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
             None => Err(UsageError::Missing("start or stop")),
         },
         "test" => parse_test(arguments),
+        "mutants" => parse_mutants(arguments),
         "bench" => Ok(Command::Bench { arguments: arguments.collect() }),
         "ci" => nothing_more(arguments, Command::Ci),
         _ => Err(UsageError::UnknownCommand(command)),
@@ -109,6 +117,24 @@ fn known_service(name: &str) -> Result<String, UsageError> {
     } else {
         Err(UsageError::UnknownService { name: name.to_owned() })
     }
+}
+
+fn parse_mutants(mut arguments: impl Iterator<Item = String>) -> Result<Command, UsageError> {
+    let mut ask = Ask::default();
+    while let Some(argument) = arguments.next() {
+        let mut value = |name| arguments.next().ok_or(UsageError::NoValue(name));
+        match argument.as_str() {
+            "--count" => ask.count = number("--count", value("--count")?)?,
+            "--seed" => ask.seed = Some(number("--seed", value("--seed")?)?),
+            "--only" => ask.only = Some(value("--only")?),
+            _ => return Err(UsageError::Unexpected(argument)),
+        }
+    }
+    Ok(Command::Mutants(ask))
+}
+
+fn number<T: std::str::FromStr>(name: &'static str, value: String) -> Result<T, UsageError> {
+    value.parse().map_err(|_| UsageError::BadNumber { name, value })
 }
 
 fn parse_test(mut arguments: impl Iterator<Item = String>) -> Result<Command, UsageError> {
@@ -178,6 +204,13 @@ mod tests {
     }
 
     #[test]
+    fn mutants_takes_a_count_a_seed_and_a_part_of_the_names() {
+        assert_eq!(parsed("mutants"), Ok(Command::Mutants(Ask { count: 200, seed: None, only: None })));
+        let ask = Ask { count: 5, seed: Some(7), only: Some("rate.rs".into()) };
+        assert_eq!(parsed("mutants --seed 7 --count 5 --only rate.rs"), Ok(Command::Mutants(ask)));
+    }
+
+    #[test]
     fn bench_hands_its_arguments_on() {
         assert_eq!(
             parsed("bench dispatch --quick"),
@@ -199,6 +232,8 @@ mod tests {
             ("emulators start --state run --detach", UsageError::Unexpected("--detach".into())),
             ("emulators start --state run --port github", UsageError::BadPort("github".into())),
             ("emulators start --state run --port github=x", UsageError::BadPort("github=x".into())),
+            ("mutants --count many", UsageError::BadNumber { name: "--count", value: "many".into() }),
+            ("mutants --seed", UsageError::NoValue("--seed")),
             ("emulators start --state run --port gitlab=1", UsageError::UnknownService { name: "gitlab".into() }),
         ] {
             assert_eq!(parsed(line), Err(error), "{line}");

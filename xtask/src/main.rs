@@ -1,11 +1,12 @@
-//! The project's own commands: `cargo xtask emulators | test | bench | ci`.
+//! The project's own commands: `cargo xtask emulators | test | bench | mutants | ci`.
 //!
 //! They write nothing outside `target/`, the cache folder of the emulators and the folders
-//! that they are given.
+//! that they are given; `mutants` writes its table to `docs/mutants.md`.
 
 mod arguments;
 mod checks;
 mod emulators;
+mod mutants;
 mod report;
 mod suites;
 mod workspace;
@@ -37,7 +38,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<ExitCode, EmulatorError> {
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Emulator(#[from] EmulatorError),
+    #[error(transparent)]
+    Mutants(#[from] mutants::MutantsError),
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
     let workspace = Workspace::find();
     match command {
         Command::Help => println!("{USAGE}"),
@@ -57,6 +67,11 @@ fn run(command: Command) -> Result<ExitCode, EmulatorError> {
             checks::run(&workspace, &mut report);
             suites::run(&workspace, &[], &mut report);
             return Ok(report.finish());
+        }
+        Command::Mutants(ask) => {
+            if !mutants::run(&workspace, &ask)? {
+                return Ok(ExitCode::FAILURE);
+            }
         }
         Command::Bench { arguments } => {
             let mut report = Report::default();

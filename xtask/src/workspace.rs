@@ -18,6 +18,11 @@ impl Workspace {
         Self { root }
     }
 
+    /// The folder of the checkout.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The files that the emulators are started with.
     pub(crate) fn emulator_files(&self) -> PathBuf {
         self.root.join("tests/emulators")

@@ -12,6 +12,7 @@ use crate::engine::{CallbackRow, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hex;
 use crate::id::{ChannelId, ConnectionId};
+use crate::ports::SealContext;
 use crate::value;
 
 /// What callback tokens are sealed for.
@@ -71,7 +72,7 @@ impl<C: Component> Context<C> {
         let seal = |token: &Token| -> Result<String> {
             let plain =
                 value::to_bytes(token).map_err(|error| Error::bug("a callback cannot be stored").with_source(error))?;
-            Ok(ports.vault.seal(PURPOSE, &plain))
+            Ok(ports.vault.seal(&SealContext::token(PURPOSE), &plain))
         };
         let sealed = seal(&token)?;
         let bound = match token {
@@ -140,7 +141,8 @@ impl crate::runtime::Shared {
     fn open_token(&self, token: &str, connection: ConnectionId) -> Result<Token> {
         let foreign =
             || Error::gone("the callback token is not valid: it was made by another host or connection, or changed");
-        let plain = self.ports.vault.open(PURPOSE, token).map_err(|error| foreign().with_source(error))?;
+        let plain =
+            self.ports.vault.open(&SealContext::token(PURPOSE), token).map_err(|error| foreign().with_source(error))?;
         let token: Token = value::from_bytes(&plain).map_err(|error| foreign().with_source(error))?;
         let (Token::Bound(Bound { connection: owner, .. }) | Token::Row { connection: owner, .. }) = &token;
         if *owner == connection { Ok(token) } else { Err(foreign()) }

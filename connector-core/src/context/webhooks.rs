@@ -4,7 +4,7 @@ use super::Context;
 use crate::callback::{Invocable, InvocationTarget};
 use crate::component::Component;
 use crate::error::{Error, Result};
-use crate::runtime::hooks::{HOOK_PURPOSE, HookTarget, StoredHook, encode, hook_key, hook_url, new_token, token_of};
+use crate::runtime::hooks::{HookTarget, StoredHook, encode, hook_key, hook_url, new_token, secret_context, token_of};
 use crate::secret::Secret;
 use crate::webhook::WebhookRequest;
 use crate::work::Endpoint;
@@ -57,7 +57,10 @@ impl<C: Component> Context<C> {
     ) -> Result<Endpoint> {
         let ports = &self.dispatch.shared.ports;
         let secret = crate::hex::encode(&ports.vault.random());
-        let sealed = Some(ports.vault.seal(HOOK_PURPOSE, secret.as_bytes()));
+        let token = new_token(self.connection(), ports.vault.random());
+        let url = hook_url(&self.dispatch.shared.config, &token)?;
+        let (_, key) = hook_key(&token).ok_or_else(|| Error::bug("a new webhook has no key"))?;
+        let sealed = Some(ports.vault.seal(&secret_context(self.connection(), &key), secret.as_bytes()));
         let (target, channel) = match callback.into_target()? {
             InvocationTarget::Bound { namespace, name, args, channel } => {
                 let (namespace, name) = (namespace.to_owned(), name.to_owned());
@@ -69,9 +72,6 @@ impl<C: Component> Context<C> {
                 (HookTarget { namespace, name, args, token: Some(token), secret: sealed }, bound.channel)
             }
         };
-        let token = new_token(self.connection(), ports.vault.random());
-        let url = hook_url(&self.dispatch.shared.config, &token)?;
-        let (_, key) = hook_key(&token).ok_or_else(|| Error::bug("a new webhook has no key"))?;
         let hook = StoredHook { target, channel, synchronous, delivery_id, expects_secret: false };
         self.dispatch.unit().put(key, Some(encode(&hook)?));
         Ok(Endpoint::new(url, Some(Secret::new(secret))))

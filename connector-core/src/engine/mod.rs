@@ -86,6 +86,14 @@ pub enum CommitError {
     /// A record was changed since it was read: the records have to be resolved again.
     #[error("a record was changed by another dispatch")]
     RecordConflict,
+    /// Another connection has a claim that a connection was to be stored with.
+    #[error("the connection {by} has the claim `{claim}` already")]
+    Taken {
+        /// The claim.
+        claim: String,
+        /// The connection that has it.
+        by: ConnectionId,
+    },
     /// The task is gone: it was cancelled, its connection or channel was removed, or another host completed it.
     #[error("the task is gone")]
     TaskGone,

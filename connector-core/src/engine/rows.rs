@@ -126,6 +126,10 @@ pub struct ConnectionRow {
     pub auto_enable_new_channels: Option<bool>,
     /// Callbacks of an earlier generation are deleted.
     pub generation: i64,
+    /// Texts that no other connection of the store has: what must be unique is decided when the row is stored. An
+    /// engine does not look into them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// Counts the writes of the row.

@@ -111,6 +111,14 @@ pub enum Expect {
         /// The tasks of [`TaskPriority::User`](super::TaskPriority::User).
         tasks: Vec<TaskId>,
     },
+    /// A setting has this value; `None` means that there is no such setting. Else the set is refused with
+    /// [`RecordConflict`](super::CommitError::RecordConflict).
+    Setting {
+        /// Name of the setting.
+        name: String,
+        /// Its value.
+        value: Option<Bytes>,
+    },
     /// A file is there, and whole. Else the set is refused with
     /// [`RecordConflict`](super::CommitError::RecordConflict).
     File {
@@ -252,7 +260,8 @@ pub enum Write {
         /// Which.
         ids: Vec<DeliveryId>,
     },
-    /// Stores a connection.
+    /// Stores a connection with its claims, in place of those that it had. If another connection has one of them, the
+    /// set is refused with [`Taken`](super::CommitError::Taken).
     PutConnection {
         /// The row.
         row: Box<ConnectionRow>,
@@ -260,7 +269,7 @@ pub enum Write {
         expect: Option<i64>,
     },
     /// Removes a connection and everything that is its own: state, callbacks, tasks, dead letters, deliveries, channels,
-    /// links, notes, secrets.
+    /// links, notes, secrets, claims, and the sources of those threads in which no other connection has a link.
     DeleteConnection {
         /// Which.
         id: ConnectionId,

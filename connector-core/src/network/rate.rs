@@ -359,3 +359,86 @@ impl Window {
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn url() -> Url {
+        Url::parse("https://service.test/items").unwrap()
+    }
+
+    fn answer(limiter: &RateLimiter, status: u16, headers: &[(&'static str, &str)], now: i64) {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+        let response = Response {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: headers.collect(),
+            body: Bytes::new(),
+            url: url(),
+        };
+        limiter.answered(&response, "account", false, at(now));
+    }
+
+    /// Sends what a user's dispatch may send at this second, at most `wanted`; the number of requests.
+    fn send(limiter: &RateLimiter, wanted: usize, now: i64) -> usize {
+        let asking = Asking {
+            account: "account",
+            by_method: false,
+            lane: TaskPriority::User,
+            connection: ConnectionId::from_number(1),
+            begun: false,
+            place: None,
+        };
+        let sent = (0..wanted).take_while(|_| limiter.admit(&url(), &asking, at(now)) == Admission::Go).count();
+        (0..sent).for_each(|_| answer(limiter, 200, &[], now));
+        sent
+    }
+
+    /// A service that says nothing of its quota has refused twice, with 100 requests between: a window of 60 s.
+    fn learned() -> RateLimiter {
+        let limiter = RateLimiter::default();
+        answer(&limiter, 429, &[("retry-after", "60")], 0);
+        assert_eq!(send(&limiter, 1, 59), 0);
+        assert_eq!(send(&limiter, 100, 60), 100);
+        answer(&limiter, 429, &[("retry-after", "50")], 70);
+        assert_eq!(send(&limiter, 1, 119), 0);
+        limiter
+    }
+
+    /// Findings 15, L11: the service may take more than it did when it refused.
+    #[test]
+    fn a_learned_quota_grows_when_all_of_it_was_used() {
+        let limiter = learned();
+        let windows: Vec<_> = (2..7).map(|window| send(&limiter, 1_000, window * 60)).collect();
+        assert_eq!(windows, [100, 101, 103, 105, 107], "a hundredth more each time, and at least one");
+    }
+
+    /// Findings 15
+    #[test]
+    fn a_learned_quota_that_was_not_used_up_stays() {
+        let limiter = learned();
+        assert_eq!(send(&limiter, 99, 120), 99);
+        assert_eq!(send(&limiter, 50, 180), 50);
+        assert_eq!(send(&limiter, 1_000, 240), 100);
+        assert_eq!(send(&limiter, 1_000, 300), 101);
+    }
+
+    /// Findings 15
+    #[test]
+    fn a_quota_that_the_service_says_does_not_grow() {
+        let limiter = RateLimiter::default();
+        let said = [("x-ratelimit-limit", "100"), ("x-ratelimit-remaining", "99"), ("x-ratelimit-reset", "60")];
+        answer(&limiter, 200, &said, 0);
+        assert_eq!(send(&limiter, 1_000, 0), 99);
+        assert_eq!([send(&limiter, 1_000, 60), send(&limiter, 1_000, 120)], [100, 100]);
+    }
+}

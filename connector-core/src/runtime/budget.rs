@@ -131,7 +131,9 @@ impl Shared {
                 Ok(_) => return Ok(true),
                 Err(CommitError::RecordConflict) => {}
                 Err(CommitError::Engine(error)) => return Err(error),
-                Err(CommitError::StateConflict(_) | CommitError::TaskGone) => return Ok(false),
+                Err(CommitError::StateConflict(_) | CommitError::TaskGone | CommitError::Taken { .. }) => {
+                    return Ok(false);
+                }
             }
         }
     }

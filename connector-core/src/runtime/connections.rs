@@ -12,11 +12,17 @@ use crate::engine::{ChannelRow, ConnectionRow, ConnectionStatus, FeedEntry, Feed
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, ConnectionId};
 use crate::network::UrlRules;
+use crate::ports::SealContext;
 use crate::registry::RegisteredConnector;
 use crate::secret::Secret;
 
 /// What secure options are sealed for.
-pub(crate) const OPTION_PURPOSE: &str = "option";
+const OPTION_PURPOSE: &str = "option";
+
+/// The seal context of a secure option: its connection and its field.
+fn option_context(connection: ConnectionId, field: &str) -> SealContext<'static> {
+    SealContext::stored(OPTION_PURPOSE, format!("{connection}/{field}"))
+}
 
 /// Connections that are kept in memory; beyond it, all are forgotten and read again as they are needed.
 const MAX_CACHED: usize = 10_000;
@@ -175,19 +181,20 @@ impl Shared {
         row: &ConnectionRow,
         connector: &RegisteredConnector,
     ) -> Result<Map<String, Value>> {
-        self.open_values(&row.options, connector)
+        self.open_values(row.id, &row.options, connector)
     }
 
-    /// Opens the secure ones of stored options.
+    /// Opens the secure ones among the stored options of a connection.
     pub(crate) fn open_values(
         &self,
+        connection: ConnectionId,
         stored: &Map<String, Value>,
         connector: &RegisteredConnector,
     ) -> Result<Map<String, Value>> {
         let mut values = stored.clone();
         for field in connector.declaration.options.fields.iter().filter(|field| field.secure()) {
             let Some(Value::String(sealed)) = values.get(field.name) else { continue };
-            let plain = self.ports.vault.open(OPTION_PURPOSE, sealed).map_err(|error| {
+            let plain = self.ports.vault.open(&option_context(connection, field.name), sealed).map_err(|error| {
                 Error::new(ErrorKind::Bug, format!("the option `{}` cannot be opened", field.name)).with_source(error)
             })?;
             values.insert(field.name.to_owned(), Value::String(String::from_utf8_lossy(&plain).into_owned()));
@@ -195,15 +202,16 @@ impl Shared {
         Ok(values)
     }
 
-    /// Seals the secure ones of validated options.
+    /// Seals the secure ones among the validated options of a connection.
     pub(crate) fn seal_values(
         &self,
+        connection: ConnectionId,
         mut values: Map<String, Value>,
         connector: &RegisteredConnector,
     ) -> Map<String, Value> {
         for field in connector.declaration.options.fields.iter().filter(|field| field.secure()) {
             if let Some(Value::String(plain)) = values.get(field.name) {
-                let sealed = self.ports.vault.seal(OPTION_PURPOSE, plain.as_bytes());
+                let sealed = self.ports.vault.seal(&option_context(connection, field.name), plain.as_bytes());
                 values.insert(field.name.to_owned(), Value::String(sealed));
             }
         }

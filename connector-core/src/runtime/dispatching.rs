@@ -489,7 +489,9 @@ impl Shared {
         let set = WriteSet { connection: Some(row.connection), completes, expects: Vec::new(), writes };
         match self.ports.engine.commit(set).await {
             Ok(_) | Err(CommitError::TaskGone) => Ran::Finished,
-            Err(CommitError::RecordConflict | CommitError::StateConflict(_)) => Ran::PutBack(None),
+            Err(CommitError::RecordConflict | CommitError::StateConflict(_) | CommitError::Taken { .. }) => {
+                Ran::PutBack(None)
+            }
             Err(error) => {
                 tracing::error!(task = %row.id, "the store failed: {error}");
                 Ran::PutBack(self.store_pause())

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::actions::ActionError;
+use super::actions::{ActionError, IsOld};
 use super::connections::Unavailable;
 use super::dispatching::scope_args;
 use super::payload::TaskPayload;
@@ -22,14 +22,30 @@ use crate::engine::{
 use crate::error::{Error, Result};
 use crate::hex;
 use crate::id::{ChannelId, ConnectionId, DeliveryId, TaskId};
+use crate::ports::{SealContext, Vault};
 use crate::registry::RegisteredConnector;
 use crate::secret::Secret;
 use crate::value;
 use crate::webhook::{Handshake, Verified, VerifyError, WebhookDeclaration, WebhookRequest};
 use crate::work::Work;
 
-/// What the secrets of webhooks are sealed for.
-pub(crate) const HOOK_PURPOSE: &str = "webhook";
+/// What the secrets and URLs of webhooks are sealed for.
+const HOOK_PURPOSE: &str = "webhook";
+
+/// The seal context of a field of a webhook's row: the connection, the key of the row in its state, the field.
+pub(crate) fn hook_context(connection: ConnectionId, key: &str, field: &str) -> SealContext<'static> {
+    SealContext::stored(HOOK_PURPOSE, format!("{connection}/{key}#{field}"))
+}
+
+/// The seal context of the secret of a stored webhook.
+pub(crate) fn secret_context(connection: ConnectionId, key: &str) -> SealContext<'static> {
+    hook_context(connection, key, "secret")
+}
+
+/// The seal context of the secret that a delivery holds.
+fn delivery_context(connection: ConnectionId, delivery: DeliveryId) -> SealContext<'static> {
+    SealContext::stored(HOOK_PURPOSE, format!("{connection}/{delivery}"))
+}
 
 /// How often a synchronous webhook is run because another dispatch was faster.
 const MAX_CONFLICTS: usize = 5;
@@ -75,6 +91,40 @@ pub(crate) struct HookTarget {
 struct StoredDelivery {
     target: HookTarget,
     request: WebhookRequest,
+}
+
+/// Seals a field anew if `is_old` is true for it; whether it was.
+pub(super) fn reseal_field(
+    vault: &dyn Vault,
+    context: &SealContext<'_>,
+    sealed: &mut String,
+    is_old: &IsOld<'_>,
+) -> Result<bool> {
+    if !is_old(sealed) {
+        return Ok(false);
+    }
+    let plain = vault
+        .open(context, sealed)
+        .map_err(|error| Error::bug("a stored webhook cannot be opened").with_source(error))?;
+    *sealed = vault.seal(context, &plain);
+    Ok(true)
+}
+
+/// The row of a webhook with its secret sealed anew; `None` if that is not needed.
+pub(super) fn reseal_hook(
+    vault: &dyn Vault,
+    connection: ConnectionId,
+    key: &str,
+    stored: &[u8],
+    is_old: &IsOld<'_>,
+) -> Result<Option<Bytes>> {
+    let mut hook: StoredHook = value::from_bytes(stored)
+        .map_err(|error| Error::bug("the stored webhook cannot be read").with_source(error))?;
+    let Some(secret) = &mut hook.target.secret else { return Ok(None) };
+    if !reseal_field(vault, &secret_context(connection, key), secret, is_old)? {
+        return Ok(None);
+    }
+    encode(&hook).map(Some)
 }
 
 /// A new URL's token, which says whose it is and cannot be guessed.
@@ -290,18 +340,23 @@ impl Shared {
                 let secret = secret.to_owned();
                 return self.keep_secret(id, key, hook, &secret).await.map(|()| HookAnswer::Header(header, secret));
             }
-            let secret = self.open_secret(&hook.target)?;
+            let secret = self.open_secret(&secret_context(id, &key), &hook.target)?;
             declared.verify.check(&request, secret.as_ref(), request.received_at)?;
             if let Some(answer) = challenge(declared, &request) {
                 return Ok(answer);
             }
         }
         if hook.synchronous {
-            return self.answer(&connection, &hook.target, request).await;
+            return self.answer(&connection, &key, &hook.target, request).await;
         }
         let delivery_id = declared.map_or(hook.delivery_id.as_deref(), |declared| declared.delivery_id);
         let repeated = delivery_key(&key, delivery_id, declared.as_ref(), &request);
-        self.keep_delivery(id, hook.channel, repeated, hook.target, request).await?;
+        // What the host has checked needs no secret any more; a callback that checks it itself does.
+        let secret = match declared {
+            Some(_) => None,
+            None => self.open_secret(&secret_context(id, &key), &hook.target)?,
+        };
+        self.keep_delivery(id, hook.channel, repeated, hook.target, secret, request).await?;
         Ok(HookAnswer::Taken)
     }
 
@@ -344,7 +399,7 @@ impl Shared {
         let kept = connections
             .iter()
             .filter(|row| row.status != ConnectionStatus::Disabled)
-            .map(|row| self.keep_delivery(row.id, None, repeated.clone(), target.clone(), request.clone()));
+            .map(|row| self.keep_delivery(row.id, None, repeated.clone(), target.clone(), None, request.clone()));
         // Should one of them fail, the service sends it again, and the others have it already.
         for kept in futures_util::future::join_all(kept).await {
             kept?;
@@ -352,9 +407,9 @@ impl Shared {
         Ok(HookAnswer::Taken)
     }
 
-    fn open_secret(&self, target: &HookTarget) -> Result<Option<Secret>, HookError> {
+    fn open_secret(&self, context: &SealContext<'_>, target: &HookTarget) -> Result<Option<Secret>, HookError> {
         let Some(sealed) = &target.secret else { return Ok(None) };
-        let plain = self.ports.vault.open(HOOK_PURPOSE, sealed).map_err(|error| {
+        let plain = self.ports.vault.open(context, sealed).map_err(|error| {
             tracing::error!("the secret of a webhook cannot be opened: {error}");
             HookError::Unavailable
         })?;
@@ -373,7 +428,7 @@ impl Shared {
         if !hook.expects_secret || secret.is_empty() {
             return Err(VerifyError::Wrong.into());
         }
-        let sealed = self.ports.vault.seal(HOOK_PURPOSE, secret.as_bytes());
+        let sealed = self.ports.vault.seal(&secret_context(connection, &key), secret.as_bytes());
         let hook =
             StoredHook { expects_secret: false, target: HookTarget { secret: Some(sealed), ..hook.target }, ..hook };
         let value = encode(&hook)?;
@@ -393,9 +448,13 @@ impl Shared {
         channel: Option<ChannelId>,
         key: Option<String>,
         target: HookTarget,
+        secret: Option<Secret>,
         request: WebhookRequest,
     ) -> Result<(), HookError> {
         let id = DeliveryId::from_number(self.ports.engine.take_ids(2));
+        let context = delivery_context(connection, id);
+        let secret = secret.map(|secret| self.ports.vault.seal(&context, secret.expose().as_bytes()));
+        let target = HookTarget { secret, ..target };
         let task = delivery_task(first_task_of(id), connection, channel.clone(), &target.name, id)?;
         let row = DeliveryRow {
             id,
@@ -423,9 +482,11 @@ impl Shared {
     async fn answer(
         self: &Arc<Self>,
         connection: &Arc<ActiveConnection>,
+        key: &str,
         target: &HookTarget,
         request: WebhookRequest,
     ) -> Result<HookAnswer, HookError> {
+        let context = secret_context(connection.row.id, key);
         let mut connection = Arc::clone(connection);
         for _ in 0..MAX_CONFLICTS {
             let dispatch = DispatchOf {
@@ -440,7 +501,7 @@ impl Shared {
                 creates: false,
             }
             .begin(self);
-            let value = self.guarded(&dispatch, dispatch.take_request(target, request.clone())).await?;
+            let value = self.guarded(&dispatch, dispatch.take_request(&context, target, request.clone())).await?;
             match self.commit(&dispatch, None).await {
                 Ok(_) => {
                     return Ok(match value {
@@ -472,7 +533,7 @@ impl Shared {
         let StoredDelivery { target, request } = value::from_bytes(&stored)
             .map_err(|error| Error::bug("the stored request cannot be read").with_source(error))?;
         let received_at = request.received_at;
-        dispatch.take_request(&target, request).await?;
+        dispatch.take_request(&delivery_context(row.connection, id), &target, request).await?;
         // One that is replayed has waited for nobody.
         if row.task == first_task_of(id) {
             let lag = self.ports.clock.now().duration_since(received_at).as_secs_f64().max(0.0);
@@ -493,6 +554,7 @@ impl Dispatch {
     /// Runs the callback of a webhook; its value as JSON, null if it has none.
     async fn take_request(
         self: &Arc<Self>,
+        context: &SealContext<'_>,
         target: &HookTarget,
         mut request: WebhookRequest,
     ) -> Result<serde_json::Value> {
@@ -504,7 +566,7 @@ impl Dispatch {
         let input = match entry.and_then(|entry| entry.work) {
             Some(Work::Webhook(_)) => Input::Typed(Box::new(Verified::new(request))),
             _ => {
-                let secret = self.shared.open_secret(target);
+                let secret = self.shared.open_secret(context, target);
                 request.secret = secret.map_err(|error| Error::bug(error.to_string()))?;
                 Input::Typed(Box::new(request))
             }

@@ -2,6 +2,7 @@
 
 mod actions;
 mod budget;
+mod claims;
 mod connections;
 mod dispatching;
 pub(crate) mod hooks;
@@ -309,7 +310,9 @@ impl Shared {
 /// What a refused commit means for the dispatch that wanted it.
 fn refused(error: CommitError) -> Error {
     match error {
-        CommitError::StateConflict(_) | CommitError::RecordConflict => Error::conflict(error.to_string()),
+        CommitError::StateConflict(_) | CommitError::RecordConflict | CommitError::Taken { .. } => {
+            Error::conflict(error.to_string())
+        }
         CommitError::TaskGone => Error::gone(error.to_string()),
         CommitError::Engine(error) => Error::transient(error.to_string()),
     }

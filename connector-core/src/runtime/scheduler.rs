@@ -757,6 +757,27 @@ mod tests {
         assert_eq!([run(&mut scheduler), run(&mut scheduler)], [Some(1), Some(2)]);
     }
 
+    /// Findings 15: a task that could not be stored is not run hot, and is not forgotten.
+    #[test]
+    fn a_task_that_is_put_back_runs_when_its_time_has_come() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        for (until, waits) in [(None, false), (Some(4), false), (Some(5), false), (Some(6), true), (Some(90), true)] {
+            let mut scheduler = scheduler([row(1, 1, Some("a"), TaskPriority::User)]);
+            scheduler.fire(at(5));
+            assert_eq!(run(&mut scheduler), Some(1));
+            scheduler.put_back(TaskId::from_number(1), until.map(at), at(5));
+            if waits {
+                assert_eq!((run(&mut scheduler), scheduler.next_timer()), (None, until.map(at)), "until {until:?}");
+                scheduler.fire(at(until.unwrap() - 1));
+                assert_eq!(run(&mut scheduler), None, "until {until:?}");
+                scheduler.fire(at(until.unwrap()));
+            }
+            assert_eq!((run(&mut scheduler), scheduler.next_timer()), (Some(1), None), "until {until:?}");
+            finish(&mut scheduler, 1);
+            assert_eq!(scheduler.depths(), (0, 0, 0), "until {until:?}");
+        }
+    }
+
     #[test]
     fn what_is_scheduled_anew_while_it_runs_runs_again() {
         let mut scheduler = scheduler([row(1, 1, Some("a"), TaskPriority::User)]);

@@ -11,8 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::actions::IsOld;
 use super::dispatching::{End, scope_args};
-use super::hooks::{HOOK_PURPOSE, HookTarget, StoredHook, encode, hook_key, hook_url, new_token, token_of};
+use super::hooks::{
+    HookTarget, StoredHook, encode, hook_context, hook_key, hook_url, new_token, reseal_field, secret_context, token_of,
+};
 use super::payload::scope_name;
 use super::{ActiveConnection, Runtime, Shared};
 use crate::context::Dispatch;
@@ -20,6 +23,7 @@ use crate::engine::{EngineResult, KeyedTask, TaskPriority, TaskRow, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hex;
 use crate::id::{ChannelId, ConnectionId, TaskId};
+use crate::ports::{SealContext, Vault};
 use crate::runtime::payload::TaskPayload;
 use crate::secret::Secret;
 use crate::value;
@@ -30,7 +34,7 @@ use crate::work::{Endpoint, Registration, SubscriptionCall, SubscriptionFns, Sub
 const CHECK_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the keys of stored subscriptions begin with, in the connection's state.
-const SUBSCRIPTION_KEYS: &str = "s/";
+pub(super) const SUBSCRIPTION_KEYS: &str = "s/";
 
 /// How far a subscription is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -126,6 +130,23 @@ pub(crate) fn subscription_task(
 
 fn row_key(name: &str, channel: Option<&ChannelId>) -> String {
     format!("{SUBSCRIPTION_KEYS}{}", scope_name(name, channel))
+}
+
+/// The row of a subscription with what is sealed in it sealed anew; `None` if that is not needed.
+pub(super) fn reseal_subscription(
+    vault: &dyn Vault,
+    connection: ConnectionId,
+    key: &str,
+    stored: &[u8],
+    is_old: &IsOld<'_>,
+) -> Result<Option<Bytes>> {
+    let mut row: StoredSubscription = value::from_bytes(stored)
+        .map_err(|error| Error::bug("the stored subscription cannot be read").with_source(error))?;
+    let mut resealed = reseal_field(vault, &hook_context(connection, key, "token"), &mut row.token, is_old)?;
+    if let Some(url) = &mut row.url {
+        resealed |= reseal_field(vault, &hook_context(connection, key, "url"), url, is_old)?;
+    }
+    if resealed { encode(&row).map(Some) } else { Ok(None) }
 }
 
 impl Runtime {
@@ -275,21 +296,33 @@ impl Reconciling<'_> {
     }
 
     fn forget(&self, row: &StoredSubscription) -> Result<()> {
-        let (_, key) = hook_key(&self.open(&row.token)?).ok_or_else(|| Error::bug("a stored webhook has no key"))?;
+        let (_, key) =
+            hook_key(&self.open("token", &row.token)?).ok_or_else(|| Error::bug("a stored webhook has no key"))?;
         let mut unit = self.dispatch.unit();
         unit.put(key, None);
         unit.put(row_key(self.name, self.channel), None);
         Ok(())
     }
 
-    fn open(&self, sealed: &str) -> Result<String> {
-        let opened = self.shared.ports.vault.open(HOOK_PURPOSE, sealed);
+    /// The seal context of a field of the subscription's row.
+    fn context(&self, field: &str) -> SealContext<'static> {
+        hook_context(self.connection(), &row_key(self.name, self.channel), field)
+    }
+
+    /// Opens a field of the subscription's row.
+    fn open(&self, field: &str, sealed: &str) -> Result<String> {
+        self.open_in(&self.context(field), sealed)
+    }
+
+    fn open_in(&self, context: &SealContext<'_>, sealed: &str) -> Result<String> {
+        let opened = self.shared.ports.vault.open(context, sealed);
         let plain = opened.map_err(|error| Error::bug("a stored webhook cannot be opened").with_source(error))?;
         Ok(String::from_utf8_lossy(&plain).into_owned())
     }
 
-    fn seal(&self, plain: &str) -> String {
-        self.shared.ports.vault.seal(HOOK_PURPOSE, plain.as_bytes())
+    /// Seals a field of the subscription's row.
+    fn seal(&self, field: &str, plain: &str) -> String {
+        self.shared.ports.vault.seal(&self.context(field), plain.as_bytes())
     }
 
     async fn call(&self, fns: SubscriptionFns, call: SubscriptionCall) -> Result<SubscriptionReply> {
@@ -331,7 +364,7 @@ impl Reconciling<'_> {
                 channel: self.channel.cloned(),
                 state: SubscriptionState::Pending,
                 reason: None,
-                token: self.seal(&new_token(self.connection(), self.shared.ports.vault.random())),
+                token: self.seal("token", &new_token(self.connection(), self.shared.ports.vault.random())),
                 url: None,
                 unsure: false,
                 registration: None,
@@ -339,12 +372,12 @@ impl Reconciling<'_> {
                 superseded: Vec::new(),
             },
         };
-        let token = self.open(&row.token)?;
+        let token = self.open("token", &row.token)?;
         let url = match hook_url(&self.shared.config, &token) {
             Ok(url) => url,
             Err(error) => return self.poll(row, &error),
         };
-        let told = row.url.as_deref().map(|url| self.open(url)).transpose()?;
+        let told = row.url.as_deref().map(|url| self.open("url", url)).transpose()?;
         if told.is_some_and(|told| told != url) {
             // The host is reached at another address now.
             row.superseded.extend(row.registration.take());
@@ -390,7 +423,9 @@ impl Reconciling<'_> {
             self.compare(fns, row, &url).await?;
         }
         let (_, key) = hook_key(token).ok_or_else(|| Error::bug("a stored webhook has no key"))?;
+        let context = secret_context(self.connection(), &key);
         let hook = self.shared.ports.engine.state(self.connection(), vec![key.clone()]).await?.pop().flatten();
+        let vault = &self.shared.ports.vault;
         let mut hook: StoredHook = match hook {
             Some(hook) => value::from_bytes(&hook.value)
                 .map_err(|error| Error::bug("the stored webhook cannot be read").with_source(error))?,
@@ -400,7 +435,7 @@ impl Reconciling<'_> {
                     name: self.name.to_owned(),
                     args: self.args.clone().into(),
                     token: None,
-                    secret: Some(self.seal(&hex::encode(&self.shared.ports.vault.random()))),
+                    secret: Some(vault.seal(&context, hex::encode(&vault.random()).as_bytes())),
                 },
                 channel: self.channel.cloned(),
                 synchronous: false,
@@ -408,7 +443,8 @@ impl Reconciling<'_> {
                 expects_secret: false,
             },
         };
-        let secret = hook.target.secret.as_deref().map(|sealed| self.open(sealed)).transpose()?.map(Secret::new);
+        let secret = hook.target.secret.as_deref().map(|sealed| self.open_in(&context, sealed)).transpose()?;
+        let secret = secret.map(Secret::new);
         let endpoint = Endpoint::new(url.clone(), secret);
         if let Some(registration) = row.registration.clone().filter(|_| row.renew_at.is_some_and(|at| at <= self.now()))
         {
@@ -424,7 +460,7 @@ impl Reconciling<'_> {
         }
         // The secret is stored before the service has it, and that there may soon be a registration.
         (row.state, row.unsure) = (SubscriptionState::Pending, true);
-        row.url = Some(self.seal(&url));
+        row.url = Some(self.seal("url", &url));
         hook.expects_secret = brings_secret;
         self.dispatch.unit().put(key, Some(encode(&hook)?));
         self.store(row).await?;
@@ -519,7 +555,7 @@ impl Reconciling<'_> {
         row.superseded.extend(row.registration.take());
         row.renew_at = None;
         if row.unsure {
-            let url = row.url.as_deref().map(|url| self.open(url)).transpose()?;
+            let url = row.url.as_deref().map(|url| self.open("url", url)).transpose()?;
             let listed = self.list(fns).await?.unwrap_or_default();
             let ours = listed.into_iter().filter(|listed| url.is_some() && listed.url == url);
             let new: Vec<_> = ours.filter(|ours| row.superseded.iter().all(|known| known.id != ours.id)).collect();

@@ -197,6 +197,9 @@ macro_rules! __engine_checks {
                 a_dead_letter_becomes_a_task_again;
             connections: connections_are_listed_by_user_and_connector
                 a_connection_row_is_versioned
+                a_claim_belongs_to_one_connection
+                one_of_concurrent_claims_is_stored
+                sources_go_with_the_last_link_of_their_thread
                 a_channel_row_is_versioned
                 channels_are_in_the_order_of_their_ids
                 a_channel_is_deleted_without_its_links
@@ -257,6 +260,7 @@ macro_rules! __engine_checks {
                 secrets_go_with_their_connection;
             store: ids_increase_and_are_unique_between_threads
                 settings_are_stored_removed_and_listed
+                a_setting_is_expected
                 counts_count
                 a_new_store_is_clean_and_empty
                 a_closed_store_stores_nothing

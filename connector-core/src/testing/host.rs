@@ -15,7 +15,7 @@ use crate::clock::BoxFuture;
 use crate::hex;
 use crate::id::{FileId, UserId};
 use crate::network::{NetworkPort, Request, Response, StreamedResponse, TransportError, UrlRules};
-use crate::ports::{Credentials, Ports, StoredCredentials, Vault, VaultError};
+use crate::ports::{Credentials, Ports, SealContext, StoredCredentials, Vault, VaultError};
 use crate::registry::Registry;
 use crate::runtime::{Config, Runtime};
 
@@ -362,11 +362,12 @@ struct TestVault {
 
 const TEST_KEY: &[u8] = b"the key of every test host";
 
-fn tag(purpose: &str, plain: &[u8]) -> String {
+fn tag(context: &SealContext<'_>, plain: &[u8]) -> String {
     let mut text = String::new();
     if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(TEST_KEY) {
-        mac.update(purpose.as_bytes());
-        mac.update(b"\0");
+        let associated = context.associated_data();
+        mac.update(&(associated.len() as u64).to_be_bytes());
+        mac.update(&associated);
         mac.update(plain);
         text = hex::encode(&mac.finalize().into_bytes());
         text.truncate(16);
@@ -375,14 +376,14 @@ fn tag(purpose: &str, plain: &[u8]) -> String {
 }
 
 impl Vault for TestVault {
-    fn seal(&self, purpose: &str, plain: &[u8]) -> String {
-        format!("{}{}", tag(purpose, plain), hex::encode(plain))
+    fn seal(&self, context: &SealContext<'_>, plain: &[u8]) -> String {
+        format!("{}{}", tag(context, plain), hex::encode(plain))
     }
 
-    fn open(&self, purpose: &str, sealed: &str) -> Result<Vec<u8>, VaultError> {
+    fn open(&self, context: &SealContext<'_>, sealed: &str) -> Result<Vec<u8>, VaultError> {
         let (given, digits) = sealed.split_at_checked(16).ok_or(VaultError::Forged)?;
         let plain = hex::decode(digits).ok_or(VaultError::Forged)?;
-        if tag(purpose, &plain) == given { Ok(plain) } else { Err(VaultError::Forged) }
+        if tag(context, &plain) == given { Ok(plain) } else { Err(VaultError::Forged) }
     }
 
     fn random(&self) -> [u8; 16] {

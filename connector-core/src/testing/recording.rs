@@ -143,7 +143,8 @@ impl Recorder {
         let exchanges = self.exchanges();
         let text = serde_json::to_string_pretty(&exchanges)
             .map_err(|source| RecordingError::Format { path: shown(), source })?;
-        std::fs::write(path, text + "\n").map_err(|source| RecordingError::File { path: shown(), source })
+        crate::whole_file::replace(path, (text + "\n").as_bytes())
+            .map_err(|source| RecordingError::File { path: shown(), source })
     }
 
     /// What was recorded so far, to be replayed at once.

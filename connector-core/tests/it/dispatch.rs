@@ -4,6 +4,7 @@ use connector_core::engine::{LinkQuery, NoteRow, SyncState};
 use connector_core::model::Delivery;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
+use connector_core::runtime::TaskView;
 use connector_core::testing::{Fault, TestHost};
 
 use crate::fixture::{
@@ -335,6 +336,22 @@ async fn a_host_that_is_killed_often_loses_no_task() {
     bench.advance("1m").await;
     assert_eq!(logged(), ["kills"]);
     assert!(bench.tasks_of("act").await.is_empty());
+}
+
+/// Findings 15, R6.6: the note that a task may have stopped the host is no error of a run that has ended since.
+#[tokio::test]
+async fn the_note_of_a_stop_goes_and_earlier_errors_stay() {
+    let bench = Bench::new().await;
+    act("fails", |_| async { Err(Error::transient("the service is down")) });
+    bench.run(|cx| async move { cx.run_task(Act { name: "fails".into() }).await.map(drop) }).await;
+    let errors = |task: &TaskView| task.errors.iter().map(|error| error.message.clone()).collect::<Vec<_>>();
+    let waits = bench.tasks_of("act").await;
+    assert_eq!(errors(&waits[0]), ["the service is down"]);
+    bench.host.clock().set(waits[0].run_at.unwrap());
+    let bench = bench.crash().await;
+    bench.host.settle().await;
+    let waits = bench.tasks_of("act").await;
+    assert_eq!((errors(&waits[0]), waits[0].attempt), (vec!["the service is down".to_owned(); 2], 2));
 }
 
 /// R3.1: what `activate` writes is stored with the connection, also records and locks, or not at all.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use connector_core::credential::Credential;
-use connector_core::engine::DeliveryQuery;
+use connector_core::engine::{DeliveryQuery, StateValue, Write, WriteSet};
 use connector_core::id::ConnectionId;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
@@ -380,6 +380,51 @@ async fn a_push_is_stored_and_handed_over_once() {
     let kept = host.runtime().deliveries(DeliveryQuery::all(10)).await.unwrap();
     assert_eq!(kept.len(), 2);
     assert!(kept.iter().all(|kept| kept.state == "done" && kept.size == 5 && kept.callback == "events"), "{kept:?}");
+}
+
+/// The stored rows of the webhooks of a connection, in the order of their keys.
+async fn stored_hooks(host: &TestHost, connection: ConnectionId) -> Vec<(String, StateValue)> {
+    host.runtime().ports().engine.state_entries(connection, "k/".to_owned(), 10).await.unwrap()
+}
+
+/// Design 7: a sealed secret opens in its own row only.
+#[tokio::test]
+async fn a_webhook_secret_does_not_open_in_another_row() {
+    let (host, connection) = pushy().await;
+    let [(first, row)] = stored_hooks(&host, connection).await.try_into().unwrap();
+    let (_, secret) = newest();
+    enable(&host, connection, "two").await;
+    let (url, _) = newest();
+    let [key] = stored_hooks(&host, connection)
+        .await
+        .into_iter()
+        .map(|(key, _)| key)
+        .filter(|key| *key != first)
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
+    let copy = Write::PutState { connection, key, value: row.value };
+    host.runtime().ports().engine.commit(WriteSet::of([copy])).await.unwrap();
+    let signed = request(&host, "body").with_header("X-Signature", format!("sha256={}", digest(&secret, "body")));
+    let refused = push(&host, &url, signed).await;
+    assert!(matches!(refused, Err(HookError::Unavailable)), "{refused:?}");
+}
+
+/// Design 7: new keys change nothing for services.
+#[tokio::test]
+async fn webhooks_work_after_they_were_sealed_anew() {
+    let (host, connection) = pushy().await;
+    let before = stored_hooks(&host, connection).await;
+    assert_eq!(host.runtime().reseal(&|_| false).await.unwrap(), 0);
+    assert_eq!(stored_hooks(&host, connection).await, before);
+    assert_eq!(host.runtime().reseal(&|_| true).await.unwrap(), 2, "the webhook and its subscription");
+    assert_ne!(stored_hooks(&host, connection).await[0].1.version, before[0].1.version);
+    push_signed(&host, "d1", "hello").await;
+    host.settle().await;
+    assert_eq!(logged(), ["one hello"]);
+    host.runtime().disable_channel(connection, &"one".into()).await.unwrap();
+    host.settle().await;
+    assert_eq!(registered(), Vec::<u32>::new());
 }
 
 /// L14: what is not signed with the secret, in the very form that is declared, never reaches the connector.

@@ -228,6 +228,13 @@ async fn changed_options_reach_the_connector_whole() {
     change(json!({"api_key": "other"})).await.unwrap();
     host.settle().await;
     assert_eq!(logged(), ["secret 90 -> secret 7, 7", "secret 7 -> other 7, 7"]);
+    for same in [json!({}), json!({"days": 7}), json!({"api_key": "other"}), json!({"api_key": "other", "days": 7})] {
+        let sealed = host.runtime().connection(id).await.unwrap().options.clone();
+        change(same.clone()).await.unwrap();
+        host.settle().await;
+        assert_eq!(logged(), Vec::<String>::new(), "nothing changed with {same}");
+        assert_eq!(host.runtime().connection(id).await.unwrap().options, sealed);
+    }
     assert!(change(json!({"days": 0})).await.is_err());
     let row = host.runtime().connection(id).await.unwrap();
     assert_eq!(row.options["days"], 7);

@@ -365,17 +365,16 @@ async fn a_change_goes_through_the_acting_users_own_connection() {
             recipients: vec![],
             attachments: Vec::new(),
         };
-        let note = bench.runtime().create_note(thread, note).await.unwrap();
+        let written = bench.runtime().create_note(thread, note).await;
         bench.host.settle().await;
-        note
+        written
     };
-    writes("bob").await;
+    writes("bob").await.unwrap();
     assert_eq!(logged(), [r#"bob sends hi for Some(UserId("bob")) of 1"#]);
-    writes("ada").await;
+    writes("ada").await.unwrap();
     assert_eq!(logged(), [r#"ada sends hi for Some(UserId("ada")) of 1"#]);
-    let note = writes("eve").await;
-    assert_eq!(logged(), [""; 0]);
-    assert_eq!(bench.note(note.id).await.note.delivery, None, "it stays, and is on no way");
+    let refused = writes("eve").await.unwrap_err();
+    assert!(matches!(&refused, ActionError::NotFound(reason) if reason.contains("eve sees no thread")), "{refused}");
 
     // Whichever link is named, it is changed by the user's own connection to it.
     let links = bench.links().await;
@@ -383,7 +382,8 @@ async fn a_change_goes_through_the_acting_users_own_connection() {
     bench.runtime().update_link(links[0].id(), &"bob".into(), update("B")).await.unwrap();
     bench.host.settle().await;
     assert_eq!(logged(), ["bob updates B"]);
-    bench.runtime().update_link(links[0].id(), &"eve".into(), update("E")).await.unwrap();
+    let refused = bench.runtime().update_link(links[0].id(), &"eve".into(), update("E")).await.unwrap_err();
+    assert!(matches!(&refused, ActionError::NotFound(reason) if reason.contains("eve sees no link")), "{refused}");
     bench.host.settle().await;
     assert_eq!(logged(), [""; 0]);
     bench.runtime().set_read(thread, &"bob".into(), false).await.unwrap();

@@ -17,6 +17,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use connector_core::engine::{EngineError, Write};
+use connector_core::ports::SealContext;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -270,8 +271,10 @@ fn day(at: Timestamp) -> i64 {
 /// What was stored for a key in the last 24 hours.
 async fn found(host: &Host, name: &str, now: Timestamp) -> Answer<Option<Record>> {
     for day in [day(now), day(now) - 1] {
-        let Some(sealed) = host.engine().setting(format!("{PREFIX}{day}/{name}")).await? else { continue };
-        let plain = host.runtime().ports().vault.open(PURPOSE, &String::from_utf8_lossy(&sealed)).ok();
+        let setting = format!("{PREFIX}{day}/{name}");
+        let Some(sealed) = host.engine().setting(setting.clone()).await? else { continue };
+        let context = SealContext::stored(PURPOSE, setting);
+        let plain = host.runtime().ports().vault.open(&context, &String::from_utf8_lossy(&sealed)).ok();
         let record: Option<Record> = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
         if let Some(record) = record.filter(|record| now.duration_since(record.at) < DAY) {
             return Ok(Some(record));
@@ -288,7 +291,8 @@ fn write(host: &Host, setting: &str, record: Option<&Record>) -> Answer<Write> {
     let value = match record {
         Some(record) => {
             let plain = serde_json::to_vec(record).map_err(|error| EngineError::Failed(error.to_string()))?;
-            Some(Bytes::from(host.runtime().ports().vault.seal(PURPOSE, &plain)))
+            let context = SealContext::stored(PURPOSE, setting);
+            Some(Bytes::from(host.runtime().ports().vault.seal(&context, &plain)))
         }
         None => None,
     };

@@ -67,7 +67,16 @@ type Done = Result<(), CliError>;
 /// Runs the command that the arguments say, with the connectors that are linked into the program,
 /// and gives back the exit code: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are no mistakes.
+        Err(answer) if !answer.use_stderr() => answer.exit(),
+        // The mistake is shown as it was typed, or pasted.
+        Err(mistake) => {
+            output::complain(&mistake.to_string());
+            return ExitCode::from(2);
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(CliError::failed(error)),
@@ -186,8 +195,9 @@ fn start_log(wanted: &str, format: LogFormat) -> Done {
     let filter = EnvFilter::builder()
         .parse(wanted)
         .map_err(|error| CliError::Usage(format!("`{wanted}` is no filter for the log: {error}")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let colored = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let colored = format == LogFormat::Text && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let writer = move || output::LogWriter::new(std::io::stderr(), colored);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     // One that the embedding program set stays.
     let started = match format {
         LogFormat::Text => log.with_ansi(colored).try_init(),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use connector_core::whole_file;
 use serde_json::json;
 
 use super::output::Output;
@@ -112,12 +113,7 @@ pub(super) fn create(name: &str, checkout: Option<&Path>, output: Output) -> Don
             folder.display()
         )));
     }
-    for (path, template) in FILES {
-        let path = folder.join(path);
-        let text = names.fill(template, &dependency);
-        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
-        written.map_err(|error| CliError::Failed(format!("could not write `{}`: {error}", path.display())))?;
-    }
+    write_crate(&folder, &names, &dependency)?;
     let made = json!({ "crate": names.crate_name(), "folder": folder, "type": names.type_name });
     output.print(&made, |_| {
         format!(
@@ -127,6 +123,21 @@ pub(super) fn create(name: &str, checkout: Option<&Path>, output: Output) -> Don
             names.crate_name(),
             names.snake_case(),
         )
+    })
+}
+
+/// Writes the crate whole or not at all: into a temporary folder, which then gets its name.
+fn write_crate(folder: &Path, names: &Names, dependency: &str) -> Result<(), CliError> {
+    let temporary = PathBuf::from(format!(".{}.{}.tmp", folder.display(), std::process::id()));
+    let written = FILES.iter().try_for_each(|(path, template)| {
+        let (path, text) = (temporary.join(path), names.fill(template, dependency));
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        whole_file::replace(&path, text.as_bytes())
+    });
+    written.and_then(|()| std::fs::rename(&temporary, folder)).map_err(|error| {
+        // The first error is the one to report.
+        std::fs::remove_dir_all(&temporary).ok();
+        CliError::Failed(format!("could not write `{}`: {error}", folder.display()))
     })
 }
 

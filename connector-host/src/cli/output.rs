@@ -23,13 +23,19 @@ impl Output {
     }
 }
 
-/// Prints a value as JSON.
+/// Prints a value as JSON, with what would do something to a terminal escaped.
 pub(super) fn json(value: &Value) -> Done {
-    text(&serde_json::to_string_pretty(value).map_err(CliError::failed)?)
+    let text = serde_json::to_string_pretty(value).map_err(CliError::failed)?;
+    // Line ends within texts are escaped by now: what is left of them is between the fields.
+    write_out(&escaped(&text, |character| character == '\n'))
 }
 
-/// Prints lines.
+/// Prints lines, without characters that do something to a terminal.
 pub(super) fn text(text: &str) -> Done {
+    write_out(&clean_text(text))
+}
+
+fn write_out(text: &str) -> Done {
     let mut stdout = io::stdout().lock();
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let written = write!(stdout, "{text}{end}").and_then(|()| stdout.flush());
@@ -45,10 +51,56 @@ pub(super) fn complain(line: &str) {
     writeln!(io::stderr().lock(), "{}", clean_text(line)).ok();
 }
 
-/// Whether a character does something to a terminal, or hides or reorders what stands beside it.
+/// Whether a character does something to a terminal (C0 and C1 controls), ends a line (U+2028, U+2029), or reorders
+/// what stands beside it (the bidirectional controls of Unicode UAX #9).
 fn is_harmful(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// The text with harmful characters as JSON escapes them, but for those that are kept.
+fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_harmful(character) && !is_kept(character) {
+            // All of them are in the Basic Multilingual Plane.
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(character))),
+            false => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// Writes the log: one line for each event, without characters that do something to a terminal. An event comes in one
+/// write.
+pub(super) struct LogWriter<W> {
+    inner: W,
+    /// The log has colors. Its own escape characters stay then; those of the events are escaped before.
+    colored: bool,
+}
+
+impl<W> LogWriter<W> {
+    pub(super) fn new(inner: W, colored: bool) -> Self {
+        Self { inner, colored }
+    }
+}
+
+impl<W: Write> Write for LogWriter<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        let line = escaped(line, |character| self.colored && character == '\u{1b}');
+        self.inner.write_all(line.as_bytes())?;
+        self.inner.write_all(end.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// A text of a service in one line, without characters that do something to a terminal.
@@ -144,7 +196,32 @@ mod tests {
     fn what_a_service_says_does_nothing_to_a_terminal() {
         assert_eq!(clean("a\u{1b}[2Jb\u{7}\u{9b}c\r\nd\te"), "a[2Jbc  d e");
         assert_eq!(clean("user\u{202e}txt.exe\u{2069}"), "usertxt.exe");
+        assert_eq!(clean("a\u{61c}b\u{2028}c\u{85}d"), "ab c d");
         assert_eq!(clean_text("one\u{1b}]0;x\u{7}\n  two\n"), "one]0;x\n  two");
+    }
+
+    /// Design 7: programs get what the service said, terminals get nothing that acts.
+    #[test]
+    fn json_escapes_controls_and_keeps_the_value() {
+        let value = serde_json::json!({"title\u{9d}": "a\u{9b}31m\u{202e}b\u{7f}\u{1b}\n\u{a0}ä"});
+        let text = escaped(&serde_json::to_string_pretty(&value).expect("JSON"), |character| character == '\n');
+        assert!(text.lines().all(|line| !line.chars().any(is_harmful)), "{text:?}");
+        assert!(text.contains("\\u009b31m\\u202eb\\u007f\\u001b\\n\u{a0}ä"), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), value);
+    }
+
+    /// Design 7
+    #[test]
+    fn an_event_of_the_log_is_one_line_without_controls() {
+        let event = "\u{1b}[32mINFO\u{1b}[0m said a\u{9b}b\u{202e}c\nINFO forged\n";
+        for (colored, expected) in [
+            (true, "\u{1b}[32mINFO\u{1b}[0m said a\\u009bb\\u202ec\\u000aINFO forged\n"),
+            (false, "\\u001b[32mINFO\\u001b[0m said a\\u009bb\\u202ec\\u000aINFO forged\n"),
+        ] {
+            let mut written = Vec::new();
+            LogWriter::new(&mut written, colored).write_all(event.as_bytes()).expect("it is written");
+            assert_eq!(String::from_utf8(written).expect("text"), expected);
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Inner {
 
     pub(super) async fn read(&self, name: &str) -> Result<Option<(SecretRow, Credential)>> {
         let Some(row) = self.engine.secret(name.to_owned()).await? else { return Ok(None) };
-        let credential = Credential::open(&*self.vault, &row.sealed)?;
+        let credential = Credential::open(&*self.vault, name, &row.sealed)?;
         Ok(Some((row, credential)))
     }
 
@@ -235,7 +235,7 @@ impl Inner {
 
     async fn put(&self, before: &SecretRow, credential: &Credential) -> std::result::Result<(), CommitError> {
         let sealed = credential
-            .seal(&*self.vault)
+            .seal(&*self.vault, &before.name)
             .map_err(|error| CommitError::Engine(connector_core::engine::EngineError::Failed(error.to_string())))?;
         let row = SecretRow { sealed, ..before.clone() };
         self.commit([Write::PutSecret { row, expect: Some(before.version) }]).await

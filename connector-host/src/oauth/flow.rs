@@ -14,6 +14,7 @@ use connector_core::credential::Credential;
 use connector_core::declaration::Declaration;
 use connector_core::engine::{CommitError, ConnectionRow, ConnectionStatus, EngineError, SecretRow, Write};
 use connector_core::id::{ConnectionId, UserId, WorkspaceId};
+use connector_core::ports::SealContext;
 use connector_core::runtime::{ActionError, Requester, Runtime};
 use connector_core::secret::Secret;
 use jiff::SignedDuration;
@@ -254,11 +255,12 @@ impl Inner {
     /// An authorization under way, by its ticket or state.
     async fn under_way(&self, key: &str) -> Result<(SecretRow, Pending), FlowError> {
         let over = || FlowError::Unasked(OVER.to_owned());
-        let secret = self.engine.secret(name_of(key)).await?.ok_or_else(over)?;
+        let name = name_of(key);
+        let secret = self.engine.secret(name.clone()).await?.ok_or_else(over)?;
         if secret.expires_at.is_none_or(|at| at <= self.clock.now()) {
             return Err(over());
         }
-        let plain = self.vault.open(PURPOSE, &secret.sealed).map_err(|_| over())?;
+        let plain = self.vault.open(&SealContext::stored(PURPOSE, name), &secret.sealed).map_err(|_| over())?;
         let pending: Pending = serde_json::from_slice(&plain).map_err(|_| over())?;
         if pending.session.as_ref().is_some_and(|session| self.sessions.has_ended(session)) {
             return Err(FlowError::Unasked("the session that asked for this has ended: start again".to_owned()));
@@ -269,10 +271,11 @@ impl Inner {
     /// The same, as the row that is stored.
     fn put_pending(&self, key: &Secret, pending: &Pending) -> Result<Write, EngineError> {
         let json = serde_json::to_vec(pending).map_err(|error| EngineError::Failed(error.to_string()))?;
+        let name = name_of(key.expose());
         let row = SecretRow {
-            name: name_of(key.expose()),
             connection: Some(pending.connection),
-            sealed: self.vault.seal(PURPOSE, &json),
+            sealed: self.vault.seal(&SealContext::stored(PURPOSE, &name), &json),
+            name,
             expires_at: self.clock.now().checked_add(TIME_TO_AUTHORIZE).ok(),
             version: 0,
         };

@@ -4,6 +4,7 @@ use connector_core::credential::Credential;
 use connector_core::engine::{ConnectionRow, EngineError, FeedEntry, FeedKind, SecretRow, Write, WriteSet};
 use connector_core::error::{Error, Result};
 use connector_core::id::ConnectionId;
+use connector_core::ports::SealContext;
 use connector_core::runtime::Runtime;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -91,9 +92,10 @@ impl Inner {
         connection: Option<ConnectionId>,
     ) -> Result<Write, EngineError> {
         let failed = |error: String| EngineError::Failed(error);
+        let name = format!("{PREFIX}{}", self.engine.take_ids(1));
         let due = Due {
             provider: provider.to_owned(),
-            credential: credential.seal(&*self.vault).map_err(|error| failed(error.to_string()))?,
+            credential: credential.seal(&*self.vault, &name).map_err(|error| failed(error.to_string()))?,
             connection,
             tries: 0,
             not_before: None,
@@ -101,9 +103,9 @@ impl Inner {
         let json = serde_json::to_vec(&due).map_err(|error| failed(error.to_string()))?;
         Ok(Write::PutSecret {
             row: SecretRow {
-                name: format!("{PREFIX}{}", self.engine.take_ids(1)),
                 connection: None,
-                sealed: self.vault.seal(PURPOSE, &json),
+                sealed: self.vault.seal(&SealContext::stored(PURPOSE, &name), &json),
+                name,
                 expires_at: self.clock.now().checked_add(TIME_TO_TRY).ok(),
                 version: 0,
             },
@@ -150,7 +152,7 @@ impl Inner {
     /// Tries one of them; when it is to be tried again.
     async fn revoke_one(&self, runtime: &Runtime, row: SecretRow) -> Result<Option<Timestamp>, EngineError> {
         let now = self.clock.now();
-        let plain = self.vault.open(PURPOSE, &row.sealed).ok();
+        let plain = self.vault.open(&SealContext::stored(PURPOSE, &row.name), &row.sealed).ok();
         let due = plain.and_then(|plain| serde_json::from_slice::<Due>(&plain).ok());
         let connection = due.as_ref().and_then(|due| due.connection);
         let Some(mut due) = due.filter(|_| row.expires_at.is_some_and(|at| at > now)) else {
@@ -160,7 +162,7 @@ impl Inner {
         if let Some(at) = due.not_before.filter(|at| *at > now) {
             return Ok(Some(at));
         }
-        match self.revoke(&due).await {
+        match self.revoke(&row.name, &due).await {
             Ok(true) => {
                 tracing::debug!(provider = %due.provider, "a token was revoked");
                 drop_secret(runtime, &row, FeedKind::Revoked, connection).await
@@ -174,7 +176,8 @@ impl Inner {
                 let again = due.not_before;
                 let json = serde_json::to_vec(&due).map_err(|error| EngineError::Failed(error.to_string()))?;
                 let expect = Some(row.version);
-                let row = SecretRow { sealed: self.vault.seal(PURPOSE, &json), ..row };
+                let sealed = self.vault.seal(&SealContext::stored(PURPOSE, &row.name), &json);
+                let row = SecretRow { sealed, ..row };
                 match self.commit([Write::PutSecret { row, expect }]).await {
                     // Another host tried it too.
                     Ok(()) | Err(connector_core::engine::CommitError::RecordConflict) => Ok(again),
@@ -184,9 +187,9 @@ impl Inner {
         }
     }
 
-    async fn revoke(&self, due: &Due) -> Result<bool, OAuthError> {
+    async fn revoke(&self, name: &str, due: &Due) -> Result<bool, OAuthError> {
         let lost = |error: Error| OAuthError::Lost { provider: "the host", reason: error.to_string() };
-        let credential = Credential::open(&*self.vault, &due.credential).map_err(lost)?;
+        let credential = Credential::open(&*self.vault, name, &due.credential).map_err(lost)?;
         let settings = self.settings(&due.provider).await?;
         self.protocol(&settings).revoke(&credential).await
     }

@@ -13,10 +13,10 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-pub(crate) const KEY: &str = "a-key-of-the-test";
+pub(crate) const KEY: &str = "a-key-of-the-tests-that-nobody-guesses";
 
 /// Opens the desk.
-const OPTION: &str = "open sesame";
+pub(crate) const OPTION: &str = "open sesame";
 
 /// What an operator can look at of a host, and where no secret may be.
 pub(crate) const PLACES: &[&str] = &[

@@ -35,7 +35,7 @@ use url::Url;
 
 use crate::desk;
 
-const KEY: &str = "a-key-of-the-test";
+const KEY: &str = "a-key-of-the-tests-that-nobody-guesses";
 
 /// Where the accounts of all these connectors are.
 const OFFICE: CustomProvider = CustomProvider {

@@ -14,6 +14,7 @@ use crate::id::{ConnectionId, UserId};
 use crate::records::{enable_writes, work_task};
 use crate::registry::RegisteredConnector;
 use crate::runtime::Runtime;
+use crate::runtime::claims::{MAX_NUMBER, is_default_name, name_claim, not_stored, numbered, rename};
 use crate::runtime::payload::walked_key;
 use crate::secret::Secret;
 use crate::value;
@@ -112,7 +113,7 @@ impl Runtime {
     pub(super) async fn stored_credential(&self, name: &str) -> Result<Option<Credential>, ActionError> {
         let ports = &self.shared.ports;
         let Some(secret) = ports.engine.secret(name.to_owned()).await? else { return Ok(None) };
-        let credential = Credential::open(&*ports.vault, &secret.sealed)?;
+        let credential = Credential::open(&*ports.vault, name, &secret.sealed)?;
         // One that the provider has refused is no credential for another connection.
         Ok(Some(credential).filter(|credential| credential.refused.is_none()))
     }
@@ -152,7 +153,8 @@ impl Runtime {
     async fn installer(&self, row: &ConnectionRow, stored: &SecretRow) -> Result<Option<UserId>, ActionError> {
         let ports = &self.shared.ports;
         // One that cannot be opened any more names nobody.
-        if let Ok(Credential { installer: Some(installer), .. }) = Credential::open(&*ports.vault, &stored.sealed) {
+        let credential = Credential::open(&*ports.vault, &stored.name, &stored.sealed);
+        if let Ok(Credential { installer: Some(installer), .. }) = credential {
             return Ok(Some(installer));
         }
         // Before credentials named their installer, the first connection brought it.
@@ -183,7 +185,7 @@ impl Runtime {
         let connector = self.connector(&row.connector)?;
         let first = row.status == ConnectionStatus::AwaitingAuthorization;
         let (known_account, known_tenant) = (row.account.id.clone(), row.account.tenant.clone());
-        let named = row.name != connector.declaration.name;
+        let named = !is_default_name(&row.name, connector.declaration);
         let mut row = row;
         // Over its limits it stays suspended, whatever its credential: an operator decides (R6.7).
         let suspended = row.status == ConnectionStatus::Suspended;
@@ -219,11 +221,10 @@ impl Runtime {
         if let Some(name) = name {
             row.account.name = Some(name);
         }
-        if first
-            && !named
-            && let Some(name) = &row.account.name
-        {
-            row.name.clone_from(name);
+        let default_name = row.account.name.clone().unwrap_or_else(|| connector.declaration.name.to_owned());
+        let chooses_name = first && !named;
+        if chooses_name {
+            rename(&mut row, default_name.clone());
         }
         if let Some(mut identity) = identity {
             identity.user = Some(row.owner.clone());
@@ -254,11 +255,24 @@ impl Runtime {
             self.may_replace(&row, before.as_ref(), requester).await?;
             let connection = Some(id).filter(|_| *name == format!("credential/{}", id.number()));
             let installer = Some(row.owner.clone()).filter(|_| connection.is_none());
-            let sealed = Credential { installer, ..credential.clone() }.seal(&*shared.ports.vault)?;
+            let sealed = Credential { installer, ..credential.clone() }.seal(&*shared.ports.vault, name)?;
             let secret = SecretRow { name: name.clone(), connection, sealed, expires_at: None, version: 0 };
             set.writes.push(Write::PutSecret { row: secret, expect: before.map(|before| before.version) });
         }
-        shared.ports.engine.commit(set).await?;
+        let mut number = 1;
+        loop {
+            match shared.ports.engine.commit(set.clone()).await {
+                Ok(_) => break,
+                Err(CommitError::Taken { claim, .. })
+                    if chooses_name && claim == name_claim(&row) && number < MAX_NUMBER =>
+                {
+                    number += 1;
+                    rename(&mut row, numbered(&default_name, number));
+                    set.writes.iter_mut().for_each(|write| take_name(write, &row));
+                }
+                Err(error) => return Err(not_stored(error, &row, connector.declaration)),
+            }
+        }
         if !stored {
             self.share(&row).await?;
         }
@@ -329,6 +343,14 @@ impl Runtime {
             writes.extend(work_task(&**engine, id, entry.name, entry.work, None, TaskPriority::Backfill));
         }
         Ok(writes)
+    }
+}
+
+/// The connection's row among the writes gets the name of `row`, and its claims.
+fn take_name(write: &mut Write, row: &ConnectionRow) {
+    if let Write::PutConnection { row: put, .. } = write {
+        put.name.clone_from(&row.name);
+        put.claims.clone_from(&row.claims);
     }
 }
 

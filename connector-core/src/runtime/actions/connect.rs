@@ -21,6 +21,9 @@ use crate::records::{
     RecordIntent, Resolution, channels_task, enable_writes, new_channel, resolve, with_parents, work_task,
 };
 use crate::registry::RegisteredConnector;
+use crate::runtime::claims::{
+    MAX_NUMBER, claims_of, instance_taken, name_claim, name_taken, not_stored, numbered, rename,
+};
 use crate::runtime::connections::{ActiveConnection, Unavailable};
 use crate::runtime::dispatching::acting;
 use crate::runtime::payload::{
@@ -31,8 +34,11 @@ use crate::runtime::{DispatchOf, Runtime};
 use crate::secret::Secret;
 use crate::work::Work;
 
-/// Connections of a user to one connector that are looked at.
-const MAX_OTHERS: usize = 100;
+/// Connections of a user to one connector that are read at once.
+const PAGE: usize = 100;
+
+/// How often a connection that awaits its authorization is stored anew because another request was faster.
+const MAX_TRIES: usize = 16;
 
 /// A connection to make.
 #[derive(Debug, Clone)]
@@ -105,12 +111,14 @@ pub struct ChannelUpdate {
 impl Runtime {
     /// Makes a connection. With a credential at hand it is tried, the account and its channels are read, and
     /// `activate` runs; nothing is stored if any of that fails. Without one, the connection awaits its authorization.
+    ///
+    /// The names of a user's connections to one connector differ: a name that is taken is refused, and a default name
+    /// gets a number.
     pub async fn connect(&self, request: ConnectRequest) -> Result<Arc<ConnectionRow>, ActionError> {
         self.to_its_end(|runtime| async move { runtime.make_connection(request).await }).await
     }
 
     async fn make_connection(&self, request: ConnectRequest) -> Result<Arc<ConnectionRow>, ActionError> {
-        let shared = &self.shared;
         let connector = self.connector(&request.connector)?;
         let declaration = connector.declaration;
         if request.user.as_str().trim().is_empty() {
@@ -120,22 +128,35 @@ impl Runtime {
             return Err(ActionError::Invalid(format!("{} has no provider, so it takes no token", declaration.name)));
         }
         let scope_groups = chosen_groups(declaration, request.scope_groups.as_deref())?;
-        let before = self.replaced(&request, declaration).await?;
-        let id = match &before {
-            Some(before) => before.id,
-            None => ConnectionId::from_number(shared.ports.engine.take_ids(1)),
-        };
+        for _ in 0..MAX_TRIES {
+            if let Some(row) = self.try_connect(&request, &connector, scope_groups.clone()).await? {
+                return Ok(row);
+            }
+        }
+        let (user, name) = (&request.user, declaration.name);
+        Err(ActionError::Conflict(format!("{user} is connected to {name} by other requests all the time: try again")))
+    }
+
+    /// Makes the connection; `None` if it awaits its authorization and another request was faster.
+    async fn try_connect(
+        &self,
+        request: &ConnectRequest,
+        connector: &Arc<RegisteredConnector>,
+        scope_groups: Vec<String>,
+    ) -> Result<Option<Arc<ConnectionRow>>, ActionError> {
+        let shared = &self.shared;
+        let declaration = connector.declaration;
         let mut row = ConnectionRow {
-            id,
+            id: ConnectionId::from_number(0),
             connector: request.connector.clone(),
             connector_version: declaration.version.to_owned(),
             owner: request.user.clone(),
-            workspace: request.workspace,
+            workspace: request.workspace.clone(),
             status: ConnectionStatus::AwaitingAuthorization,
             status_reason: None,
             name: request.name.clone().unwrap_or_else(|| declaration.name.to_owned()),
             options: Map::new(),
-            account: Account::new(request.user),
+            account: Account::new(request.user.clone()),
             identity: None,
             credential: None,
             scope_groups,
@@ -143,50 +164,90 @@ impl Runtime {
             history_days: request.history_days,
             auto_enable_new_channels: None,
             generation: 0,
+            claims: Vec::new(),
             created_at: shared.ports.clock.now(),
-            version: before.as_ref().map_or(0, |before| before.version),
+            version: 0,
         };
+        let before = self.replaced(&row, declaration, request.name.is_some()).await?;
+        row.id = match &before {
+            Some(before) => before.id,
+            None => ConnectionId::from_number(shared.ports.engine.take_ids(1)),
+        };
+        row.version = before.as_ref().map_or(0, |before| before.version);
+        row.claims = claims_of(&row, declaration);
         let stored = self.stored_credential(&credential::name(&row, declaration)).await?;
-        let (options, key) = self.own_options(&connector, &row, &request.options, stored.as_ref())?;
+        let (options, key) = self.own_options(connector, &row, &request.options, stored.as_ref())?;
         row.options = options;
-        let offered = key.or(request.token).map(Credential::new);
+        let offered = key.or(request.token.clone()).map(Credential::new);
+        let with = match (offered, stored) {
+            (Some(offered), _) => Admitted::Offered(offered),
+            (None, Some(stored)) => Admitted::Stored(stored),
+            (None, None) if declaration.provider.is_none() => Admitted::Without,
+            (None, None) => return self.await_authorization(row, request.name.is_some(), declaration).await,
+        };
         // Who is in a workspace is the embedding product's to say, so it is the one that asks.
-        let requester = &Requester::Operator;
-        match (offered, stored) {
-            (Some(offered), _) => self.admit(row, Admitted::Offered(offered), Vec::new(), requester).await,
-            (None, Some(stored)) => self.admit(row, Admitted::Stored(stored), Vec::new(), requester).await,
-            (None, None) if declaration.provider.is_none() => {
-                self.admit(row, Admitted::Without, Vec::new(), requester).await
-            }
-            (None, None) => {
-                let put = Write::PutConnection { row: Box::new(row), expect: before.map(|before| before.version) };
-                let feed = Write::Feed(FeedEntry::new(FeedKind::Connection, id, id));
-                shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of([put, feed]) }).await?;
-                self.connection(id).await
-            }
-        }
+        self.admit(row, with, Vec::new(), &Requester::Operator).await.map(Some)
     }
 
-    /// The connection that a request takes the place of: one of the user's that was never authorized.
-    async fn replaced(
+    /// Stores a connection that awaits its authorization; `None` if another request was faster.
+    async fn await_authorization(
         &self,
-        request: &ConnectRequest,
+        mut row: ConnectionRow,
+        named: bool,
         declaration: &Declaration,
     ) -> Result<Option<Arc<ConnectionRow>>, ActionError> {
-        if declaration.multiple_instances {
-            return Ok(None);
-        }
-        let (user, connector) = (Some(request.user.clone()), Some(request.connector.clone()));
-        let others = self.shared.ports.engine.connections(user, connector, None, MAX_OTHERS).await?;
-        // One that is disconnected already is in nobody's way.
-        match others.into_iter().find(|other| other.status != ConnectionStatus::Disabled) {
-            Some(other) if other.status != ConnectionStatus::AwaitingAuthorization => {
-                let (user, id, name) = (&request.user, other.id, declaration.name);
-                Err(ActionError::Conflict(format!(
-                    "{user} has a connection to {name} already ({id}), and it allows one for each user: disconnect that one first"
-                )))
+        let id = row.id;
+        for number in 1..=MAX_NUMBER {
+            if !named {
+                rename(&mut row, numbered(declaration.name, number));
             }
-            other => Ok(other),
+            let expect = (row.version > 0).then_some(row.version);
+            let put = Write::PutConnection { row: Box::new(row.clone()), expect };
+            let feed = Write::Feed(FeedEntry::new(FeedKind::Connection, id, id));
+            match self.shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of([put, feed]) }).await
+            {
+                Ok(_) => return self.connection(id).await.map(Some),
+                Err(CommitError::Taken { claim, .. }) if !named && claim == name_claim(&row) => {}
+                Err(error @ CommitError::Taken { .. }) if named => return Err(not_stored(error, &row, declaration)),
+                Err(CommitError::Taken { .. } | CommitError::RecordConflict) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(name_taken(&row, id, declaration))
+    }
+
+    /// The connection that a new one takes the place of: one of the user's in its scope that was never authorized.
+    ///
+    /// Errors: the name is taken, or the only instance is there. The commit decides about both again.
+    async fn replaced(
+        &self,
+        new: &ConnectionRow,
+        declaration: &Declaration,
+        named: bool,
+    ) -> Result<Option<Arc<ConnectionRow>>, ActionError> {
+        let (mut after, mut awaiting, mut namesake) = (None, None, None);
+        loop {
+            let (user, connector) = (Some(new.owner.clone()), Some(new.connector.clone()));
+            let rows = self.shared.ports.engine.connections(user, connector, after, PAGE).await?;
+            after = rows.last().map(|row| row.id);
+            let whole = rows.len() < PAGE;
+            // One that is disconnected already is in nobody's way.
+            for other in rows.into_iter().filter(|other| other.status != ConnectionStatus::Disabled) {
+                let same_scope = !declaration.multiple_instances && other.workspace == new.workspace;
+                match other.status {
+                    ConnectionStatus::AwaitingAuthorization if same_scope => awaiting = Some(other),
+                    _ if same_scope => return Err(instance_taken(new, other.id, declaration)),
+                    _ if name_claim(&other) == name_claim(new) => namesake = Some(other.id),
+                    _ => {}
+                }
+            }
+            if whole {
+                break;
+            }
+        }
+        match namesake.filter(|_| named) {
+            Some(by) => Err(name_taken(new, by, declaration)),
+            None => Ok(awaiting),
         }
     }
 
@@ -207,7 +268,7 @@ impl Runtime {
         let mut options = declaration.options.validate(sent, &kept)?;
         let key = shared_key.and_then(|option| options.remove(option).filter(|_| sent.contains_key(option)));
         let key = key.and_then(|key| key.as_str().map(Secret::new));
-        Ok((self.shared.seal_values(options, connector), key))
+        Ok((self.shared.seal_values(row.id, options, connector), key))
     }
 
     /// Asks the service who the account is, and which channels it has.
@@ -342,8 +403,8 @@ impl Runtime {
         let before = self.connection_in_use(id).await?;
         let connector = self.connector(&before.connector)?;
         let mut row = ConnectionRow::clone(&before);
-        if let Some(name) = update.name {
-            row.name = name;
+        if let Some(name) = update.name.filter(|name| *name != before.name) {
+            rename(&mut row, name);
         }
         row.auto_enable_new_channels = update.auto_enable_new_channels.or(row.auto_enable_new_channels);
         let (mut writes, mut admitted) = (Vec::new(), None);
@@ -359,12 +420,21 @@ impl Runtime {
                 _ => None,
             };
             let (options, key) = self.own_options(&connector, &before, &sent, stored.as_ref())?;
-            row.options = options;
+            // A value that is sealed twice looks different, and a default is stored by the first change only: what
+            // the connector reads tells.
+            let read = |options: &Map<String, Value>| {
+                let opened = self.shared.open_values(id, options, &connector)?;
+                Ok::<_, Error>(connector.declaration.options.with_defaults(opened))
+            };
+            let changed = read(&options)? != read(&before.options)?;
+            if changed {
+                row.options = options;
+            }
             let awaited = row.status == ConnectionStatus::AwaitingAuthorization;
             if key_option.is_some_and(|option| sent.contains_key(option)) && !awaited {
                 admitted = Some(key.map_or(Admitted::Without, |key| Admitted::Offered(Credential::new(key))));
             }
-            if connector.hooks.has(Hooks::OPTIONS_CHANGED) {
+            if changed && connector.hooks.has(Hooks::OPTIONS_CHANGED) {
                 let hook = HookTask::OptionsChanged { old: before.options.clone(), new: row.options.clone() };
                 let task = TaskPayload::Hook(hook).task(TaskId::from_number(shared.ports.engine.take_ids(1)), id)?;
                 writes.push(Write::PutTask { task, keyed: KeyedTask::Replace });
@@ -375,42 +445,9 @@ impl Runtime {
         }
         writes.insert(0, Write::PutConnection { row: Box::new(row.clone()), expect: Some(before.version) });
         writes.push(Write::Feed(FeedEntry::new(FeedKind::Connection, id, id)));
-        shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await?;
+        let stored = shared.ports.engine.commit(WriteSet { connection: Some(id), ..WriteSet::of(writes) }).await;
+        stored.map_err(|error| not_stored(error, &row, connector.declaration))?;
         Ok(Arc::new(row))
-    }
-
-    /// Seals the secure options anew that are sealed under an old key; how many connections had such.
-    pub async fn reseal_options(&self, is_old: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<usize, ActionError> {
-        let shared = &self.shared;
-        let (mut after, mut resealed) = (None, 0);
-        loop {
-            let rows = shared.ports.engine.connections(None, None, after, 500).await?;
-            let Some(last) = rows.last() else { return Ok(resealed) };
-            after = Some(last.id);
-            for listed in rows {
-                let mut current = Some(listed);
-                while let Some(before) = current.take() {
-                    let Some(connector) = shared.registry.get(before.connector.as_str()) else { break };
-                    let fields = connector.declaration.options.fields.iter().filter(|field| field.secure());
-                    if !fields.filter_map(|field| before.options.get(field.name)?.as_str()).any(is_old) {
-                        break;
-                    }
-                    let options = shared.seal_values(shared.open_options(&before, connector)?, connector);
-                    let row = ConnectionRow { options, ..ConnectionRow::clone(&before) };
-                    let put = Write::PutConnection { row: Box::new(row), expect: Some(before.version) };
-                    match shared
-                        .ports
-                        .engine
-                        .commit(WriteSet { connection: Some(before.id), ..WriteSet::of([put]) })
-                        .await
-                    {
-                        Ok(_) => resealed += 1,
-                        Err(CommitError::RecordConflict) => current = shared.ports.engine.connection(before.id).await?,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            }
-        }
     }
 
     /// The channels of a connection, as the service has them now (R3.3).

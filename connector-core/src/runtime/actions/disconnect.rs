@@ -59,6 +59,7 @@ impl Shared {
         let names: Vec<_> = left.iter().map(|left| format!("`{}` ({})", left.name, left.reason)).collect();
         let disabled = ConnectionRow {
             status: ConnectionStatus::Disabled,
+            claims: Vec::new(),
             status_reason: Some(format!(
                 "disconnected; the service still pushes, and is told to stop as soon as it can be: {}",
                 names.join(", ")

@@ -118,7 +118,8 @@ fn composing(link: &Link) -> bool {
 }
 
 impl Runtime {
-    /// The links of a thread, those of the user's own connections first; newest first within.
+    /// The links of a thread that the user sees: those of the user's own connections (R8.3). Links that can be acted on
+    /// come first, and newer links before older ones.
     async fn links_for(&self, thread: ThreadId, user: &UserId) -> Result<Vec<Acting>, ActionError> {
         let engine = &self.shared.ports.engine;
         let thread = engine.current_thread(thread).await?;
@@ -130,9 +131,13 @@ impl Runtime {
         if links.is_empty() {
             return Err(ActionError::NotFound(format!("there is no thread {thread}")));
         }
-        links.sort_by_key(|link| {
-            (!link.own, link.connection.owner != *user, std::cmp::Reverse(link.row.link.updated_at))
-        });
+        links.retain(|link| link.connection.owner == *user);
+        if links.is_empty() {
+            return Err(ActionError::NotFound(format!(
+                "{user} sees no thread {thread}: no connection of theirs has it"
+            )));
+        }
+        links.sort_by_key(|link| (!link.own, std::cmp::Reverse(link.row.link.updated_at)));
         Ok(links)
     }
 
@@ -151,7 +156,7 @@ impl Runtime {
         Ok(Acting { row, connection, connector, own })
     }
 
-    /// A link as the acting user's own connection sees it, if they have one that does.
+    /// A link as a connection of the user sees it: the named one, or the one of the same item in another connection.
     pub(super) async fn own_link(&self, id: LinkId, user: &UserId) -> Result<Acting, ActionError> {
         let row = self.shared.ports.engine.link(id).await?;
         let row = row.ok_or_else(|| ActionError::NotFound(format!("there is no link {id}")))?;
@@ -160,26 +165,35 @@ impl Runtime {
         if named.own {
             return Ok(named);
         }
-        let others = self.links_for(thread, user).await?;
-        Ok(others.into_iter().find(|other| other.own && other.row.link.source == source).unwrap_or(named))
+        let others = match self.links_for(thread, user).await {
+            Err(ActionError::NotFound(_)) => Vec::new(),
+            others => others?,
+        };
+        let mut same = others.into_iter().filter(|other| other.row.link.source == source);
+        match same.next() {
+            Some(other) if other.own || named.connection.owner != *user => Ok(other),
+            _ if named.connection.owner == *user => Ok(named),
+            _ => Err(ActionError::NotFound(format!("{user} sees no link {id}: no connection of theirs has it"))),
+        }
     }
 
+    /// A note as a connection of the user sees it, with its link.
     pub(super) async fn own_note(&self, id: NoteId, user: &UserId) -> Result<(NoteRow, Acting), ActionError> {
         let engine = &self.shared.ports.engine;
         let missing = || ActionError::NotFound(format!("there is no note {id}"));
+        let unseen = || ActionError::NotFound(format!("{user} sees no note {id}: no connection of theirs has it"));
         let note = engine.note(id).await?.ok_or_else(missing)?;
-        let link = self.own_link(note.note.link, user).await?;
+        let link = match self.own_link(note.note.link, user).await {
+            Err(ActionError::NotFound(_)) => return Err(unseen()),
+            link => link?,
+        };
         if link.row.connection == note.connection {
             return Ok((note, link));
         }
-        // The user has their own view of the same note.
-        if let Some(key) = note.note.key.clone() {
-            let own = engine.notes_by_key(link.row.connection, vec![(link.row.id(), key)]).await?.pop().flatten();
-            if let Some(own) = own {
-                return Ok((own, link));
-            }
-        }
-        Ok((note, link))
+        // The user has their own view of the same note, if their connection has synced it.
+        let key = note.note.key.ok_or_else(unseen)?;
+        let own = engine.notes_by_key(link.row.connection, vec![(link.row.id(), key)]).await?.pop().flatten();
+        Ok((own.ok_or_else(unseen)?, link))
     }
 
     pub(super) fn hook_task(&self, link: &Acting, hook: HookTask) -> Result<Write, ActionError> {

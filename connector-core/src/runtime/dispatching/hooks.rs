@@ -79,8 +79,8 @@ impl Shared {
                 return self.redeclare(dispatch).await;
             }
             HookTask::OptionsChanged { old, new } => HookCall::OptionsChanged {
-                old: self.open_values(&old, &connection.connector)?,
-                new: self.open_values(&new, &connection.connector)?,
+                old: self.open_values(connection.row.id, &old, &connection.connector)?,
+                new: self.open_values(connection.row.id, &new, &connection.connector)?,
             },
             HookTask::ChannelEnabled { channel, recovering } => {
                 let Some(row) = connection.channels.get(&channel) else { return Ok(()) };

@@ -1,6 +1,8 @@
 use super::TestStore;
 use super::fixture::*;
-use crate::engine::{CallbackRow, ChannelRow, ChannelSync, ConnectionRow, SyncState, TaskRow, Write};
+use crate::engine::{
+    CallbackRow, ChannelRow, ChannelSync, CommitError, ConnectionRow, SyncState, TaskRow, Write, WriteSet,
+};
 use crate::id::ConnectionId;
 use crate::model::Source;
 
@@ -88,6 +90,71 @@ pub(super) async fn a_connection_row_is_versioned(store: TestStore) {
     );
     store.apply([Write::DeleteConnection { id }]).await;
     store.conflicts([put(&row, Some(6))]).await;
+}
+
+fn claiming(id: i64, claims: &[&str]) -> ConnectionRow {
+    ConnectionRow { claims: claims.iter().map(|claim| (*claim).to_owned()).collect(), ..connection_row(id) }
+}
+
+/// L51: a claim is free when it was given back, or when its connection is gone.
+pub(super) async fn a_claim_belongs_to_one_connection(store: TestStore) {
+    let (first, second) = (store.id(), store.id());
+    let taken = async |row: &ConnectionRow, expect: Option<i64>, by: i64| {
+        let set = WriteSet::of([put_state(row.id, "key", "value"), put(row, expect)]);
+        match store.refused(set).await {
+            CommitError::Taken { claim, by: found } => {
+                assert_eq!((claim.as_str(), found), ("name", ConnectionId::from_number(by)));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(store.value(row.id, "key").await, None, "nothing of a refused set is left");
+    };
+    store.apply([put(&claiming(first, &["name", "other"]), None)]).await;
+    assert_eq!(
+        store.read(|engine| engine.connection(ConnectionId::from_number(first))).await.expect("it is there").claims,
+        ["name", "other"]
+    );
+    taken(&claiming(second, &["free", "name"]), None, first).await;
+    store.apply([put(&claiming(second, &["free", "Name", "name "]), None)]).await;
+    store.apply([put(&claiming(first, &["other", "name"]), Some(1))]).await;
+    taken(&claiming(second, &["name"]), Some(1), first).await;
+    // Given back and taken within one set.
+    store.apply([put(&claiming(first, &["other"]), Some(2)), put(&claiming(second, &["name"]), Some(1))]).await;
+    taken(&claiming(first, &["name"]), Some(3), second).await;
+    store.apply([Write::DeleteConnection { id: ConnectionId::from_number(second) }]).await;
+    store.apply([put(&claiming(first, &["name", "free"]), Some(3))]).await;
+}
+
+/// L51: two who ask at once do not both get it.
+pub(super) async fn one_of_concurrent_claims_is_stored(store: TestStore) {
+    let rows: Vec<_> = (0..8).map(|_| claiming(store.id(), &["only"])).collect();
+    let commits = rows.iter().map(|row| store.engine().commit(WriteSet::of([put(row, None)])));
+    let stored = futures_util::future::join_all(commits).await;
+    assert_eq!(stored.iter().filter(|stored| stored.is_ok()).count(), 1);
+    let refused = stored.iter().filter(|stored| matches!(stored, Err(CommitError::Taken { .. }))).count();
+    assert_eq!(refused, 7, "{stored:?}");
+    assert_eq!(store.read(|engine| engine.connections(None, None, None, ALL)).await.len(), 1);
+}
+
+/// R3.1: a source outlives its connection only where another connection has a link in the thread.
+pub(super) async fn sources_go_with_the_last_link_of_their_thread(store: TestStore) {
+    let (first, second) = (Tenant::new(&store, "first").await, Tenant::new(&store, "second").await);
+    let shared = first.links[0].link.thread;
+    store.apply([Write::MergeThreads { from: second.links[0].link.thread, into: shared }]).await;
+    let source = |name: &str| Source::new("extra", [name]);
+    let threads = [("shared", shared), ("first", first.links[1].link.thread), ("second", second.links[1].link.thread)];
+    store.apply(threads.map(|(name, thread)| Write::PutSource { source: source(name), thread })).await;
+    let known = async |reader: ConnectionId| {
+        let sources = threads.iter().map(|(name, _)| source(name)).collect();
+        let rows = store.read(|engine| engine.sources(reader, sources)).await;
+        rows.into_iter().map(|row| row.thread.is_some()).collect::<Vec<_>>()
+    };
+    let reader = store.connection().await;
+    assert_eq!(known(reader).await, [true, true, true]);
+    store.apply([Write::DeleteConnection { id: first.id }]).await;
+    assert_eq!(known(reader).await, [true, false, true]);
+    store.apply([Write::DeleteConnection { id: second.id }]).await;
+    assert_eq!(known(reader).await, [false, false, false]);
 }
 
 /// A channel that was changed since it was read is not overwritten.

@@ -199,6 +199,7 @@ pub(super) fn connection_row(id: i64) -> ConnectionRow {
         history_days: None,
         auto_enable_new_channels: None,
         generation: 0,
+        claims: Vec::new(),
         created_at: at(0),
         version: 0,
     }

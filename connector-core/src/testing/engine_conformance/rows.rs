@@ -163,6 +163,7 @@ fn full_connection(id: ConnectionId, text: &str) -> ConnectionRow {
         history_days: Some(u32::MAX),
         auto_enable_new_channels: Some(false),
         generation: i64::MAX,
+        claims: vec![format!("{id} {text}"), format!("{id}")],
         created_at: at_micro(123_456),
         version: 0,
     }

@@ -1,6 +1,6 @@
 use super::TestStore;
 use super::fixture::*;
-use crate::engine::{CommitError, Counts, DeliveryRow, LinkQuery, TaskQuery, Write, WriteSet};
+use crate::engine::{CommitError, Counts, DeliveryRow, Expect, LinkQuery, TaskQuery, Write, WriteSet};
 
 /// Ids of all kinds come from one sequence, whoever takes them.
 pub(super) async fn ids_increase_and_are_unique_between_threads(store: TestStore) {
@@ -65,6 +65,44 @@ pub(super) async fn settings_are_stored_removed_and_listed(store: TestStore) {
             "the settings that begin with {prefix:?}"
         );
     }
+}
+
+/// L51: what was seen absent, or with a value, is so when the set is stored.
+pub(super) async fn a_setting_is_expected(store: TestStore) {
+    let put = |value: &str| Write::PutSetting { name: "name".to_owned(), value: Some(bytes(value)) };
+    let expecting = |value: Option<&str>, write: Write| {
+        let expect = Expect::Setting { name: "name".to_owned(), value: value.map(bytes) };
+        WriteSet { expects: vec![expect], ..WriteSet::of([write]) }
+    };
+    let stored = async || store.read(|engine| engine.setting("name".to_owned())).await;
+    let steps = [
+        (Some(""), None),
+        (Some("1"), None),
+        (None, Some("1")),
+        (None, Some("1")),
+        (Some(""), Some("1")),
+        (Some("2"), Some("1")),
+        (Some("1"), Some("")),
+        (None, Some("")),
+        (Some(""), Some("3")),
+    ];
+    let mut now: Option<&str> = None;
+    for (step, (expected, next)) in steps.into_iter().enumerate() {
+        let value = format!("{step}");
+        let written = next.unwrap_or(&value);
+        let set = expecting(expected, put(written));
+        if expected == now {
+            store.engine().commit(set).await.expect("it is as expected");
+            now = Some(next.expect("a value"));
+        } else {
+            let error = store.refused(set).await;
+            assert!(matches!(error, CommitError::RecordConflict), "step {step}: {error:?}");
+        }
+        assert_eq!(stored().await, now.map(bytes), "step {step}");
+    }
+    let makers = (0..8).map(|maker| store.engine().commit(expecting(Some("3"), put(&format!("maker {maker}")))));
+    let made = futures_util::future::join_all(makers).await;
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1, "one of those that expect the same is stored");
 }
 
 /// R13.2: how much there is.

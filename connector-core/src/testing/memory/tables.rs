@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ tables! {
     callbacks: (ConnectionId, i64) => CallbackRow,
     revoked: (ConnectionId, String) => (),
     connections: ConnectionId => Arc<ConnectionRow>,
+    /// The connection that has a claim.
+    claims: String => ConnectionId,
     channels: (ConnectionId, ChannelId) => ChannelRow,
     links: LinkId => LinkRow,
     links_by_source: (Source, ConnectionId) => LinkId,
@@ -175,6 +178,13 @@ impl Tables {
                     Err(CommitError::RecordConflict)
                 }
             }
+            Expect::Setting { name, value } => {
+                if self.settings.get(&name) == value.as_ref() {
+                    Ok(())
+                } else {
+                    Err(CommitError::RecordConflict)
+                }
+            }
             Expect::File { id } => match self.files.get(&id) {
                 Some(FileRow { size: Some(_), .. }) => Ok(()),
                 _ => Err(CommitError::RecordConflict),
@@ -241,6 +251,7 @@ impl Tables {
             Write::DeleteDeliveries { ids } => ids.into_iter().for_each(|id| self.remove_delivery(id)),
             Write::PutConnection { mut row, expect } => {
                 row.version = counted(self.connections.get(&row.id).map(|stored| stored.version), expect)?;
+                self.put_claims(&row)?;
                 self.connections.put(row.id, Arc::new(*row));
             }
             Write::DeleteConnection { id } => {
@@ -578,8 +589,29 @@ impl Tables {
         self.revoked.remove_where(|(owner, _), ()| *owner == connection);
     }
 
+    /// Gives a connection its claims, in place of those that it had.
+    fn put_claims(&mut self, row: &ConnectionRow) -> Result<(), CommitError> {
+        self.delete_claims(row.id);
+        for claim in &row.claims {
+            if let Some(by) = self.claims.get(claim).copied().filter(|by| *by != row.id) {
+                return Err(CommitError::Taken { claim: claim.clone(), by });
+            }
+            self.claims.put(claim.clone(), row.id);
+        }
+        Ok(())
+    }
+
+    fn delete_claims(&mut self, id: ConnectionId) {
+        let stored = self.connections.get(&id).map(|row| row.claims.clone()).unwrap_or_default();
+        for claim in stored {
+            self.claims.remove(&claim);
+        }
+    }
+
     fn delete_connection(&mut self, id: ConnectionId) {
+        self.delete_sources_of(id);
         self.secrets.remove_where(|_, row| row.connection == Some(id));
+        self.delete_claims(id);
         self.connections.remove(&id);
         self.state.remove_where(|(owner, _), _| *owner == id);
         self.delete_callbacks(id);
@@ -595,6 +627,15 @@ impl Tables {
         for note in notes {
             self.delete_note(note);
         }
+    }
+
+    /// The sources of those threads in which no other connection has a link.
+    fn delete_sources_of(&mut self, id: ConnectionId) {
+        let (own, others): (Vec<&LinkRow>, Vec<&LinkRow>) = self.links.values().partition(|row| row.connection == id);
+        let kept: BTreeSet<ThreadId> = others.into_iter().map(|row| row.link.thread).collect();
+        let own = own.into_iter().map(|row| row.link.thread);
+        let gone: BTreeSet<ThreadId> = own.filter(|thread| !kept.contains(thread)).collect();
+        self.sources.remove_where(|_, thread| gone.contains(thread));
     }
 
     pub(super) fn state_entries<'a>(

@@ -164,6 +164,11 @@ impl Apply<'_, '_> {
                 found == *tasks
             }
             Expect::SourceThread { source, thread } => queries::thread_of_source(self.db, source)? == *thread,
+            Expect::Setting { name, value } => {
+                let sql = "SELECT value FROM setting WHERE name = ?1";
+                let found: Option<Vec<u8>> = self.db.first(sql, [name], |row| Ok(row.get(0)?))?;
+                found.as_deref() == value.as_deref()
+            }
             Expect::File { id } => files::is_whole(self.db, *id)?,
         };
         if holds { Ok(()) } else { Err(CommitError::RecordConflict.into()) }
@@ -462,7 +467,31 @@ impl Apply<'_, '_> {
                 "UPDATE connection SET connector = ?2, owner = ?3, status = ?4, version = ?5, doc = ?6, tenant = ?7 WHERE id = ?1 AND version = ?5 - 1"
             }
         };
-        one_or_conflict(self.db.run(sql, values)?)
+        one_or_conflict(self.db.run(sql, values)?)?;
+        self.put_claims(row)
+    }
+
+    /// Gives a connection its claims, in place of those that it had.
+    fn put_claims(&self, row: &ConnectionRow) -> Applied {
+        let id = row.id.number();
+        let sql = "SELECT claim FROM claim WHERE connection_id = ?1 ORDER BY claim";
+        let mut claims: Vec<&String> = row.claims.iter().collect();
+        claims.sort();
+        claims.dedup();
+        // They hardly ever change.
+        if self.db.all(sql, [id], |row| Ok(row.get::<_, String>(0)?))?.iter().eq(claims.iter().copied()) {
+            return Ok(());
+        }
+        self.db.run("DELETE FROM claim WHERE connection_id = ?1", [id])?;
+        for claim in claims {
+            let sql = "INSERT INTO claim(claim, connection_id) VALUES(?1, ?2) ON CONFLICT DO NOTHING";
+            if self.db.run(sql, params![claim, id])? == 0 {
+                let by = self.db.number("SELECT connection_id FROM claim WHERE claim = ?1", [claim])?;
+                let by = ConnectionId::from_number(by.unwrap_or_default());
+                return Err(CommitError::Taken { claim: claim.clone(), by }.into());
+            }
+        }
+        Ok(())
     }
 
     fn put_secret(&self, row: &SecretRow, expect: Option<i64>) -> Applied {
@@ -492,6 +521,10 @@ impl Apply<'_, '_> {
                    WHERE note.id = note_file.note_id AND link.connection_id = ?1) RETURNING file_id";
         self.lose_files(sql, id.number())?;
         for sql in [
+            "DELETE FROM claim WHERE connection_id = ?1",
+            // While its links say which threads are its own.
+            "DELETE FROM source WHERE thread_id IN (SELECT thread_id FROM link WHERE connection_id = ?1)
+             AND NOT EXISTS (SELECT 1 FROM link WHERE link.thread_id = source.thread_id AND link.connection_id <> ?1)",
             "DELETE FROM state WHERE connection_id = ?1",
             "DELETE FROM channel WHERE connection_id = ?1",
             "DELETE FROM delivery WHERE connection_id = ?1",

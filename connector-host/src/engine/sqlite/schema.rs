@@ -234,6 +234,15 @@ ALTER TABLE feed RENAME COLUMN ref TO refs;
     "
 CREATE INDEX file_owner ON file(owner);
 ",
+    // What no two connections have in common; and what disconnected connections left of their sources.
+    "
+CREATE TABLE claim(
+  claim TEXT PRIMARY KEY,
+  connection_id INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX claim_connection ON claim(connection_id);
+DELETE FROM source WHERE NOT EXISTS (SELECT 1 FROM link WHERE link.thread_id = source.thread_id);
+",
 ];
 
 /// The version that the migrations lead to.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use connector_core::credential::Credential;
 use connector_core::engine::{After, Completion, Expect, FeedEntry, FeedKind, KeyedTask, TaskPriority, Write};
-use connector_core::ports::Vault as _;
+use connector_core::ports::{SealContext, Vault as _};
 use connector_core::secret::Secret;
 use serde_json::json;
 
@@ -256,7 +256,7 @@ async fn a_database_of_the_first_version_is_brought_to_the_newest() {
 async fn credentials_of_the_first_version_are_secrets_of_their_own() {
     let place = Place::new();
     let keys = Secret::new("a-key-that-is-long-enough-0123456789-abc");
-    let sealed = KeyVault::from_text(&keys, "the test").unwrap().seal("credential", b"a token");
+    let sealed = KeyVault::from_text(&keys, "the test").unwrap().seal(&SealContext::token("credential"), b"a token");
     {
         let mut connection = Connection::open(place.database()).unwrap();
         schema::migrate(&mut connection, 0..1).unwrap();
@@ -289,7 +289,7 @@ async fn credentials_of_the_first_version_are_secrets_of_their_own() {
     // As the host opens it, also when the vault has got data keys since.
     let vault = KeyVault::from_text(&keys, "the test").unwrap();
     vault.make_data_key();
-    let opened = Credential::open(&vault, &secret.sealed).unwrap();
+    let opened = Credential::open(&vault, &secret.name, &secret.sealed).unwrap();
     assert_eq!(opened, Credential::new(Secret::new("a token")));
     // It goes with its connection.
     engine.commit(WriteSet::of([Write::DeleteConnection { id: authorized.id }])).await.unwrap();

@@ -169,7 +169,7 @@ impl Service {
     async fn credential(&self) -> Credential {
         let ports = self.bench.host.runtime().ports();
         let secrets = ports.engine.secrets("credential/".to_owned(), None, 10).await.expect("secrets");
-        let credential = Credential::open(&*ports.vault, &secrets[0].sealed).expect("it opens");
+        let credential = Credential::open(&*ports.vault, &secrets[0].name, &secrets[0].sealed).expect("it opens");
         let tokens = [Some(&credential.access_token), credential.refresh_token.as_ref()];
         connector_test_support::secrets::know(tokens.into_iter().flatten().map(Secret::expose));
         credential

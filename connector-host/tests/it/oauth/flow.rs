@@ -166,13 +166,14 @@ async fn what_is_kept_of_an_authorization_is_all_or_nothing() {
         let ports = bench.host.runtime().ports();
         let rows = ports.engine.secrets("authorization/".to_owned(), None, 100).await.expect("secrets");
         for row in rows {
-            let plain = ports.vault.open("authorization", &row.sealed).expect("it opens");
+            let context = connector_core::ports::SealContext::stored("authorization", row.name.clone());
+            let plain = ports.vault.open(&context, &row.sealed).expect("it opens");
             let mut kept: Value = serde_json::from_slice(&plain).expect("JSON");
             match change {
                 "user" => kept["user"] = json!("eve"),
                 _ => kept["confirmed"][change] = Value::Null,
             }
-            let sealed = ports.vault.seal("authorization", kept.to_string().as_bytes());
+            let sealed = ports.vault.seal(&context, kept.to_string().as_bytes());
             let expect = Some(row.version);
             let row = connector_core::engine::SecretRow { sealed, ..row };
             let put = connector_core::engine::Write::PutSecret { row, expect };

@@ -10,10 +10,10 @@ async fn expire(bench: &Bench) {
     let ports = bench.host.runtime().ports();
     for row in ports.engine.secrets("credential/".to_owned(), None, 1_000).await.expect("secrets") {
         let mut credential =
-            connector_core::credential::Credential::open(&*ports.vault, &row.sealed).expect("it opens");
+            connector_core::credential::Credential::open(&*ports.vault, &row.name, &row.sealed).expect("it opens");
         credential.expires_at = Some(ports.clock.now());
         credential.refresh_at = credential.expires_at;
-        let sealed = credential.seal(&*ports.vault).expect("it seals");
+        let sealed = credential.seal(&*ports.vault, &row.name).expect("it seals");
         let expect = Some(row.version);
         let row = connector_core::engine::SecretRow { sealed, ..row };
         let put = connector_core::engine::Write::PutSecret { row, expect };
@@ -139,9 +139,10 @@ async fn a_host_that_died_while_it_refreshed_does_not_lose_the_connection() {
     let (bench, ids) = expired("killed", 1).await;
     let ports = bench.host.runtime().ports();
     let row = ports.engine.secrets("credential/".to_owned(), None, 1).await.expect("secrets").remove(0);
-    let mut credential = connector_core::credential::Credential::open(&*ports.vault, &row.sealed).expect("it opens");
+    let mut credential =
+        connector_core::credential::Credential::open(&*ports.vault, &row.name, &row.sealed).expect("it opens");
     credential.refreshing_until = ports.clock.now().checked_add(SignedDuration::from_secs(1)).ok();
-    let sealed = credential.seal(&*ports.vault).expect("it seals");
+    let sealed = credential.seal(&*ports.vault, &row.name).expect("it seals");
     let expect = Some(row.version);
     let row = connector_core::engine::SecretRow { sealed, ..row };
     let put = connector_core::engine::Write::PutSecret { row, expect };

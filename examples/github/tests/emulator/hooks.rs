@@ -21,7 +21,7 @@ use connector_test_support::Emulator;
 
 use crate::support::emulator;
 
-const KEY: &str = "a-key-of-the-test";
+const KEY: &str = "a-key-of-the-tests-that-nobody-guesses";
 const REPOSITORY: &str = "acme/web-app";
 
 /// Longer than anything takes here that comes to an end.
