@@ -413,7 +413,8 @@ async fn a_token_answer_is_read_as_providers_write_it() {
         let ports = bench.host.runtime().ports();
         let name = format!("credential/{}", id.trim_start_matches("con_"));
         let row = ports.engine.secret(name).await.expect("a store").expect("a credential");
-        let credential = connector_core::credential::Credential::open(&*ports.vault, &row.sealed).expect("it opens");
+        let credential =
+            connector_core::credential::Credential::open(&*ports.vault, &row.name, &row.sealed).expect("it opens");
         assert_eq!(credential.refresh_token, None, "{answer}");
         assert_eq!(credential.expires_at.is_some(), number % 2 == 0, "{answer}");
     }

@@ -148,7 +148,8 @@ async fn the_token_of_a_workspace_is_its_installers() {
         let ports = bench.host.runtime().ports();
         let secrets = ports.engine.secrets("credential/".to_owned(), None, 10).await.expect("secrets");
         assert_eq!(secrets.len(), 1);
-        connector_core::credential::Credential::open(&*ports.vault, &secrets[0].sealed).expect("it opens")
+        connector_core::credential::Credential::open(&*ports.vault, &secrets[0].name, &secrets[0].sealed)
+            .expect("it opens")
     };
     let first = credential().await;
     assert_eq!(bench.authority.seen().access[first.access_token.expose()], "ada");
@@ -191,9 +192,10 @@ async fn the_key_of_a_workspace_is_its_installers() {
     // A credential of before it had an installer is that of the first connection.
     let ports = bench.host.runtime().ports();
     let row = ports.engine.secrets("credential/".to_owned(), None, 1).await.expect("secrets").remove(0);
-    let mut credential = connector_core::credential::Credential::open(&*ports.vault, &row.sealed).expect("it opens");
+    let mut credential =
+        connector_core::credential::Credential::open(&*ports.vault, &row.name, &row.sealed).expect("it opens");
     credential.installer = None;
-    let sealed = credential.seal(&*ports.vault).expect("it seals");
+    let sealed = credential.seal(&*ports.vault, &row.name).expect("it seals");
     let put = connector_core::engine::Write::PutSecret {
         expect: Some(row.version),
         row: connector_core::engine::SecretRow { sealed, ..row },

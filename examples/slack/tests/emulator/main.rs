@@ -295,7 +295,6 @@ fn compose(synced: &Synced, link_type: &'static str, content: &str) -> Compose {
         recipients: Vec::new(),
         attachments: Vec::new(),
         schedules: Vec::new(),
-        schedules: Vec::new(),
     }
 }
 
