@@ -17,8 +17,8 @@ pub use crate::link_type::{DynamicStatus, LinkType, LinkTypeRefinement};
 pub use crate::model::{
     Account, Action, ActionButton, Actor, Attachment, AttachmentRef, Attendance, Author, Authorization, Channel,
     Contact, ContactChanges, Content, CustomEmoji, Download, Emoji, Link, LinkChanges, LinkDraft, LinkFilter,
-    LinkPatch, NewLink, NewNote, Note, NoteFilter, NoteRef, Patch, Reaction, Recipient, Schedule, ScheduleChange,
-    Source, SyncContext, Thread, When, WriteBack,
+    LinkPatch, NewLink, NewNote, Note, NoteFilter, NoteRef, Patch, Reaction, Recipient, Schedule, Source, SyncContext,
+    Thread, When, WriteBack,
 };
 pub use crate::secret::Secret;
 pub use crate::tool::Tool;

@@ -61,8 +61,12 @@ async fn one_occurrence_is_changed_through_the_api() {
     let bench = bench("occurrences").await;
     let item = bench.get(JANUARY).await["items"][0].clone();
     let (link, schedule) = (item["link"].as_str().expect("a link"), item["schedule"].as_str().expect("a schedule"));
+    let delivered = async || {
+        bench.until(&format!("/links/{link}"), |link| link["delivery"]["state"] == "delivered").await;
+    };
     let change = async |change: Value| {
-        bench.ok("PATCH", &format!("/links/{link}"), json!({"user": "ada", "schedules": [change]})).await
+        bench.ok("PATCH", &format!("/links/{link}"), json!({"user": "ada", "schedules": [change]})).await;
+        delivered().await;
     };
     change(json!({"occurrence": {"at": "2026-01-12T08:00:00Z"}, "start": {"at": "2026-01-13T08:00:00Z"}})).await;
     change(json!({"occurrence": {"at": "2026-01-26T08:00:00Z"}, "cancelled": true})).await;
@@ -75,7 +79,7 @@ async fn one_occurrence_is_changed_through_the_api() {
     assert_eq!(agenda["items"][1]["ends"], "2026-01-13T10:00:00+01:00");
     assert_eq!(agenda["items"][0]["attendees"][0]["status"], "tentative");
     assert_eq!(agenda["items"][2]["attendees"], json!([]));
-    bench.until(&format!("/links/{link}"), |link| link["delivery"]["state"] == "delivered").await;
+    delivered().await;
 
     let path = format!("/links/{link}");
     let refused = async |change: Value, status: u16| {

@@ -100,8 +100,8 @@ const _: () = {
         "`Issue` supports contact changes, so `GitHub` needs the hook `on_contacts_changed`: add it to `impl Connector for GitHub`"
     );
     const _: () = ::core::assert!(
-        ! < Issue as ::connector_core::__private::LinkType > ::DECLARATION
-        .supports.schedule_changes || __CONNECTOR_HOOKS
+        ! < Issue as ::connector_core::__private::LinkType > ::DECLARATION.supports
+        .schedule_changes || __CONNECTOR_HOOKS
         .has(::connector_core::__private::Hooks::LINK_UPDATED),
         "`Issue` supports schedule changes, so `GitHub` needs the hook `on_link_updated`: add it to `impl Connector for GitHub`"
     );

@@ -33,9 +33,9 @@ impl Shared {
         if let Some(channel) = channel {
             self.begin_walk(dispatch, channel).await?;
         }
-        let asked_again = self.note_requests(dispatch, name, channel).await?;
         let key = cursor_key(name, channel);
         let cursor = dispatch.read_state(vec![key.clone()]).await?.pop().flatten();
+        let asked_again = self.note_requests(dispatch, name, channel, cursor.is_none()).await?;
         let cursor = match cursor {
             Some(cursor) => cursor,
             None => value::to_bytes(&None::<()>).map_err(|error| Error::bug("no cursor").with_source(error))?.into(),
@@ -62,7 +62,16 @@ impl Shared {
     /// Keeps which request to look for changes a walk begins after. True if another has come since: the walk may have
     /// passed what changed, so it has to begin once more. (A request that comes during the last step changes the
     /// revision of the task, which then runs again by itself.)
-    async fn note_requests(&self, dispatch: &Dispatch, name: &str, channel: Option<&ChannelId>) -> Result<bool> {
+    ///
+    /// A walk without a cursor begins, also where the log says that one is under way: its cursor has expired, and what
+    /// the step that found it out had noted was dropped with it.
+    async fn note_requests(
+        &self,
+        dispatch: &Dispatch,
+        name: &str,
+        channel: Option<&ChannelId>,
+        begins: bool,
+    ) -> Result<bool> {
         let log = log_key("sync", name, channel);
         let began = began_key(name, channel);
         let scopes = [LookScope::Connection, LookScope::Sync { name, channel }];
@@ -73,7 +82,7 @@ impl Shared {
             stored.next().flatten().and_then(|log| value::from_bytes(&log.value).ok()).unwrap_or_default();
         let began_after: Option<i64> = stored.next().flatten().and_then(|began| value::from_bytes(&began.value).ok());
         let last = stored.flatten().map(|request| request.version).max();
-        if log.midway {
+        if log.midway && !begins {
             return Ok(last > began_after);
         }
         if last != began_after {
