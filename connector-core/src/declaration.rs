@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::link_type::{LinkTypeDeclaration, Reactions};
 use crate::model::Account;
+use crate::network::FailureFn;
 use crate::options::OptionsDeclaration;
 use crate::secret::Secret;
 use crate::tool::ToolDeclaration;
@@ -47,6 +48,9 @@ pub struct Declaration {
     pub access: &'static [&'static str],
     /// The URL patterns that it may reach (R10.1).
     pub urls: &'static [&'static str],
+    /// What the answers of the service mean where the usual rules do not know it; `None` means that they are enough.
+    #[serde(skip)]
+    pub errors: Option<FailureFn>,
     /// Its options.
     pub options: &'static OptionsDeclaration,
     /// The tools that it uses.
@@ -83,6 +87,7 @@ impl Declaration {
             products: &[],
             access: &[],
             urls: &[],
+            errors: None,
             options: &OptionsDeclaration { fields: &[] },
             tools: &[],
             version: "1",

@@ -20,6 +20,7 @@ pub mod id;
 pub mod link_type;
 pub mod manifest;
 pub mod model;
+mod named_function;
 pub mod network;
 pub mod options;
 pub mod ports;

@@ -6,6 +6,8 @@ mod error;
 mod graphql;
 mod link;
 mod rate;
+mod reason;
+mod retry_after;
 mod url_pattern;
 
 use std::collections::HashMap;
@@ -15,6 +17,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use http::{HeaderMap, Method, StatusCode};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use url::Url;
@@ -22,13 +25,14 @@ use url::Url;
 pub use body::{Body, Form};
 pub use client::{Network, ProviderApi, RequestBuilder};
 pub(crate) use client::{Outbound, names_a_credential};
-pub use error::TransportError;
+pub use error::{Failure, FailureFn, TransportError};
 pub(crate) use rate::{Admission, Asking, RateLimiter};
 pub use url_pattern::{UrlPattern, UrlPatternError, UrlRules};
 
 use crate::clock::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Download;
+use crate::secret::Secret;
 
 /// A request, complete.
 #[derive(Debug, Clone)]
@@ -82,16 +86,62 @@ pub struct Response {
     pub status: StatusCode,
     /// Headers.
     pub headers: HeaderMap,
-    /// Body.
+    /// Body, unpacked: a service may send it compressed.
     pub body: Bytes,
+    /// Method of the request that it answers, after redirects.
+    pub method: Method,
     /// Where it came from, after redirects.
     pub url: Url,
+    pub(crate) context: ResponseContext,
+}
+
+/// What is known of a response besides what the service sent: enough to say what it means.
+#[derive(Debug, Clone)]
+pub(crate) struct ResponseContext {
+    /// When it came, by the host's clock.
+    pub(crate) received_at: Timestamp,
+    /// What the connector says of the errors of its service; `None` means that the usual rules are enough.
+    pub(crate) errors: Option<FailureFn>,
+    /// Secrets of the request, which the service may repeat.
+    pub(crate) hidden: Vec<Secret>,
+}
+
+impl Default for ResponseContext {
+    fn default() -> Self {
+        Self { received_at: Timestamp::UNIX_EPOCH, errors: None, hidden: Vec::new() }
+    }
 }
 
 impl Response {
-    /// A response; made by clients.
-    pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes, url: Url) -> Self {
-        Self { status, headers, body, url }
+    /// The response to a request; made by clients.
+    pub fn new(request: &Request, status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        let (method, url) = (request.method.clone(), request.url.clone());
+        Self { status, headers, body, method, url, context: ResponseContext::default() }
+    }
+
+    /// The error that the response is, with what to do about it (R6.6) and the reason that the service gives; `None`
+    /// for a success. What [`send`](RequestBuilder::send) returns as an error, for those who take every status for an
+    /// answer with [`send_raw`](RequestBuilder::send_raw).
+    ///
+    /// ```
+    /// # use connector_core::prelude::*;
+    /// # async fn vote<C: connector_core::component::Component>(cx: &Context<C>) -> Result<()> {
+    /// let response = cx.provider().put("/votes/1").send_raw().await?;
+    /// match response.error() {
+    ///     // The vote was there already.
+    ///     Some(_) if response.status == 409 => Ok(()),
+    ///     Some(error) => Err(error),
+    ///     None => Ok(()),
+    /// }
+    /// # }
+    /// ```
+    pub fn error(&self) -> Option<Error> {
+        error::classify(self)
+    }
+
+    /// `GET api.example.com:8443/items`: what was asked, as it may stand in a log.
+    pub(crate) fn request_line(&self) -> String {
+        format!("{} {}", self.method, host_and_path(&self.url))
     }
 
     /// A header as text.
@@ -103,6 +153,11 @@ impl Response {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             // A proxy's or a maintenance page in place of the service passes; another shape does not.
+            let packed = self.header("content-encoding").filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+            if let Some(encoding) = packed {
+                let text = format!("{} answered in the encoding `{encoding}`, which is not known", self.request_line());
+                return Error::new(ErrorKind::Bug, reason::hide(&text, &self.context.hidden));
+            }
             let start = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
             let (kind, what) = match (start, error.classify()) {
                 (Some(b'<'), _) => (ErrorKind::Transient, "HTML in place of JSON"),
@@ -111,7 +166,8 @@ impl Response {
                 (_, Category::Syntax | Category::Io) => (ErrorKind::Transient, "a text that is no JSON"),
                 (_, Category::Data) => (ErrorKind::Bug, "JSON of another shape than expected"),
             };
-            Error::new(kind, format!("{} answered {what}", host_and_path(&self.url))).with_source(error)
+            let asked = reason::hide(&self.request_line(), &self.context.hidden);
+            Error::new(kind, format!("{asked} answered {what}")).with_source(error)
         })
     }
 
@@ -189,9 +245,11 @@ pub trait NetworkPort: Send + Sync + 'static {
     }
 }
 
-/// A URL as it may stand in a log: without its query, which can hold a secret.
-pub(crate) fn host_and_path(url: &Url) -> String {
-    format!("{}{}", url.host_str().unwrap_or_default(), url.path())
+/// A URL as it may stand in a log: host, port where it is not the usual one, and path, without the query, which can hold
+/// a secret.
+pub fn host_and_path(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
 }
 
 #[cfg(test)]

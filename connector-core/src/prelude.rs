@@ -1,5 +1,6 @@
 //! Everything that a connector usually needs: `use connector_core::prelude::*;`.
 
+pub use http::Method;
 pub use jiff::civil::Date;
 pub use jiff::{SignedDuration, Timestamp};
 // The derive macro names its crate, which a connector need not depend on itself.

@@ -4,11 +4,12 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hex;
+use crate::named_function::named_function;
 use crate::secret::Secret;
 
 /// How the requests of a `#[webhook]` are checked, acknowledged and told apart.
@@ -52,57 +53,13 @@ impl Tenant {
     }
 }
 
-/// A function that reads the tenant from a request, known by its name.
-#[derive(Clone, Copy)]
-pub struct TenantFn {
-    name: &'static str,
-    run: fn(&WebhookRequest) -> Option<String>,
-}
-
-/// A function that checks a request, known by its name.
-///
-/// It gets the secret of the registration where there is one, and [`WebhookRequest::received_at`] is
-/// the time to compare others with. Use [`signed`] to compare digests.
-#[derive(Clone, Copy)]
-pub struct VerifyFn {
-    name: &'static str,
-    run: fn(&WebhookRequest, Option<&Secret>) -> std::result::Result<(), VerifyError>,
-}
-
-/// Functions are told apart by their names: their addresses say nothing.
-macro_rules! named_function {
-    ($($ty:ident($function:ty)),*) => {$(
-        impl $ty {
-            /// The function with this name.
-            pub const fn new(name: &'static str, run: $function) -> Self {
-                Self { name, run }
-            }
-        }
-
-        impl PartialEq for $ty {
-            fn eq(&self, other: &Self) -> bool {
-                self.name == other.name
-            }
-        }
-
-        impl Eq for $ty {}
-
-        impl std::fmt::Debug for $ty {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.name)
-            }
-        }
-
-        impl Serialize for $ty {
-            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.name)
-            }
-        }
-    )*};
-}
-
 named_function!(
+    /// A function that reads the tenant from a request, known by its name.
     TenantFn(fn(&WebhookRequest) -> Option<String>),
+    /// A function that checks a request, known by its name.
+    ///
+    /// It gets the secret of the registration where there is one, and [`WebhookRequest::received_at`] is
+    /// the time to compare others with. Use [`signed`] to compare digests.
     VerifyFn(fn(&WebhookRequest, Option<&Secret>) -> std::result::Result<(), VerifyError>)
 );
 

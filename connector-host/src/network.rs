@@ -1,4 +1,6 @@
 //! Sends the requests of connectors over the network (R10.1, R10.2).
+//!
+//! Answers are asked for compressed (gzip, deflate, Brotli and Zstandard), and unpacked while they are read (R10.9).
 
 mod address;
 mod redirect;
@@ -11,9 +13,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use connector_core::clock::BoxFuture;
-use connector_core::network::{NetworkPort, Request, Response, StreamedResponse, TransportError, UrlRules};
+use connector_core::network::{
+    NetworkPort, Request, Response, StreamedResponse, TransportError, UrlRules, host_and_path,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use reqwest::Client;
 use url::{Host, Url};
 
@@ -177,7 +181,8 @@ impl NetworkPort for HttpClient {
     }
 }
 
-/// Reads the body, and stops where it gets larger than the request's limit.
+/// Reads the body, and stops where it gets larger than the request's limit: the limit holds for what a compressed body
+/// unpacks to (R10.9), which is unpacked piece by piece.
 async fn read(mut response: reqwest::Response, request: &Request) -> Result<Response, TransportError> {
     let (url, limit) = (&request.url, request.max_response);
     let too_large = || TransportError::TooLarge { url: host_and_path(url), limit };
@@ -187,14 +192,22 @@ async fn read(mut response: reqwest::Response, request: &Request) -> Result<Resp
     let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
     // Chunks are copied: a small one would keep the whole buffer that it was read into.
     let mut body = BytesMut::with_capacity(expected.min(LARGEST_RESERVATION));
-    while let Some(chunk) = response.chunk().await.map_err(|error| transport_error(&error, url))? {
+    while has_body(&request.method, response.status())
+        && let Some(chunk) = response.chunk().await.map_err(|error| transport_error(&error, url))?
+    {
         if chunk.len() > limit - body.len() {
             return Err(too_large());
         }
         body.extend_from_slice(&chunk);
     }
     let headers = std::mem::take(response.headers_mut());
-    Ok(Response::new(response.status(), headers, body.freeze(), url.clone()))
+    Ok(Response::new(request, response.status(), headers, body.freeze()))
+}
+
+/// Whether a response has a body at all (RFC 9110 6.4.1). Where it has none, it may still say that it would be
+/// compressed, and nothing cannot be unpacked.
+fn has_body(method: &Method, status: StatusCode) -> bool {
+    *method != Method::HEAD && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// The body, piece by piece: no piece may take longer than the whole head, and all of them no more than the request's limit.
@@ -205,17 +218,21 @@ fn streamed(mut response: reqwest::Response, request: Request) -> Result<Streame
         return Err(too_large(&request.url));
     }
     let headers = std::mem::take(response.headers_mut());
-    let head = Response::new(response.status(), headers, Bytes::new(), request.url.clone());
+    let head = Response::new(&request, response.status(), headers, Bytes::new());
     let body = stream::try_unfold((response, 0_usize), move |(mut response, read)| {
-        let url = request.url.clone();
+        let (url, method) = (request.url.clone(), request.method.clone());
         async move {
+            if !has_body(&method, response.status()) {
+                return Ok(None);
+            }
             let next = tokio::time::timeout(limit, response.chunk()).await;
-            let next = next.map_err(|_| TransportError::Timeout { url: host_and_path(&url), limit }.into_error())?;
-            let Some(chunk) = next.map_err(|error| transport_error(&error, &url).into_error())? else {
+            let next =
+                next.map_err(|_| TransportError::Timeout { url: host_and_path(&url), limit }.into_error(&method))?;
+            let Some(chunk) = next.map_err(|error| transport_error(&error, &url).into_error(&method))? else {
                 return Ok(None);
             };
             let read = read.saturating_add(chunk.len());
-            if read > max { Err(too_large(&url).into_error()) } else { Ok(Some((chunk, (response, read)))) }
+            if read > max { Err(too_large(&url).into_error(&method)) } else { Ok(Some((chunk, (response, read)))) }
         }
     });
     Ok(StreamedResponse::new(head, body.boxed()))
@@ -244,9 +261,4 @@ fn reason(error: &reqwest::Error) -> String {
     let mut texts = causes.map(ToString::to_string).collect::<Vec<_>>();
     texts.dedup_by(|inner, outer| outer.contains(inner.as_str()));
     if texts.is_empty() { "the request could not be sent".to_owned() } else { texts.join(": ") }
-}
-
-/// A URL as it may stand in a log: without its query, which can hold a secret.
-fn host_and_path(url: &Url) -> String {
-    format!("{}{}", url.host_str().unwrap_or_default(), url.path())
 }

@@ -48,6 +48,7 @@ use proc_macro::TokenStream;
 /// | `products` | `(calendar(label = "Calendar", scope_group = "calendar"))` |
 /// | `access` | `["Reads your issues"]` |
 /// | `urls` | `["https://api.github.com/*"]` |
+/// | `errors` | a function `fn(&Response) -> Option<Failure>` that says what the answers of the service mean, where the usual rules do not know it |
 /// | `options` | a struct with `#[derive(Options)]` |
 /// | `tools` | `[Contacts]` |
 /// | `version` | `"1"` |

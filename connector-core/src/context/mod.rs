@@ -28,7 +28,8 @@ use crate::files::Files;
 use crate::hex;
 use crate::id::{ChannelId, ConnectionId, TaskId, UserId};
 use crate::model::{Account, Emoji};
-use crate::network::{Admission, Asking, Network, NetworkPort, Outbound, ProviderApi, Response, UrlRules};
+use crate::network::{Admission, Asking, FailureFn, Network, NetworkPort, Outbound, ProviderApi, Response, UrlRules};
+use crate::runtime::payload::Creates;
 use crate::runtime::{ActiveConnection, Shared};
 use crate::secret::Secret;
 use crate::unit_of_work::UnitOfWork;
@@ -61,13 +62,15 @@ pub(crate) struct Dispatch {
     /// The name of the hook or callback, for messages.
     pub(crate) name: String,
     pub(crate) may_call_out: bool,
-    /// Its code creates something at the service, so it does not run again once it has succeeded.
-    pub(crate) creates: bool,
+    /// What its code creates at the service, so that it does not run again once it has succeeded.
+    pub(crate) creates: Option<Creates>,
     pub(crate) requests: AtomicU32,
     /// Idempotency keys that were given to requests.
     pub(crate) keys: AtomicU32,
     /// A request that may have changed something at the service got no answer.
     pub(crate) unanswered: AtomicBool,
+    /// What it creates is marked in the store as being sent.
+    pub(crate) marked: AtomicBool,
     /// The account's token that the code has last been given.
     pub(crate) given: Mutex<Option<Secret>>,
 }
@@ -172,11 +175,16 @@ impl Outbound for Dispatch {
         })
     }
 
-    fn answered(&self, response: &Response) {
+    fn answered(&self, response: &Response, refused: Option<Timestamp>) {
         let (account, by_method) = self.quota();
-        if self.shared.rates.answered(response, &account, by_method, self.now()) {
+        self.shared.rates.answered(response, refused, &account, by_method, self.now());
+        if refused.is_some() {
             metrics::counter!("connectors_quota_refused_total", "provider" => self.quota_owner()).increment(1);
         }
+    }
+
+    fn errors(&self) -> Option<FailureFn> {
+        self.connection.connector.declaration.errors
     }
 
     fn port(&self) -> &dyn NetworkPort {
@@ -238,6 +246,16 @@ impl Outbound for Dispatch {
 
     fn random(&self) -> [u8; 16] {
         self.shared.ports.vault.random()
+    }
+
+    fn sends_once(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            if let Some(creates) = self.creates.filter(|_| !self.marked.load(Ordering::Relaxed)) {
+                self.shared.mark_sending(creates, self.connection_id()).await?;
+                self.marked.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        })
     }
 
     fn unanswered(&self) {

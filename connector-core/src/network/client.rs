@@ -11,9 +11,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::error::{TransportError, classify};
-use super::graphql;
-use super::{Body, Form, NetworkPort, Request, Response, StreamedResponse, UrlRules, host_and_path};
+use super::error::{TransportError, is_failure, refused_until};
+use super::{
+    Body, FailureFn, Form, NetworkPort, Request, Response, ResponseContext, StreamedResponse, UrlRules, graphql,
+    host_and_path, reason,
+};
 use crate::clock::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
@@ -32,8 +34,11 @@ pub(crate) trait Outbound: Send + Sync {
     /// refuses where requests are not allowed. Comes back when the service takes it (L11).
     fn start<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<()>>;
 
-    /// Learns from a response how many more the service takes.
-    fn answered(&self, response: &Response);
+    /// Learns from a response how many more the service takes: none until `refused`, if that is there.
+    fn answered(&self, response: &Response, refused: Option<Timestamp>);
+
+    /// What the connector says of the errors of its service.
+    fn errors(&self) -> Option<FailureFn>;
 
     /// What sends.
     fn port(&self) -> &dyn NetworkPort;
@@ -65,6 +70,10 @@ pub(crate) trait Outbound: Send + Sync {
     /// Bytes that nobody can guess.
     fn random(&self) -> [u8; 16];
 
+    /// Called before a request that may not be repeated is sent, so that after a crash nobody believes that it was not
+    /// (R9.4). An error means that it must not be sent.
+    fn sends_once(&self) -> BoxFuture<'_, Result<()>>;
+
     /// Notes that a request that is not safe to repeat may have reached the service, and that what
     /// came of it is not known.
     fn unanswered(&self);
@@ -72,10 +81,21 @@ pub(crate) trait Outbound: Send + Sync {
 
 /// Outbound HTTP, from `cx.network()` (R10.1, R10.2).
 ///
-/// Only the URLs that the connector declares are reached. A GET, HEAD, OPTIONS, PUT or DELETE, and
-/// any request with an [idempotency key](RequestBuilder::idempotency_key), is sent up to twice
-/// more when the connection fails or the service answers 502, 503 or 504 and does not say when to
-/// come back; any other request, when no connection could be made.
+/// Only the URLs that the connector declares are reached.
+///
+/// # Which requests are repeated
+///
+/// A request that may be repeated is sent up to twice more when the connection fails or the service answers 502, 503
+/// or 504 and does not say when to come back; any other request, when no connection could be made. When the answer of a
+/// request that may not be repeated is lost, what a user sent with it is shown as of unknown delivery, in place of being
+/// sent again (R9.4, R10.7).
+///
+/// - GET, HEAD, OPTIONS, TRACE and WebDAV's PROPFIND, REPORT and SEARCH change nothing, and may be repeated.
+/// - PUT and DELETE are idempotent (RFC 9110 9.2.2), and may be repeated. A PUT of a service that appends is marked with
+///   [`not_repeatable`](RequestBuilder::not_repeatable).
+/// - POST, PATCH and all others may not be repeated, unless they have an
+///   [idempotency key](RequestBuilder::idempotency_key) or are marked with [`repeatable`](RequestBuilder::repeatable),
+///   as a search by POST is.
 #[derive(Clone, Copy)]
 pub struct Network<'a> {
     outbound: &'a dyn Outbound,
@@ -154,14 +174,15 @@ impl<'a> ProviderApi<'a> {
             query: &'a str,
             variables: &'a V,
         }
-        let mut built = self.post("").json(&Body { query: operation, variables }).build().await?;
-        built.repeatable = !operation.trim_start().starts_with("mutation");
+        let request = self.post("").json(&Body { query: operation, variables });
+        let is_query = !operation.trim_start().starts_with("mutation");
+        let mut built = if is_query { request.repeatable() } else { request }.build().await?;
         let response = built.exchange(self.outbound).await?;
         let unreadable = serde_json::from_slice::<serde::de::IgnoredAny>(&response.body).is_err();
         if unreadable && response.status.is_success() && !built.repeatable {
             self.outbound.unanswered();
         }
-        graphql::data(&response, self.outbound.now())
+        graphql::data(&response)
     }
 
     /// A request with this method.
@@ -215,6 +236,8 @@ pub struct RequestBuilder<'a> {
     timeout: Duration,
     max_response: Option<usize>,
     with_token: bool,
+    /// What the author says of repeating it; `None` means that the method and the headers decide.
+    repeatable: Option<bool>,
     problem: Option<Error>,
 }
 
@@ -230,6 +253,7 @@ impl<'a> RequestBuilder<'a> {
             timeout: Request::TIMEOUT,
             max_response: None,
             with_token: false,
+            repeatable: None,
             problem: None,
         }
     }
@@ -315,14 +339,44 @@ impl<'a> RequestBuilder<'a> {
         self.set_header(IDEMPOTENCY_KEY, &key, false)
     }
 
-    /// Sends it. A status of 400 and more is an error that says what to do about it (R6.6).
-    pub async fn send(self) -> Result<Response> {
-        let outbound = self.outbound;
-        let response = self.send_raw().await?;
-        succeeded(response, outbound.now())
+    /// Says that sending the request twice does no harm, where its method does not say so: a search by POST, a POST with
+    /// a transaction id of its own. See [which requests are repeated](Network#which-requests-are-repeated).
+    ///
+    /// ```
+    /// # use connector_core::prelude::*;
+    /// # async fn find<C: connector_core::component::Component>(cx: &Context<C>) -> Result<serde_json::Value> {
+    /// let query = serde_json::json!({ "filter": { "done": false } });
+    /// cx.provider().post("/search").json(&query).repeatable().fetch().await
+    /// # }
+    /// ```
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = Some(true);
+        self
     }
 
-    /// Sends it, and takes every status for an answer.
+    /// Says that sending the request twice would do its work twice, where its method does not say so: a PUT that
+    /// appends. See [which requests are repeated](Network#which-requests-are-repeated).
+    ///
+    /// ```
+    /// # use connector_core::prelude::*;
+    /// # async fn comment<C: connector_core::component::Component>(cx: &Context<C>, text: &str) -> Result<()> {
+    /// let change = serde_json::json!({ "issue": { "notes": text } });
+    /// cx.provider().put("/issues/3.json").json(&change).not_repeatable().send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn not_repeatable(mut self) -> Self {
+        self.repeatable = Some(false);
+        self
+    }
+
+    /// Sends it. A response that is a failure, by its status or by what the connector declares with
+    /// `#[connector(errors = …)]`, is an error that says what to do about it (R6.6).
+    pub async fn send(self) -> Result<Response> {
+        succeeded(self.send_raw().await?)
+    }
+
+    /// Sends it, and takes every status for an answer. [`Response::error`] says what a failure means.
     pub async fn send_raw(self) -> Result<Response> {
         let outbound = self.outbound;
         let mut built = self.build().await?;
@@ -354,14 +408,18 @@ impl<'a> RequestBuilder<'a> {
         {
             said.extend_from_slice(&chunk);
         }
-        Err(classify(&Response { body: said.freeze(), ..head }, outbound.now()))
+        match (Response { body: said.freeze(), ..head }).error() {
+            Some(error) => Err(error),
+            // The connector declares that this status is no failure: what there is of the body is the answer.
+            None => Err(Error::bug("an answer of 400 and more cannot be streamed")),
+        }
     }
 
     /// Sends it, and reads the response's body as JSON. Without content (204) that is `null`.
     ///
     /// A success whose body cannot be read leaves it open what a request did that is not safe to repeat.
     pub async fn fetch<T: DeserializeOwned>(self) -> Result<T> {
-        let (outbound, repeatable) = (self.outbound, is_repeatable(&self.method, &self.headers));
+        let (outbound, repeatable) = (self.outbound, self.is_repeatable());
         let mut response = self.send().await?;
         if response.status == StatusCode::NO_CONTENT {
             response.body = Bytes::from_static(b"null");
@@ -382,7 +440,7 @@ impl<'a> RequestBuilder<'a> {
         let mut built = self.build().await?;
         let mut pages = Vec::new();
         loop {
-            let response = succeeded(built.exchange(outbound).await?, outbound.now())?;
+            let response = succeeded(built.exchange(outbound).await?)?;
             pages.push(response.json()?);
             let Some(next) = response.next_page() else {
                 return Ok(pages);
@@ -395,17 +453,27 @@ impl<'a> RequestBuilder<'a> {
                     host_and_path(&next)
                 )));
             }
-            declared(outbound, &next)?;
+            declared(outbound, &built.request.method, &next)?;
             built.request.url = next;
         }
     }
 
+    /// Whether sending it twice does no harm.
+    fn is_repeatable(&self) -> bool {
+        let usual = || {
+            let reads = ["PROPFIND", "REPORT", "SEARCH"].contains(&self.method.as_str());
+            self.method.is_idempotent() || reads || self.headers.contains_key(IDEMPOTENCY_KEY)
+        };
+        self.repeatable.unwrap_or_else(usual)
+    }
+
     async fn build(mut self) -> Result<Built> {
+        let repeatable = self.is_repeatable();
         let url = self.url?;
         if let Some(problem) = self.problem {
             return Err(problem.context(format_args!("{} {}", self.method, host_and_path(&url))));
         }
-        declared(self.outbound, &url)?;
+        declared(self.outbound, &self.method, &url)?;
         let mut token = None;
         if self.with_token && !self.headers.contains_key(header::AUTHORIZATION) {
             let Some(given) = self.outbound.token().await? else {
@@ -422,7 +490,6 @@ impl<'a> RequestBuilder<'a> {
             timeout: self.timeout,
             max_response: self.max_response.unwrap_or(Request::MAX_RESPONSE),
         };
-        let repeatable = is_repeatable(&request.method, &request.headers);
         Ok(Built { request, token, repeatable })
     }
 
@@ -456,11 +523,6 @@ impl fmt::Debug for RequestBuilder<'_> {
         let url = self.url.as_ref().map(host_and_path);
         f.debug_struct("RequestBuilder").field("method", &self.method).field("url", &url).finish_non_exhaustive()
     }
-}
-
-/// Whether sending it twice does no harm.
-fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
-    method.is_idempotent() || headers.contains_key(IDEMPOTENCY_KEY)
 }
 
 /// A request that can be sent, with the account's token that it bears.
@@ -503,10 +565,16 @@ type SendBy<R> = for<'a> fn(&'a dyn NetworkPort, Request, &'a UrlRules) -> BoxFu
 /// A response, of which the body may still be to come.
 trait Answered {
     fn head(&self) -> &Response;
+
+    fn head_mut(&mut self) -> &mut Response;
 }
 
 impl Answered for Response {
     fn head(&self) -> &Response {
+        self
+    }
+
+    fn head_mut(&mut self) -> &mut Response {
         self
     }
 }
@@ -514,6 +582,10 @@ impl Answered for Response {
 impl Answered for StreamedResponse {
     fn head(&self) -> &Response {
         &self.head
+    }
+
+    fn head_mut(&mut self) -> &mut Response {
+        &mut self.head
     }
 }
 
@@ -534,40 +606,58 @@ async fn exchange<R: Answered>(
     let mut waits = BACKOFF.iter();
     loop {
         outbound.start(&request.url).await?;
+        if !repeatable {
+            outbound.sends_once().await?;
+        }
         let answer = Answer { outbound, awaited: !repeatable };
-        let outcome = send(outbound.port(), request.clone(), outbound.rules()).await;
+        let mut outcome = send(outbound.port(), request.clone(), outbound.rules()).await;
         answer.came(&outcome);
         let (method, url) = (&request.method, host_and_path(&request.url));
-        match outcome.as_ref().map(R::head) {
+        match outcome.as_mut().map(R::head_mut) {
             Ok(response) => {
-                outbound.answered(response);
+                let errors = outbound.errors();
+                // A success says nothing that has to be read with care.
+                let hidden = if errors.is_some() || is_failure(response.status) {
+                    reason::secrets_of(request)
+                } else {
+                    Vec::new()
+                };
+                response.context = ResponseContext { received_at: outbound.now(), errors, hidden };
+                outbound.answered(response, refused_until(response));
                 tracing::debug!(%method, url, status = response.status.as_u16(), bytes = response.body.len(), "request")
             }
             Err(error) => tracing::debug!(%method, url, %error, "request failed"),
         }
         match waits.next() {
             Some(wait) if passes_soon(&outcome, repeatable) => outbound.sleep_until(outbound.now() + *wait).await,
-            _ => return outcome.map_err(TransportError::into_error),
+            _ => return outcome.map_err(|error| lost(error, request)),
         }
     }
 }
 
 /// Refuses a URL that the connector does not declare.
-fn declared(outbound: &dyn Outbound, url: &Url) -> Result<()> {
+fn declared(outbound: &dyn Outbound, method: &Method, url: &Url) -> Result<()> {
     if outbound.rules().allows(url) {
         return Ok(());
     }
     let url = host_and_path(url);
-    Err(TransportError::NotDeclared { url }.into_error())
+    Err(TransportError::NotDeclared { url }.into_error(method))
 }
 
-/// A status of 400 and more as the error that it is.
-fn succeeded(response: Response, now: Timestamp) -> Result<Response> {
-    if is_failure(response.status) { Err(classify(&response, now)) } else { Ok(response) }
+/// Why there is no response, without the secrets of the request: some services have them in their paths.
+fn lost(error: TransportError, request: &Request) -> Error {
+    let error = error.into_error(&request.method);
+    let hidden = reason::secrets_of(request);
+    let shown = reason::hide(error.message(), &hidden);
+    if shown == error.message() { error } else { Error::new(error.kind().clone(), shown) }
 }
 
-fn is_failure(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_server_error()
+/// A failure as the error that it is.
+fn succeeded(response: Response) -> Result<Response> {
+    match response.error() {
+        Some(error) => Err(error),
+        None => Ok(response),
+    }
 }
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";

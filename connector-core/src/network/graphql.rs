@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
-use super::error::{UNSAID_WAIT, classify, limited_until, one_line};
-use super::{Response, host_and_path};
+use super::error::{classify, said_until};
+use super::{Response, reason};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An answer (GraphQL specification, October 2021, 7.1).
@@ -48,43 +48,44 @@ struct Extensions {
 
 /// The data of an answer, or its first error as the error that it is (R6.6). Data beside errors is not
 /// used: what is missing from it would look deleted.
-pub(super) fn data<T: DeserializeOwned>(response: &Response, now: Timestamp) -> Result<T> {
+pub(super) fn data<T: DeserializeOwned>(response: &Response) -> Result<T> {
     let answer = serde_json::from_slice::<Answer>(&response.body).unwrap_or_default();
     if let Some(problem) = answer.errors.first() {
-        return Err(problem.error(response, answer.executed, now));
+        return Err(problem.error(response, answer.executed));
     }
     // A gateway's page in place of the service.
-    if response.status.is_client_error() || response.status.is_server_error() {
-        return Err(classify(response, now));
+    if let Some(error) = classify(response) {
+        return Err(error);
     }
     response.json().map(|Data { data }| data)
 }
 
 /// Until when the service takes no more, if it says so with a 400, as Linear does: where others answer 429, the answer
 /// says it in GraphQL's way.
-pub(super) fn refused_until(response: &Response, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn refused_until(response: &Response) -> Option<Timestamp> {
     let answer: Answer = serde_json::from_slice(&response.body).ok()?;
-    match answer.errors.first()?.kind(response, answer.executed, now) {
+    match answer.errors.first()?.kind(response, answer.executed) {
         ErrorKind::RateLimited { until } => Some(until),
         _ => None,
     }
 }
 
 impl Problem {
-    fn error(&self, response: &Response, executed: bool, now: Timestamp) -> Error {
+    fn error(&self, response: &Response, executed: bool) -> Error {
         let said = self.extensions.user_presentable_message.as_ref().unwrap_or(&self.message);
-        let text = format!("{} answered: {}", host_and_path(&response.url), one_line(said));
-        Error::new(self.kind(response, executed, now), text)
+        let hidden = &response.context.hidden;
+        let asked = reason::hide(&response.request_line(), hidden);
+        Error::new(self.kind(response, executed), format!("{asked} answered: {}", reason::one_line(said, hidden)))
     }
 
     /// What it means, by the codes of Linear (`AUTHENTICATION_ERROR`), GitHub (`INSUFFICIENT_SCOPES`), Apollo
     /// (`GRAPHQL_VALIDATION_FAILED`) and others.
-    fn kind(&self, response: &Response, executed: bool, now: Timestamp) -> ErrorKind {
+    fn kind(&self, response: &Response, executed: bool) -> ErrorKind {
         let code = self.extensions.code.as_ref().or(self.code.as_ref()).map(|code| code.to_ascii_uppercase());
         let message = self.message.to_ascii_lowercase();
         let has = |part: &str| code.as_ref().is_some_and(|code| code.contains(part));
         if has("RATELIMIT") || has("RATE_LIMIT") || response.status == StatusCode::TOO_MANY_REQUESTS {
-            return ErrorKind::RateLimited { until: until(&response.headers, now) };
+            return ErrorKind::RateLimited { until: until(&response.headers, response.context.received_at) };
         }
         if response.status == StatusCode::UNAUTHORIZED || has("AUTHENTICATION") || has("UNAUTHENTICATED") {
             ErrorKind::NeedsReauth
@@ -113,7 +114,7 @@ fn until(headers: &HeaderMap, now: Timestamp) -> Timestamp {
             headers.insert("x-ratelimit-reset", reset);
         }
     }
-    limited_until(StatusCode::TOO_MANY_REQUESTS, &headers, "", now).unwrap_or(now + UNSAID_WAIT)
+    said_until(&headers, now)
 }
 
 #[cfg(test)]

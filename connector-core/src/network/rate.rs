@@ -13,12 +13,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
-use super::error::{rate_limited_until, reset_at};
-use super::{Response, graphql};
+use super::Response;
+use super::retry_after::{Headers, SaidQuota};
 use crate::engine::TaskPriority;
 use crate::id::ConnectionId;
 
@@ -97,11 +96,17 @@ impl RateLimiter {
         }
     }
 
-    /// Learns from a response. Whether it is the refusal of one request too many.
-    pub(crate) fn answered(&self, response: &Response, account: &str, by_method: bool, now: Timestamp) -> bool {
+    /// Learns from a response. With `refused` it is the refusal of one request too many, and none is taken until then.
+    pub(crate) fn answered(
+        &self,
+        response: &Response,
+        refused: Option<Timestamp>,
+        account: &str,
+        by_method: bool,
+        now: Timestamp,
+    ) {
         let mut known = self.known();
-        let said = Said::of(&response.headers, now);
-        let refused = refused_until(response, now);
+        let said = Headers::new(&response.headers, now).quota();
         if let Some(part) = response.header("x-ratelimit-resource").filter(|_| !by_method) {
             let place = segment_key(&response.url, account);
             if known.parts.len() < MAX_QUOTAS {
@@ -110,7 +115,7 @@ impl RateLimiter {
         }
         let key = known.key(&response.url, account, by_method);
         if said.is_none() && refused.is_none() && !known.quotas.contains_key(&key) {
-            return false;
+            return;
         }
         if known.quotas.len() >= MAX_QUOTAS {
             known.quotas.retain(|_, quota| quota.limits(now));
@@ -123,7 +128,6 @@ impl RateLimiter {
             Some(until) => quota.refused(until, said.is_some(), now),
             None => quota.passed += 1,
         }
-        refused.is_some()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -146,33 +150,6 @@ fn segment_key(url: &Url, account: &str) -> QuotaKey {
         account: account.to_owned(),
         host: url.host_str().unwrap_or_default().to_owned(),
         part: segment.to_owned(),
-    }
-}
-
-fn refused_until(response: &Response, now: Timestamp) -> Option<Timestamp> {
-    match response.status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::FORBIDDEN => rate_limited_until(response, now),
-        StatusCode::BAD_REQUEST => graphql::refused_until(response, now),
-        _ => None,
-    }
-}
-
-/// What the headers of a response say about its quota.
-struct Said {
-    limit: u64,
-    remaining: u64,
-    resets: Timestamp,
-}
-
-impl Said {
-    /// By the headers of GitHub and most others, and Linear's, which has several quotas.
-    fn of(headers: &HeaderMap, now: Timestamp) -> Option<Self> {
-        ["x-ratelimit-", "ratelimit-", "x-ratelimit-requests-"].iter().find_map(|prefix| {
-            let text = |name: &str| headers.get(format!("{prefix}{name}"))?.to_str().ok().map(str::trim);
-            let (limit, remaining) = (text("limit")?.parse().ok()?, text("remaining")?.parse().ok()?);
-            let resets = reset_at(now, text("reset")?).filter(|resets| *resets > now)?;
-            (limit > 0 && remaining <= limit).then_some(Self { limit, remaining, resets })
-        })
     }
 }
 
@@ -312,7 +289,7 @@ impl Quota {
     }
 
     /// The service said how much is left.
-    fn heard(&mut self, said: &Said, now: Timestamp) {
+    fn heard(&mut self, said: &SaidQuota, now: Timestamp) {
         match &mut self.window {
             // An answer that was overtaken by that of a new window.
             Some(window) if window.said && later(said.resets, SAME_RESET) < window.resets => {}
@@ -325,7 +302,7 @@ impl Quota {
                 let seen = said.resets.duration_since(now);
                 let known = window.as_ref().filter(|window| window.said && window.limit == said.limit);
                 let length = known.map_or(seen, |window| window.length.max(seen));
-                let Said { limit, remaining, resets } = *said;
+                let SaidQuota { limit, remaining, resets } = *said;
                 *window = Some(Window { limit, remaining, resets, length, said: true });
             }
         }

@@ -1,13 +1,14 @@
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use super::Response;
+use super::{Request, Response};
 use crate::error::ErrorKind;
 
 fn with_links(values: &[&'static str]) -> Response {
     let headers = values.iter().map(|value| (header::LINK, HeaderValue::from_static(value)));
     let mut map = HeaderMap::new();
     map.extend(headers);
-    Response::new(StatusCode::OK, map, "".into(), "https://api.example.com/v1/items?page=1".parse().unwrap())
+    let request = Request::new(Method::GET, "https://api.example.com/v1/items?page=1".parse().unwrap());
+    Response::new(&request, StatusCode::OK, map, "".into())
 }
 
 fn links(values: &[&'static str]) -> Vec<(String, String)> {
@@ -100,14 +101,25 @@ fn what_is_no_json_says_what_it_is() {
             #[expect(dead_code, reason = "only whether it is there matters")]
             number: u32,
         }
-        let url = "https://api.example.com/items?token=hidden".parse().unwrap();
-        let response = Response::new(StatusCode::OK, HeaderMap::new(), body.into(), url);
+        let url = "https://api.example.com:8443/items?token=hidden".parse().unwrap();
+        let response = Response::new(&Request::new(Method::POST, url), StatusCode::OK, HeaderMap::new(), body.into());
         let error = response.json::<Item>().unwrap_err();
         let text = error.to_string();
         assert_eq!(error.kind(), &kind, "{body}: {text}");
         assert!(
-            text.contains(says) && text.starts_with("api.example.com/items answered ") && !text.contains("hidden"),
+            text.contains(says)
+                && text.starts_with("POST api.example.com:8443/items answered ")
+                && !text.contains("hidden"),
             "{body}: {text}"
         );
     }
+}
+
+/// R10.9: a body that no client unpacks says so, and is not taken for broken JSON.
+#[test]
+fn json_in_an_unknown_encoding_names_the_encoding() {
+    let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, HeaderValue::from_static("compress"))]);
+    let request = Request::new(Method::GET, "https://api.example.com/items".parse().unwrap());
+    let error = Response::new(&request, StatusCode::OK, headers, "\u{1f}".into()).json::<u8>().unwrap_err();
+    assert_eq!(error.to_string(), "GET api.example.com/items answered in the encoding `compress`, which is not known");
 }

@@ -172,7 +172,7 @@ impl Shared {
         } else {
             row
         };
-        match self.mark_sending(&payload, &row).await {
+        match self.begin_sending(&payload, &row).await {
             Ok(true) => {}
             Ok(false) => return Ran::Finished,
             Err(error) => {

@@ -498,7 +498,7 @@ impl Shared {
                 attempt: 1,
                 name: target.name.clone(),
                 may_call_out: true,
-                creates: false,
+                creates: None,
             }
             .begin(self);
             let value = self.guarded(&dispatch, dispatch.take_request(&context, target, request.clone())).await?;

@@ -297,7 +297,7 @@ impl Shared {
                 Err(CommitError::RecordConflict) if !records.is_empty() => {}
                 // What was created at the service is not created again for the sake of a state key that
                 // another changed meanwhile: the later write stays.
-                Err(CommitError::StateConflict(_)) if dispatch.creates && !records.is_empty() => {
+                Err(CommitError::StateConflict(_)) if dispatch.creates.is_some() && !records.is_empty() => {
                     expects.retain(|expect| !matches!(expect, Expect::State { .. } | Expect::StatePrefix { .. }));
                 }
                 Err(error) => return Err(refused(error)),
@@ -328,7 +328,7 @@ pub(crate) struct DispatchOf {
     pub(crate) attempt: u32,
     pub(crate) name: String,
     pub(crate) may_call_out: bool,
-    pub(crate) creates: bool,
+    pub(crate) creates: Option<payload::Creates>,
 }
 
 impl DispatchOf {
@@ -348,6 +348,7 @@ impl DispatchOf {
             requests: AtomicU32::new(0),
             keys: AtomicU32::new(0),
             unanswered: false.into(),
+            marked: false.into(),
             given: Mutex::default(),
         })
     }

@@ -136,6 +136,15 @@ pub(crate) enum HookTask {
     },
 }
 
+/// What a task creates at the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Creates {
+    /// A note that a user wrote.
+    Note(NoteId),
+    /// An item that a user composed.
+    Link(LinkId),
+}
+
 impl TaskPayload {
     /// A task that does it at once.
     pub(crate) fn task(&self, id: TaskId, connection: ConnectionId) -> Result<TaskRow> {
@@ -165,9 +174,13 @@ impl TaskPayload {
         })
     }
 
-    /// Creates something at the service: running it twice would create it twice.
-    pub(crate) fn creates(&self) -> bool {
-        matches!(self, Self::Hook(HookTask::NoteCreated { .. } | HookTask::CreateLink { .. }))
+    /// What the task creates at the service, where running it twice would create it twice.
+    pub(crate) fn creates(&self) -> Option<Creates> {
+        match self {
+            Self::Hook(HookTask::NoteCreated { note }) => Some(Creates::Note(*note)),
+            Self::Hook(HookTask::CreateLink { link, .. }) => Some(Creates::Link(*link)),
+            _ => None,
+        }
     }
 
     /// It may send requests to the service: all but the hooks that the user waits for (R3.5).

@@ -174,7 +174,7 @@ impl Shared {
     /// A request that creates something got no answer, or none that can be read: whether it did, only the
     /// service knows.
     fn may_have_arrived(&self, payload: &TaskPayload, dispatch: &Dispatch, error: &Error) -> bool {
-        payload.creates()
+        payload.creates().is_some()
             && matches!(error.kind(), ErrorKind::Transient | ErrorKind::Bug)
             && dispatch.unanswered.load(std::sync::atomic::Ordering::Relaxed)
     }

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use sha2::Sha256;
 
@@ -315,7 +315,8 @@ impl FakeService {
             }
         }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Response { status, headers: map, body: body.into(), url: unspecified() }
+        let request = Request::new(Method::GET, unspecified());
+        Response::new(&request, status, map, body.into())
     }
 
     /// Everything that was asked for so far.
@@ -335,11 +336,10 @@ impl NetworkPort for FakeService {
             if !rules.allows(&request.url) {
                 return Err(TransportError::NotDeclared { url: crate::network::host_and_path(&request.url) });
             }
-            let url = request.url.clone();
             let request = whole(request).await?;
             self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             let answer = (self.answer.lock().unwrap_or_else(PoisonError::into_inner))(&request);
-            answer.map(|response| Response { url, ..response })
+            answer.map(|response| Response { url: request.url, method: request.method, ..response })
         })
     }
 }

@@ -280,7 +280,7 @@ impl NetworkPort for Recording {
                 }
             }
             let status = StatusCode::from_u16(exchange.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            Ok(Response::new(status, headers, exchange.answered.bytes(), request.url))
+            Ok(Response::new(&request, status, headers, exchange.answered.bytes()))
         })
     }
 }

@@ -45,11 +45,14 @@ fn scenario() -> Arc<Mutex<Vec<String>>> {
             count(&cx, "drained", ids.len() as u64).await?;
             Ok(Drained::all())
         }));
-        handlers.note_created = Some(handler(move |_, (note, _): (Note, Thread)| {
-            let mut posted = taken.lock().unwrap();
-            posted.push(note.content);
-            let key = format!("n{}", posted.len() - 1);
-            async move { Ok(WriteBack::delivered(key)) }
+        handlers.note_created = Some(handler(move |cx: Context<Lab>, (note, _): (Note, Thread)| {
+            let taken = Arc::clone(&taken);
+            async move {
+                cx.provider().post("/notes").send().await?;
+                let mut posted = taken.lock().unwrap();
+                posted.push(note.content);
+                Ok(WriteBack::delivered(format!("n{}", posted.len() - 1)))
+            }
         }));
     });
     act("after", |cx| async move { count(&cx, "after", 1).await });

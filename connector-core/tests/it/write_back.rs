@@ -41,10 +41,13 @@ async fn all_notes(bench: &Bench) -> Vec<Note> {
 
 fn answers(result: WriteBack) {
     on(|handlers| {
-        handlers.note_created = Some(handler(move |_, (note, _): (Note, Thread)| {
-            log(format!("sent {}", note.content));
+        handlers.note_created = Some(handler(move |cx: Context<Lab>, (note, _): (Note, Thread)| {
             let result = result.clone();
-            async move { Ok(result) }
+            async move {
+                log(format!("sent {}", note.content));
+                cx.provider().post("/notes").send().await?;
+                Ok(result)
+            }
         }));
     });
 }
@@ -275,6 +278,41 @@ async fn a_crash_while_sending_is_unknown_until_a_sync_brings_it() {
             bench.host.settle().await;
             assert_eq!(bench.note(note.id).await.note.delivery, Some(Delivery::Delivered));
         }
+    }
+}
+
+/// R10.7: what is sent with requests that may be repeated is sent again after a crash, and is never unknown.
+#[tokio::test]
+async fn a_repeatable_write_is_repeated_after_a_crash() {
+    type Mark = fn(connector_core::network::RequestBuilder<'_>) -> connector_core::network::RequestBuilder<'_>;
+    let cases: [(Method, Mark, bool); 5] = [
+        (Method::PUT, |request| request, true),
+        (Method::POST, |request| request.idempotency_key(), true),
+        (Method::POST, |request| request.repeatable(), true),
+        (Method::PUT, |request| request.not_repeatable(), false),
+        (Method::POST, |request| request, false),
+    ];
+    for (method, mark, repeated) in cases {
+        let (bench, thread) = bench().await;
+        let shown = method.clone();
+        on(|handlers| {
+            handlers.note_created = Some(handler(move |cx: Context<Lab>, _| {
+                let method = method.clone();
+                async move {
+                    log("sent");
+                    mark(cx.provider().request(method, "/notes/txn-1")).send().await?;
+                    Ok(WriteBack::delivered("n1"))
+                }
+            }));
+        });
+        let note = bench.writes(thread, "Hello").await;
+        bench.host.engine().fail_commits(|set| set.completes.is_some().then_some(Fault::CrashBefore));
+        bench.host.settle().await;
+        let bench = bench.crash().await;
+        bench.host.settle().await;
+        let sent = logged().iter().filter(|line| *line == "sent").count();
+        let (times, delivery) = if repeated { (2, Delivery::Delivered) } else { (1, Delivery::Unknown) };
+        assert_eq!((sent, bench.note(note.id).await.note.delivery), (times, Some(delivery)), "{shown} {repeated}");
     }
 }
 
@@ -853,9 +891,10 @@ async fn what_is_sent_while_its_channel_is_disabled_is_unknown() {
     let (bench, thread) = bench().await;
     let (runtime, connection) = (bench.runtime().clone(), bench.connection);
     on(|handlers| {
-        handlers.note_created = Some(handler(move |_, _| {
+        handlers.note_created = Some(handler(move |cx: Context<Lab>, _| {
             let runtime = runtime.clone();
             async move {
+                cx.provider().post("/notes").send().await?;
                 runtime.disable_channel(connection, &"one".into()).await?;
                 Ok(WriteBack::delivered("n1"))
             }
@@ -871,8 +910,9 @@ async fn what_is_sent_while_its_channel_is_disabled_is_unknown() {
 async fn a_composed_item_that_a_crash_left_unknown_is_the_one_that_a_sync_brings() {
     let bench = Bench::enabled().await;
     on(|handlers| {
-        handlers.create_link = Some(handler(|_, _| async {
+        handlers.create_link = Some(handler(|cx: Context<Lab>, _| async move {
             log("sent");
+            cx.provider().post("/items").send().await?;
             Ok(Some(composed(7)))
         }));
     });

@@ -25,6 +25,8 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 enum Answer {
     /// Sends this, then goes on with the connection.
     Whole(String),
+    /// The same, with bytes that are no text.
+    Bytes(Vec<u8>),
     /// Sends this and closes the connection.
     Partly(String),
     /// Sends this, and then zeros as long as they are taken.
@@ -93,6 +95,7 @@ async fn serve(
         seen.lock().unwrap().push(format!("{head}{}", String::from_utf8(body).unwrap()));
         match answer(&path) {
             Answer::Whole(text) => stream.write_all(text.as_bytes()).await?,
+            Answer::Bytes(bytes) => stream.write_all(&bytes).await?,
             Answer::Partly(text) => {
                 stream.write_all(text.as_bytes()).await?;
                 return stream.shutdown().await;
@@ -166,7 +169,10 @@ async fn what_is_not_declared_is_not_reached() {
     let server = Server::start(|_| ok("")).await;
     let url = server.url("/v2?token=hidden");
     let error = send(&HttpClient::new(true), request(Method::GET, &url), &[&server.url("/v1/*")]).await.unwrap_err();
-    assert!(matches!(&error, TransportError::NotDeclared { url } if url == "127.0.0.1/v2"), "{error:?}");
+    assert!(
+        matches!(&error, TransportError::NotDeclared { url } if *url == format!("{}/v2", server.address)),
+        "{error:?}"
+    );
     assert_eq!(server.seen().len(), 0);
 }
 
@@ -198,13 +204,13 @@ async fn redirects_are_followed_where_they_are_declared() {
 
     let before = other.seen().len();
     for (path, says) in [
-        ("/v1/away", "127.0.0.1/end"),
-        ("/v1/out", "127.0.0.1/v2"),
-        ("/v1/user", "127.0.0.1/"),
-        ("/v1/scheme", "/etc/passwd"),
+        ("/v1/away", format!("{}/end", other.address)),
+        ("/v1/out", format!("{}/v2", server.address)),
+        ("/v1/user", "127.0.0.1/".to_owned()),
+        ("/v1/scheme", "/etc/passwd".to_owned()),
     ] {
         let error = follow(path, &[&here]).await.unwrap_err();
-        assert!(matches!(&error, TransportError::NotDeclared { url } if url == says), "{path} {error:?}");
+        assert!(matches!(&error, TransportError::NotDeclared { url } if *url == says), "{path} {error:?}");
     }
     for path in ["/v1/user", "/v1/scheme"] {
         let error = follow(path, &["*"]).await.unwrap_err();
@@ -229,7 +235,7 @@ async fn redirects_end() {
     assert_eq!(get(&client, &server.url("/10")).await.unwrap().body, "end");
     for path in ["/11", "/loop"] {
         let error = get(&client, &server.url(path)).await.unwrap_err();
-        let first = format!("127.0.0.1{path}");
+        let first = format!("{}{path}", server.address);
         assert!(matches!(&error, TransportError::TooManyRedirects { url } if *url == first), "{error:?}");
     }
     assert_eq!(server.seen().len(), 33);
@@ -600,7 +606,7 @@ async fn a_body_that_is_cut_off_is_an_error() {
     let client = HttpClient::new(true);
     for path in ["/length", "/chunked", "/last", "/head", "/garbage", "/nothing"] {
         let error = get(&client, &server.url(&format!("{path}?token=hidden"))).await.unwrap_err();
-        let url = format!("127.0.0.1{path}");
+        let url = format!("{}{path}", server.address);
         assert!(matches!(&error, TransportError::Connection { url: at, .. } if *at == url), "{error:?}");
         assert!(!format!("{error:?}").contains("hidden"), "{error:?}");
     }
@@ -656,7 +662,7 @@ async fn a_service_that_does_not_answer_in_time() {
         let mut asked = request(Method::GET, &server.url(path));
         asked.timeout = Duration::from_millis(200);
         let error = send(&client, asked, &["*"]).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("`127.0.0.1{path}` did not answer within 200ms"));
+        assert_eq!(error.to_string(), format!("`{}{path}` did not answer within 200ms", server.address));
     }
 }
 
@@ -667,7 +673,7 @@ async fn without_a_connection_nothing_was_sent() {
     let client = HttpClient::new(true);
     let error = get(&client, &format!("http://{free}/x?token=hidden")).await.unwrap_err();
     assert!(
-        matches!(&error, TransportError::NoConnection { url, reason } if url == "127.0.0.1/x" && reason.contains("refused")),
+        matches!(&error, TransportError::NoConnection { url, reason } if *url == format!("{free}/x") && reason.contains("refused")),
         "{error:?}"
     );
     // No name server is asked for a label of more than 63 characters.
@@ -692,5 +698,91 @@ async fn connections_are_kept() {
         Server::start(|_| Answer::Partly("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello".to_owned())).await;
     for _ in 0..5 {
         assert_eq!(get(&client, &closing.url("/")).await.unwrap().body, "hello");
+    }
+}
+
+/// An answer with a packed body.
+fn packed(encoding: &str, body: &str) -> Answer {
+    let body: Vec<u8> =
+        (0..body.len()).step_by(2).map(|at| u8::from_str_radix(&body[at..at + 2], 16).unwrap()).collect();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: {encoding}\r\ncontent-length: {}\r\n\r\n", body.len());
+    Answer::Bytes([head.as_bytes(), &body].concat())
+}
+
+/// `{"hello":"wörldwörldwörld"}` in Zstandard, in a raw block (RFC 8878).
+fn zstd(text: &str) -> String {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x50];
+    frame.extend_from_slice(&u32::try_from(text.len() << 3 | 1).unwrap().to_le_bytes()[..3]);
+    frame.extend_from_slice(text.as_bytes());
+    frame.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// R10.9: compressed answers are asked for, and read like others, whole and streamed.
+#[tokio::test]
+async fn compressed_answers_are_unpacked() {
+    const TEXT: &str = r#"{"hello":"wörldwörldwörld"}"#;
+    let server = Server::start(|path| match path {
+        "/gzip" => packed("gzip", "1f8b0800000000000003ab56ca48cdc9c957b2522a3fbcad2827059954aa05001e36204f1e000000"),
+        "/deflate" => packed("deflate", "789cab56ca48cdc9c957b2522a3fbcad2827059954aa0500c4a30d65"),
+        "/br" => packed("br", "8b0e807b2268656c6c6f223a2277c3b6726c6477c3b6726c6477c3b6726c64227d03"),
+        "/zstd" => packed("zstd", &zstd(TEXT)),
+        "/identity" => packed("identity", &TEXT.bytes().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        _ => ok(TEXT),
+    })
+    .await;
+    let client = HttpClient::new(true);
+    for path in ["/gzip", "/deflate", "/br", "/zstd", "/identity", "/plain"] {
+        let response = get(&client, &server.url(path)).await.unwrap();
+        assert_eq!(std::str::from_utf8(&response.body).unwrap(), TEXT, "{path}");
+        let rules = UrlRules::parse(&["*"]).unwrap();
+        let opened = client.open(request(Method::GET, &server.url(path)), &rules).await.unwrap();
+        let body: Vec<Bytes> = opened.body.try_collect().await.unwrap();
+        assert_eq!(body.concat(), TEXT.as_bytes(), "{path}");
+    }
+    let seen = server.seen();
+    let accepts = seen[0].lines().find(|line| line.starts_with("accept-encoding: ")).unwrap();
+    for encoding in ["gzip", "deflate", "br", "zstd"] {
+        assert!(accepts.contains(encoding), "{accepts}");
+    }
+}
+
+/// R10.9: the limit of a body holds for what it unpacks to.
+#[tokio::test]
+async fn a_bomb_is_refused_at_the_limit() {
+    // 64 MiB of zeros in Brotli.
+    const BOMB: &str = "cbffff3ff82700e2b14020f7fe8fffff7ff04f00c4611180eefd1fffffffe09f0088c30200ddfb3ffeffffc13f0110870500baf77ffcffff837f02200e0b0074effff8ffff07ff04401c1600e8defff1ffff0ffe0980382c00d0bdffcbffff3ffc1300715800a07bff07";
+    let server = Server::start(|_| packed("br", BOMB)).await;
+    let client = HttpClient::new(true);
+    let rules = UrlRules::parse(&["*"]).unwrap();
+    for (limit, fits) in [(1 << 20, false), ((64 << 20) - 1, false), (64 << 20, true)] {
+        let mut asked = request(Method::GET, &server.url("/"));
+        asked.max_response = limit;
+        let opened = client.open(asked.clone(), &rules).await.unwrap();
+        let streamed = opened.body.try_fold(0, |size, piece| async move { Ok(size + piece.len()) }).await;
+        assert_eq!(streamed.is_ok(), fits, "{limit}");
+        match client.send(asked, &rules).await {
+            Ok(response) => assert!(fits && response.body.len() == 64 << 20, "{limit}"),
+            Err(error) => assert!(!fits && matches!(error, TransportError::TooLarge { .. }), "{limit} {error:?}"),
+        }
+    }
+}
+
+/// R10.9: an answer without a body says how it would be packed, and a packed body that is cut off is an error.
+#[tokio::test]
+async fn an_absent_or_broken_packed_body() {
+    let server = Server::start(|path| match path {
+        "/none" => Answer::Whole("HTTP/1.1 204 No Content\r\ncontent-encoding: gzip\r\n\r\n".to_owned()),
+        "/head" => Answer::Whole("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 40\r\n\r\n".to_owned()),
+        "/cut" => packed("gzip", "1f8b0800000000000003ab56ca48cdc9c957b2"),
+        _ => packed("br", "ffffffffffff"),
+    })
+    .await;
+    let client = HttpClient::new(true);
+    assert_eq!(get(&client, &server.url("/none")).await.unwrap().status, 204);
+    let head = send(&client, request(Method::HEAD, &server.url("/head")), &["*"]).await.unwrap();
+    assert!(head.body.is_empty());
+    for path in ["/cut", "/broken"] {
+        let error = get(&client, &server.url(path)).await.unwrap_err();
+        assert!(matches!(&error, TransportError::Connection { .. }), "{path} {error:?}");
     }
 }

@@ -59,6 +59,7 @@ pub(super) const PRELUDE: &[&str] = &[
     "LinkType",
     "LinkTypeId",
     "LinkTypeRefinement",
+    "Method",
     "Mode",
     "NewLink",
     "NewNote",

@@ -1,7 +1,7 @@
 //! What `#[connector(…)]` on a struct becomes.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote};
 
 use crate::connector::check;
 use crate::connector::model::Connector;
@@ -108,6 +108,10 @@ fn value(connector: &Connector, paths: &Paths) -> TokenStream {
     }
     if !urls.is_empty() {
         field("urls", quote!(&[#(#urls),*]));
+    }
+    if let Some(errors) = &connector.errors {
+        let name = errors.to_token_stream().to_string().replace(' ', "");
+        field("errors", some(quote!(#private::FailureFn::new(#name, #errors))));
     }
     if let Some(options) = &connector.options {
         field("options", quote!(<#options as #private::Options>::DECLARATION));

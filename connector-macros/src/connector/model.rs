@@ -15,7 +15,7 @@ use crate::item::Struct;
 use crate::reactions::Reactions;
 use crate::url_pattern;
 
-const ARGUMENTS: [&str; 24] = [
+const ARGUMENTS: [&str; 25] = [
     "id",
     "name",
     "logo",
@@ -36,6 +36,7 @@ const ARGUMENTS: [&str; 24] = [
     "products",
     "access",
     "urls",
+    "errors",
     "options",
     "tools",
     "version",
@@ -74,6 +75,8 @@ pub(crate) struct Connector {
     pub(crate) access: Vec<LitStr>,
     /// What may be reached.
     pub(crate) urls: Vec<LitStr>,
+    /// The function that says what the answers of the service mean.
+    pub(crate) errors: Option<Path>,
     /// The type of the options.
     pub(crate) options: Option<Type>,
     /// The tools.
@@ -134,6 +137,7 @@ impl Connector {
             products,
             access: args.strings("access", errors),
             urls,
+            errors: args.get("errors").and_then(|arg| arg.read("the path of a function", errors)),
             options: args.get("options").and_then(|arg| arg.read("a struct with `#[derive(Options)]`", errors)),
             tools: paths(args, "tools", "tools", errors),
             version: args.text("version", errors),

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use connector_core::content::mrkdwn::Workspace;
 use connector_core::content::{Document, shortcode};
-use connector_core::network::RequestBuilder;
+use connector_core::network::{Failure, RequestBuilder, Response};
 use connector_core::prelude::*;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::files::ApiFile;
 use crate::{DirectMessage, Message, MessageMeta, Slack};
@@ -30,44 +29,41 @@ struct Answer {
 
 /// Calls a method. What has sent a message and cannot be read is not sent again.
 pub(crate) async fn call<T: DeserializeOwned>(request: RequestBuilder<'_>) -> Result<T> {
-    let answer: Value = request.fetch().await?;
-    answered(&answer, "")?;
-    T::deserialize(answer).map_err(|error| Error::bug("Slack's answer is not the expected one").with_source(error))
+    request.fetch().await
 }
 
 /// Calls a method that does nothing if this error says that it was done before.
 pub(crate) async fn call_unless(request: RequestBuilder<'_>, done: &str) -> Result<()> {
-    answered(&request.fetch().await?, done)
+    let response = request.send_raw().await?;
+    match response.error() {
+        Some(_) if !done.is_empty() && response.json().is_ok_and(|answer: Answer| answer.error == done) => Ok(()),
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
 }
 
-/// The one place that says what an error of Slack means
+/// What an error of Slack means
 /// (<https://docs.slack.dev/reference/methods/conversations.history#errors> and those of the other methods).
-fn answered(answer: &Value, done: &str) -> Result<()> {
-    let Answer { ok, error, needed } = Answer::deserialize(answer)
-        .map_err(|error| Error::transient("this is no answer of Slack's").with_source(error))?;
-    if ok || (!done.is_empty() && error == done) {
-        return Ok(());
-    }
+pub(crate) fn errors(response: &Response) -> Option<Failure> {
+    let Answer { error, needed, .. } = response.json().ok().filter(|answer: &Answer| !answer.ok)?;
     let kind = match error.as_str() {
+        "ratelimited" | "rate_limited" => return Some(Failure::rate_limited().because(error)),
         "not_authed" | "invalid_auth" | "account_inactive" | "token_revoked" | "token_expired" => {
             ErrorKind::NeedsReauth
         }
         "missing_scope" | "no_permission" | "not_allowed_token_type" => ErrorKind::ScopeMissing { scope: needed },
         "channel_not_found" | "not_in_channel" | "message_not_found" | "thread_not_found" | "user_not_found"
         | "users_not_found" | "file_not_found" | "file_deleted" => ErrorKind::Gone,
-        "internal_error"
-        | "fatal_error"
-        | "service_unavailable"
-        | "request_timeout"
-        | "ratelimited"
-        | "team_added_to_org" => ErrorKind::Transient,
+        "internal_error" | "fatal_error" | "service_unavailable" | "request_timeout" | "team_added_to_org" => {
+            ErrorKind::Transient
+        }
         "invalid_cursor" => ErrorKind::CursorExpired,
         "invalid_arguments" | "invalid_arg_name" | "invalid_post_type" | "unknown_method" | "method_deprecated" => {
             ErrorKind::Bug
         }
         _ => ErrorKind::Rejected,
     };
-    Err(Error::new(kind, format!("Slack answered `{error}`")))
+    Some(Failure::new(kind).because(error))
 }
 
 /// A page of a list (<https://docs.slack.dev/apis/web-api/pagination>).

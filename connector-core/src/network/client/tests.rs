@@ -12,7 +12,7 @@ use url::Url;
 use super::{Network, Outbound, ProviderApi, RequestBuilder};
 use crate::clock::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
-use crate::network::{NetworkPort, Request, Response, TransportError, UrlRules};
+use crate::network::{Failure, FailureFn, NetworkPort, Request, Response, TransportError, UrlRules};
 use crate::secret::Secret;
 
 type Outcome = Result<Response, TransportError>;
@@ -23,6 +23,7 @@ struct Fake {
     api_url: &'static str,
     token: Option<&'static str>,
     hangs: bool,
+    errors: Option<FailureFn>,
     answers: Mutex<VecDeque<Outcome>>,
     state: Mutex<State>,
 }
@@ -32,6 +33,8 @@ struct State {
     waits: Vec<SignedDuration>,
     budget: usize,
     unanswered: bool,
+    /// Requests that had been sent each time that one followed that may not be repeated.
+    marked: Vec<usize>,
     now: Timestamp,
 }
 
@@ -42,12 +45,14 @@ impl Fake {
             api_url: "https://api.example.com/v1",
             token: Some("t0ken"),
             hangs: false,
+            errors: None,
             answers: Mutex::new(answers.into_iter().collect()),
             state: Mutex::new(State {
                 sent: Vec::new(),
                 waits: Vec::new(),
                 budget: 100,
                 unanswered: false,
+                marked: Vec::new(),
                 now: Timestamp::from_second(1_750_000_000).unwrap(),
             }),
         }
@@ -81,7 +86,11 @@ impl Outbound for Fake {
         Box::pin(std::future::ready(left.map(drop).ok_or_else(|| Error::bug("too many requests"))))
     }
 
-    fn answered(&self, _: &Response) {}
+    fn answered(&self, _: &Response, _: Option<Timestamp>) {}
+
+    fn errors(&self) -> Option<FailureFn> {
+        self.errors
+    }
 
     fn port(&self) -> &dyn NetworkPort {
         // A `Fake` borrows nothing, so the port may be the same value.
@@ -128,6 +137,13 @@ impl Outbound for Fake {
         [7; 16]
     }
 
+    fn sends_once(&self) -> BoxFuture<'_, Result<()>> {
+        let mut state = self.state();
+        let sent = state.sent.len();
+        state.marked.push(sent);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn unanswered(&self) {
         self.state().unanswered = true;
     }
@@ -148,9 +164,9 @@ fn answer_with(status: u16, headers: &[(&str, &str)], body: &str) -> Outcome {
     let headers = headers
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap()));
-    let url = "https://api.example.com/v1/x".parse().unwrap();
+    let request = Request::new(Method::GET, "https://api.example.com/v1/x".parse().unwrap());
     let status = StatusCode::from_u16(status).unwrap();
-    Ok(Response::new(status, HeaderMap::from_iter(headers), Bytes::copy_from_slice(body.as_bytes()), url))
+    Ok(Response::new(&request, status, HeaderMap::from_iter(headers), Bytes::copy_from_slice(body.as_bytes())))
 }
 
 fn connection_lost() -> Outcome {
@@ -557,4 +573,118 @@ fn a_graphql_query_is_repeated_and_a_mutation_is_not() {
     assert_eq!(error.kind(), &ErrorKind::Transient);
     assert_eq!(fake.state().sent.len(), 1);
     assert!(fake.state().unanswered);
+}
+
+/// R10.7, L39: the method, the idempotency key and the author's word decide whether a request is repeated.
+#[test]
+fn the_author_decides_where_the_method_does_not() {
+    type Mark = fn(RequestBuilder<'_>) -> RequestBuilder<'_>;
+    let unmarked: Mark = |request| request;
+    let repeatable: Mark = |request| request.repeatable();
+    let not_repeatable: Mark = |request| request.not_repeatable();
+    let keyed: Mark = |request| request.idempotency_key();
+    for (method, mark, repeated) in [
+        ("GET", unmarked, true),
+        ("HEAD", unmarked, true),
+        ("OPTIONS", unmarked, true),
+        ("PROPFIND", unmarked, true),
+        ("REPORT", unmarked, true),
+        ("SEARCH", unmarked, true),
+        ("PUT", unmarked, true),
+        ("DELETE", unmarked, true),
+        ("POST", unmarked, false),
+        ("PATCH", unmarked, false),
+        ("MKCALENDAR", unmarked, false),
+        ("PROPPATCH", unmarked, false),
+        ("POST", repeatable, true),
+        ("POST", keyed, true),
+        ("PUT", not_repeatable, false),
+        ("GET", not_repeatable, false),
+        ("POST", |request| request.idempotency_key().not_repeatable(), false),
+    ] {
+        let fake = Fake::new([answer_with(502, &[], "")]);
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let succeeded = run(mark(fake.provider().request(method.clone(), "x")).send()).is_ok();
+        let state = fake.state();
+        assert_eq!((succeeded, state.unanswered), (repeated, !repeated), "{method}");
+        assert_eq!(state.sent.len(), if repeated { 2 } else { 1 }, "{method}");
+        // What may not be repeated is noted before it is sent.
+        assert_eq!(state.marked, if repeated { vec![] } else { vec![0] }, "{method}");
+    }
+}
+
+/// R10.7: an answer that cannot be read leaves it open what a request did that may not be repeated.
+#[test]
+fn an_unreadable_answer_of_an_appending_put_is_noted() {
+    for (appends, unanswered) in [(true, true), (false, false)] {
+        let fake = Fake::new([answer_with(200, &[], "{")]);
+        let request = fake.provider().put("x");
+        let request = if appends { request.not_repeatable() } else { request };
+        assert!(run(request.fetch::<serde_json::Value>()).is_err());
+        assert_eq!(fake.state().unanswered, unanswered);
+    }
+}
+
+/// R10.8: each error names method, host, port and path, and none the query.
+#[test]
+fn errors_name_what_was_asked() {
+    let port = |answer| Fake {
+        rules: UrlRules::parse(&["https://api.example.com:8443/v1/*"]).unwrap(),
+        api_url: "https://api.example.com:8443/v1",
+        ..Fake::new([answer])
+    };
+    let url = || "api.example.com:8443/v1/x".to_owned();
+    for (outcome, says) in [
+        (
+            answer_with(422, &[], r#"{"errors": ["No"]}"#),
+            "PUT api.example.com:8443/v1/x answered 422 Unprocessable Entity: No",
+        ),
+        (
+            Err(TransportError::Timeout { url: url(), limit: Duration::from_secs(30) }),
+            "PUT `api.example.com:8443/v1/x` did not answer within 30s",
+        ),
+        (Err(TransportError::TooManyRedirects { url: url() }), "PUT `api.example.com:8443/v1/x` redirects too often"),
+    ] {
+        let outcome = outcome.map(|response| Response {
+            url: "https://api.example.com:8443/v1/x?a=b".parse().unwrap(),
+            method: Method::PUT,
+            ..response
+        });
+        let fake = port(outcome);
+        let error = run(fake.provider().put("x").query("a", "b").send()).unwrap_err();
+        assert_eq!(error.to_string(), says);
+    }
+}
+
+/// R10.8: a token that the service repeats, or that stands in a path, is in no error.
+#[test]
+fn a_token_is_in_no_error() {
+    let token = "0123456789abcdef";
+    let echo = |url: &str| {
+        answer_with(403, &[], &format!("the token {token} is wrong"))
+            .map(|response| Response { url: url.parse().unwrap(), ..response })
+    };
+    let fake = Fake { token: Some(token), ..Fake::new([echo("https://api.example.com/v1/bot0123456789abcdef/send")]) };
+    let error = run(fake.provider().post(format!("bot{token}/send")).send()).unwrap_err().to_string();
+    assert_eq!(error, "GET api.example.com/v1/bot[hidden]/send answered 403 Forbidden: the token [hidden] is wrong");
+    let lost = Err(TransportError::Timeout { url: format!("api.example.com/v1/bot{token}"), limit: Duration::ZERO });
+    let fake = Fake { token: Some(token), ..Fake::new([lost]) };
+    let error = run(fake.provider().post(format!("bot{token}")).send()).unwrap_err();
+    assert!(!format!("{error:?}").contains(token), "{error:?}");
+}
+
+/// R10.8: what the connector declares holds for each way to send, and `send_raw` takes every answer.
+#[test]
+fn declared_errors_hold_for_each_way_to_send() {
+    fn errors(response: &Response) -> Option<Failure> {
+        (response.body == "no").then(|| Failure::new(ErrorKind::Gone))
+    }
+    let fake = || Fake { errors: Some(FailureFn::new("errors", errors)), ..Fake::new([answer_with(200, &[], "no")]) };
+    assert_eq!(run(fake().provider().get("x").send()).unwrap_err().kind(), &ErrorKind::Gone);
+    let fetched = run(fake().provider().get("x").fetch::<serde_json::Value>());
+    assert_eq!(fetched.unwrap_err().kind(), &ErrorKind::Gone);
+    let pages = run(fake().provider().get("x").fetch_pages::<serde_json::Value>());
+    assert_eq!(pages.unwrap_err().kind(), &ErrorKind::Gone);
+    let raw = run(fake().provider().get("x").send_raw()).unwrap();
+    assert_eq!(raw.error().unwrap().kind(), &ErrorKind::Gone);
 }

@@ -1,27 +1,29 @@
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{TransportError, classify};
+use super::{Failure, FailureFn, TransportError};
 use crate::error::{Error, ErrorKind};
-use crate::network::Response;
+use crate::network::{Request, Response};
 
 fn now() -> Timestamp {
     "2025-06-01T12:00:00Z".parse().unwrap()
 }
 
-fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Error {
+fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
     let headers = headers
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap()));
-    let url = "https://api.example.com/issues?token=hidden".parse().unwrap();
-    let response = Response::new(
-        StatusCode::from_u16(status).unwrap(),
-        HeaderMap::from_iter(headers),
-        Bytes::copy_from_slice(body.as_bytes()),
-        url,
-    );
-    classify(&response, now())
+    let request = Request::new(Method::PUT, "https://api.example.com:3456/issues?token=hidden".parse().unwrap());
+    let status = StatusCode::from_u16(status).unwrap();
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    let mut response = Response::new(&request, status, HeaderMap::from_iter(headers), body);
+    response.context.received_at = now();
+    response
+}
+
+fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Error {
+    response(status, headers, body).error().unwrap()
 }
 
 /// Seconds from now until when the error says that the service takes no more.
@@ -84,55 +86,6 @@ fn githubs_secondary_limit() {
     }
 }
 
-/// R10.2: `Retry-After` is seconds or a date (RFC 9110 10.2.3); Slack's 429 has seconds.
-#[test]
-fn retry_after_in_each_form() {
-    for (text, seconds) in [
-        ("30", 30),
-        (" 30 ", 30),
-        ("1.2", 2),
-        ("0", 1),
-        ("-5", 1),
-        ("99999999999999999999", 86_400),
-        ("nan", 60),
-        ("soon", 60),
-        ("", 60),
-        ("Sun, 01 Jun 2025 12:05:00 GMT", 300),
-        ("Sun, 01 Jun 2025 11:00:00 GMT", 1),
-        ("Tue, 01 Jun 2055 12:00:00 GMT", 86_400),
-    ] {
-        assert_eq!(wait(429, &[("retry-after", text)], ""), Some(seconds), "{text}");
-        assert_eq!(wait(503, &[("retry-after", text)], ""), Some(seconds), "{text}");
-    }
-    assert_eq!(wait(500, &[("retry-after", "30")], ""), None);
-}
-
-/// R10.2: `RateLimit-*` counts from now, `X-RateLimit-Reset` from the epoch, by some in milliseconds.
-#[test]
-fn rate_limit_headers_in_each_form() {
-    let at = (now() + SignedDuration::from_secs(120)).as_second();
-    for (name, text, seconds) in [
-        ("ratelimit-reset", "50".to_owned(), 50),
-        ("x-ratelimit-reset", "50".to_owned(), 50),
-        ("x-ratelimit-reset", at.to_string(), 120),
-        ("x-ratelimit-reset", format!("{at}.25"), 121),
-        ("x-ratelimit-reset", (at * 1000).to_string(), 120),
-        ("x-ratelimit-reset", (at - 3600).to_string(), 1),
-        ("x-ratelimit-reset", "inf".to_owned(), 60),
-        ("x-ratelimit-reset", "1e300".to_owned(), 60),
-        ("x-ratelimit-reset", "?".to_owned(), 60),
-        ("x-other", String::new(), 60),
-    ] {
-        assert_eq!(wait(429, &[(name, &text)], ""), Some(seconds), "{name} {text}");
-        assert_eq!(wait(429, &[(name, &text), ("ratelimit-remaining", "0")], ""), Some(seconds), "{name} {text}");
-        assert_eq!(wait(403, &[(name, &text), ("ratelimit-remaining", "0")], ""), Some(seconds), "{name} {text}");
-    }
-    assert_eq!(
-        wait(429, &[("retry-after", "7"), ("ratelimit-remaining", "0"), ("ratelimit-reset", "50")], ""),
-        Some(7)
-    );
-}
-
 /// R6.6, L12: a scope that was not granted is told apart from other refusals.
 #[test]
 fn a_missing_scope_is_named() {
@@ -154,32 +107,81 @@ fn a_missing_scope_is_named() {
     assert_eq!(missing(&[("x-oauth-scopes", "gist")]), None);
 }
 
-/// R10.2: the message says what the service said, on one line, and nothing of the query.
+/// R6.6: a success is no error, and each failure is one.
 #[test]
-fn the_message_says_what_the_service_said() {
-    for body in [
-        r#"{"message": "no such label"}"#,
-        r#"{"error": {"code": 7, "message": "no such label"}}"#,
-        r#"{"error": "invalid_request", "error_description": "no such label"}"#,
-        r#"{"errors": [{"message": "no such label"}]}"#,
-        r#"{"errors": [{"detail": "no such label"}]}"#,
-        r#"{"errorMessages": ["no such label"]}"#,
-        r#"{"detail": "no such label"}"#,
-        r#"{"error": "no such label"}"#,
-        r#"{"message": "", "error": "no\nsuch\u001blabel"}"#,
+fn a_success_is_no_error() {
+    for status in [200, 201, 204, 302, 304] {
+        assert!(response(status, &[], "{}").error().is_none(), "{status}");
+    }
+}
+
+/// L36: Google answers 403 when a quota is used up, and says so in a list of reasons.
+#[test]
+fn googles_quota_errors_are_rate_limits() {
+    let old = |message: &str, reason: &str| {
+        format!(
+            r#"{{"error": {{"code": 403, "message": "{message}",
+                "errors": [{{"domain": "usageLimits", "reason": "{reason}"}}], "status": "PERMISSION_DENIED"}}}}"#
+        )
+    };
+    let new = r#"{"error": {"code": 403, "message": "Quota exceeded.", "status": "PERMISSION_DENIED",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMIT_EXCEEDED"}]}}"#;
+    for (body, seconds) in [
+        (old("Quota exceeded for quota metric 'Queries'", "rateLimitExceeded"), 60),
+        (old("User Rate Limit Exceeded", "userRateLimitExceeded"), 60),
+        (old("Calendar usage limits exceeded.", "quotaExceeded"), 60),
+        (old("Daily Limit Exceeded", "dailyLimitExceeded"), 3600),
+        (new.to_owned(), 60),
     ] {
-        let text = answer(422, &[], body).to_string();
-        assert_eq!(text, "api.example.com/issues answered 422 Unprocessable Entity: no such label", "{body}");
+        assert_eq!(wait(403, &[], &body), Some(seconds), "{body}");
+        assert_eq!(wait(403, &[("retry-after", "7")], &body), Some(7), "{body}");
     }
-    for body in ["", "<html>", "[]", "{}", r#"{"message": 7}"#] {
-        assert_eq!(
-            answer(422, &[], body).to_string(),
-            "api.example.com/issues answered 422 Unprocessable Entity",
-            "{body}"
-        );
+    for reason in ["forbidden", "insufficientPermissions", "storageQuotaExceeded", "accessNotConfigured"] {
+        assert_eq!(answer(403, &[], &old("No.", reason)).kind(), &ErrorKind::Rejected, "{reason}");
     }
-    let long = answer(422, &[], &format!(r#"{{"message": "{}"}}"#, "ä".repeat(9000))).to_string();
-    assert!(long.ends_with(&"ä".repeat(300)) && long.chars().count() < 400);
+    // What no quota is about stays what it is.
+    assert_eq!(answer(400, &[], &old("Bad", "rateLimitExceeded")).kind(), &ErrorKind::Rejected);
+}
+
+/// L36: codes with which other services answer 403 in place of 429.
+#[test]
+fn codes_of_a_403_that_mean_a_rate_limit() {
+    for body in [
+        r#"{"error": "ratelimited", "ok": false}"#,
+        r#"{"error": {"code": "TooManyRequests", "message": "Slow down"}}"#,
+        r#"{"code": "rate_limited", "message": "Slow down"}"#,
+    ] {
+        assert_eq!(wait(403, &[], body), Some(60), "{body}");
+    }
+}
+
+/// R10.8: a connector says once what the answers of its service mean, also those that are no failure by their status.
+#[test]
+fn a_declared_function_decides_what_answers_mean() {
+    fn errors(response: &Response) -> Option<Failure> {
+        match response.body.as_ref() {
+            b"fine" => None,
+            b"slow" => Some(Failure::rate_limited().because("slow down")),
+            b"gone" => Some(Failure::new(ErrorKind::Gone).because("no such\nitem")),
+            _ => Some(Failure::usual()),
+        }
+    }
+    let error = |status, headers: &[(&str, &str)], body| {
+        let mut response = response(status, headers, body);
+        response.context.errors = Some(FailureFn::new("errors", errors));
+        response.error().map(|error| (error.kind().clone(), error.to_string()))
+    };
+    let line = "PUT api.example.com:3456/issues answered";
+    assert_eq!(error(200, &[], "fine"), None);
+    assert_eq!(error(404, &[], "fine"), Some((ErrorKind::Gone, format!("{line} 404 Not Found: fine"))));
+    let until = now() + SignedDuration::from_secs(9);
+    assert_eq!(
+        error(200, &[("retry-after", "9")], "slow"),
+        Some((ErrorKind::RateLimited { until }, format!("{line} 200 OK: slow down")))
+    );
+    assert_eq!(error(200, &[], "gone"), Some((ErrorKind::Gone, format!("{line} 200 OK: no such item"))));
+    assert_eq!(error(200, &[], "other"), Some((ErrorKind::Rejected, format!("{line} 200 OK: other"))));
+    assert_eq!(error(503, &[], "other").unwrap().0, ErrorKind::Transient);
 }
 
 /// R6.6: what never gets better is not tried for long.
@@ -196,8 +198,8 @@ fn a_missing_response_has_its_kind() {
         (TransportError::NoConnection { url: url(), reason: "refused".to_owned() }, ErrorKind::Transient),
         (TransportError::Connection { url: url(), reason: "reset".to_owned() }, ErrorKind::Transient),
     ] {
-        let text = error.to_string();
-        let error = error.into_error();
+        let text = format!("DELETE {error}");
+        let error = error.into_error(&Method::DELETE);
         assert_eq!((error.kind(), error.to_string()), (&kind, text));
     }
 }

@@ -1,11 +1,11 @@
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::data;
 use crate::error::{Error, ErrorKind, Result};
-use crate::network::Response;
+use crate::network::{Request, Response};
 
 fn now() -> Timestamp {
     "2025-06-01T12:00:00Z".parse().unwrap()
@@ -15,9 +15,11 @@ fn answered(status: u16, headers: &[(&str, &str)], body: impl ToString) -> Resul
     let headers = headers
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap()));
-    let url = "https://api.example.com/graphql".parse().unwrap();
-    let body = Bytes::from(body.to_string());
-    data(&Response::new(StatusCode::from_u16(status).unwrap(), HeaderMap::from_iter(headers), body, url), now())
+    let request = Request::new(Method::POST, "https://api.example.com/graphql".parse().unwrap());
+    let (status, body) = (StatusCode::from_u16(status).unwrap(), Bytes::from(body.to_string()));
+    let mut response = Response::new(&request, status, HeaderMap::from_iter(headers), body);
+    response.context.received_at = now();
+    data(&response)
 }
 
 fn failed(status: u16, body: Value) -> Error {
@@ -93,5 +95,5 @@ fn the_message_is_for_the_user() {
     let extensions = json!({ "code": "INPUT_ERROR", "userPresentableMessage": "The title\nis too long." });
     let error =
         failed(400, json!({ "errors": [{ "message": "Argument Validation Error", "extensions": extensions }] }));
-    assert_eq!(error.message(), "api.example.com/graphql answered: The title is too long.");
+    assert_eq!(error.message(), "POST api.example.com/graphql answered: The title is too long.");
 }

@@ -637,7 +637,7 @@ pub(super) fn dispatch_of(connection: Arc<ActiveConnection>, name: &str, may_cal
         attempt: 1,
         name: name.to_owned(),
         may_call_out,
-        creates: false,
+        creates: None,
     }
 }
 

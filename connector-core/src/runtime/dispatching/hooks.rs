@@ -7,13 +7,13 @@ use jiff::SignedDuration;
 use super::syncs::succeed;
 use crate::context::Dispatch;
 use crate::dispatch::{HookCall, HookReply, Input, ToolHook};
-use crate::engine::{After, CommitError, Completion, LinkQuery, TaskRow, Write, WriteSet};
+use crate::engine::{After, CommitError, Completion, LinkQuery, LinkRow, NoteRow, TaskRow, Write, WriteSet};
 use crate::error::{Error, Result};
-use crate::id::{LinkId, NoteId, ThreadId, UserId};
+use crate::id::{ConnectionId, LinkId, NoteId, ThreadId, UserId};
 use crate::model::{Actor, Channel, Delivery, Link, Note, Schedule, SyncContext, Thread};
 use crate::records::{OWN_WALK, RecordIntent, draft_key};
 use crate::runtime::Shared;
-use crate::runtime::payload::{HookTask, TaskPayload};
+use crate::runtime::payload::{Creates, HookTask, TaskPayload};
 use crate::value;
 
 impl Shared {
@@ -200,69 +200,100 @@ impl Shared {
         Ok(thread.map(|thread| (row.note, thread)))
     }
 
-    /// A note that is being sent is marked so before it is, so that after a crash nobody believes that
-    /// it was not (R9.4). False: it was being sent when the host stopped, and whether it arrived is unknown.
-    pub(super) async fn mark_sending(&self, payload: &TaskPayload, row: &TaskRow) -> Result<bool> {
-        let (delivery, set): (_, Box<dyn Fn(Delivery) -> Write + Send>) = match payload {
-            TaskPayload::Hook(HookTask::NoteCreated { note }) => {
-                let Some(found) = self.ports.engine.note(*note).await? else { return Ok(true) };
-                let expect = Some(found.version);
-                (
-                    found.note.delivery.clone(),
-                    Box::new(move |delivery| {
-                        let mut row = found.clone();
-                        row.note.delivery = Some(delivery);
-                        Write::PutNote { row: Box::new(row), expect }
-                    }),
-                )
-            }
-            TaskPayload::Hook(HookTask::CreateLink { link, .. }) => {
-                let Some(found) = self.ports.engine.link(*link).await? else { return Ok(true) };
-                let expect = Some(found.version);
-                (
-                    found.link.delivery.clone(),
-                    Box::new(move |delivery| {
-                        let mut row = found.clone();
-                        row.link.delivery = Some(delivery);
-                        Write::PutLink { row: Box::new(row), expect }
-                    }),
-                )
-            }
-            _ => return Ok(true),
-        };
+    /// Looks whether what a task creates at the service may be sent. False: it has arrived, or it was being sent when the
+    /// host stopped, and whether it arrived is unknown.
+    pub(super) async fn begin_sending(&self, payload: &TaskPayload, row: &TaskRow) -> Result<bool> {
+        let Some(creates) = payload.creates() else { return Ok(true) };
         let connection = Some(row.connection);
-        match delivery {
-            // A sync brought it between two attempts: the one that seemed to fail had arrived.
-            Some(Delivery::Delivered) => {
-                let completes = Some(Completion { task: row.id, revision: row.revision, then: After::Delete });
-                return match self.ports.engine.commit(WriteSet { connection, completes, ..WriteSet::default() }).await {
-                    Ok(_) | Err(CommitError::TaskGone) => Ok(false),
-                    Err(error) => Err(error.into()),
-                };
-            }
-            Some(Delivery::Sending) => {
-                let completes = Some(Completion { task: row.id, revision: row.revision, then: After::Delete });
-                let mut writes = vec![set(Delivery::Unknown)];
-                writes.extend(self.written_back_feed(payload, row));
-                writes.extend(self.look_again(row));
-                let set = WriteSet { connection, completes, writes, ..WriteSet::default() };
-                return match self.ports.engine.commit(set).await {
-                    Ok(_) | Err(CommitError::TaskGone) => Ok(false),
-                    Err(error) => Err(error.into()),
-                };
-            }
-            _ => {}
+        let writes = match self.delivery_of(creates).await? {
+            Some(sent) => match sent.delivery {
+                // A sync brought it between two attempts: the one that seemed to fail had arrived.
+                Some(Delivery::Delivered) => Some(Vec::new()),
+                Some(Delivery::Sending) => {
+                    let mut writes = vec![sent.with(Delivery::Unknown)];
+                    writes.extend(self.written_back_feed(payload, row));
+                    writes.extend(self.look_again(row));
+                    Some(writes)
+                }
+                _ => None,
+            },
+            None => None,
+        };
+        if let Some(writes) = writes {
+            let completes = Some(Completion { task: row.id, revision: row.revision, then: After::Delete });
+            return match self.ports.engine.commit(WriteSet { connection, completes, writes, ..WriteSet::default() }).await {
+                Ok(_) | Err(CommitError::TaskGone) => Ok(false),
+                Err(error) => Err(error.into()),
+            };
         }
-        let mut writes = vec![set(Delivery::Sending)];
-        if let TaskPayload::Hook(HookTask::CreateLink { link, .. }) = payload {
+        if let Creates::Link(link) = creates {
             // Should the answer be lost, a sync that brings the item finds by this which one it is.
             let value = value::to_bytes(&true)
                 .map_err(|error| Error::bug("the mark of a draft cannot be stored").with_source(error))?;
-            writes.push(Write::PutState { connection: row.connection, key: draft_key(*link), value: value.into() });
+            let mark = Write::PutState { connection: row.connection, key: draft_key(link), value: value.into() };
+            match self.ports.engine.commit(WriteSet { connection, ..WriteSet::of([mark]) }).await {
+                Ok(_) | Err(CommitError::RecordConflict) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        match self.ports.engine.commit(WriteSet { connection, ..WriteSet::of(writes) }).await {
-            Ok(_) | Err(CommitError::RecordConflict) => Ok(true),
-            Err(error) => Err(error.into()),
+        Ok(true)
+    }
+
+    /// Marks what a task creates as being sent, before the first request that may not be repeated: after a crash nobody
+    /// believes that it was not sent (R9.4). A task whose requests may all be repeated runs again after a crash.
+    pub(crate) async fn mark_sending(&self, creates: Creates, connection: ConnectionId) -> Result<()> {
+        let Some(sent) = self.delivery_of(creates).await? else { return Ok(()) };
+        let writes = [sent.with(Delivery::Sending)];
+        match self.ports.engine.commit(WriteSet { connection: Some(connection), ..WriteSet::of(writes) }).await {
+            Ok(_) | Err(CommitError::RecordConflict) => Ok(()),
+            Err(error) => Err(Error::transient("what is to be sent cannot be marked in the store").with_source(error)),
+        }
+    }
+
+    /// The row whose delivery a user sees; `None` if it is gone.
+    async fn delivery_of(&self, creates: Creates) -> Result<Option<Sent>> {
+        Ok(match creates {
+            Creates::Note(note) => self
+                .ports
+                .engine
+                .note(note)
+                .await?
+                .map(|row| Sent { delivery: row.note.delivery.clone(), row: SentRow::Note(Box::new(row)) }),
+            Creates::Link(link) => self
+                .ports
+                .engine
+                .link(link)
+                .await?
+                .map(|row| Sent { delivery: row.link.delivery.clone(), row: SentRow::Link(Box::new(row)) }),
+        })
+    }
+}
+
+/// The row of what a user sends, and whether it has arrived.
+struct Sent {
+    delivery: Option<Delivery>,
+    row: SentRow,
+}
+
+enum SentRow {
+    Note(Box<NoteRow>),
+    Link(Box<LinkRow>),
+}
+
+impl Sent {
+    /// The write of the row with another delivery.
+    fn with(self, delivery: Delivery) -> Write {
+        match self.row {
+            SentRow::Note(mut row) => {
+                let expect = Some(row.version);
+                row.note.delivery = Some(delivery);
+                Write::PutNote { row, expect }
+            }
+            SentRow::Link(mut row) => {
+                let expect = Some(row.version);
+                row.link.delivery = Some(delivery);
+                Write::PutLink { row, expect }
+            }
         }
     }
 }

@@ -350,8 +350,8 @@ impl<S: ConformanceService> NetworkPort for Gate<S> {
             if !rules.allows(&request.url) {
                 return Err(TransportError::NotDeclared { url: host_and_path(&request.url) });
             }
-            let url = request.url.clone();
-            let answer = self.state().send(&request, now).map(|response| Response { url, ..response });
+            let answer = self.state().send(&request, now);
+            let answer = answer.map(|response| Response { url: request.url, method: request.method, ..response });
             // Whoever lets it go polls it again.
             poll_fn(|_| if self.is_holding() { Poll::Pending } else { Poll::Ready(()) }).await;
             answer
