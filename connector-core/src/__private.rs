@@ -25,7 +25,7 @@ pub use crate::link_type::{
     Compose, ComposeTarget, ContactRole, LinkMeta, LinkType, LinkTypeDeclaration, Logos, Reactions, Sharing,
     StatusDeclaration, StatusIcon, Supports,
 };
-pub use crate::network::FailureFn;
+pub use crate::network::{FailureFn, Methods, QuotaDeclaration, RequestPattern};
 pub use crate::options::{
     Choice, Choices, Field, FieldDefault, FieldKind, FieldSettings, OptionErrors, OptionField, OptionReader, Options,
     OptionsDeclaration, TypedField,

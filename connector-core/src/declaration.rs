@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::link_type::{LinkTypeDeclaration, Reactions};
 use crate::model::Account;
-use crate::network::FailureFn;
+use crate::network::{FailureFn, QuotaDeclaration};
 use crate::options::OptionsDeclaration;
 use crate::secret::Secret;
 use crate::tool::ToolDeclaration;
@@ -51,6 +51,8 @@ pub struct Declaration {
     /// What the answers of the service mean where the usual rules do not know it; `None` means that they are enough.
     #[serde(skip)]
     pub errors: Option<FailureFn>,
+    /// The quotas of the service that are known.
+    pub quotas: &'static [QuotaDeclaration],
     /// Its options.
     pub options: &'static OptionsDeclaration,
     /// The tools that it uses.
@@ -88,6 +90,7 @@ impl Declaration {
             access: &[],
             urls: &[],
             errors: None,
+            quotas: &[],
             options: &OptionsDeclaration { fields: &[] },
             tools: &[],
             version: "1",

@@ -49,6 +49,7 @@ use proc_macro::TokenStream;
 /// | `access` | `["Reads your issues"]` |
 /// | `urls` | `["https://api.github.com/*"]` |
 /// | `errors` | a function `fn(&Response) -> Option<Failure>` that says what the answers of the service mean, where the usual rules do not know it |
+/// | `quota` | `("writes", 20, per = "10s", of = post("/send"))`, more than once: what the service takes of an account in a window. `of` is one or a list of `any`, `reads`, `writes` or a method, alone or with a path below the API's base, in which `*` stands for a segment; without it all requests count |
 /// | `options` | a struct with `#[derive(Options)]` |
 /// | `tools` | `[Contacts]` |
 /// | `version` | `"1"` |

@@ -8,10 +8,11 @@ mod webhooks;
 
 use std::any::Any;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
+use http::Method;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -28,7 +29,10 @@ use crate::files::Files;
 use crate::hex;
 use crate::id::{ChannelId, ConnectionId, TaskId, UserId};
 use crate::model::{Account, Emoji};
-use crate::network::{Admission, Asking, FailureFn, Network, NetworkPort, Outbound, ProviderApi, Response, UrlRules};
+use crate::network::{
+    Admission, Answers, Asking, Counted, FailureFn, LONG_WAIT, MAX_PATIENCE, Network, NetworkPort, Outbound,
+    ProviderApi, PutOff, Request, Response, UrlRules,
+};
 use crate::runtime::payload::Creates;
 use crate::runtime::{ActiveConnection, Shared};
 use crate::secret::Secret;
@@ -69,6 +73,10 @@ pub(crate) struct Dispatch {
     pub(crate) keys: AtomicU32,
     /// A request that may have changed something at the service got no answer.
     pub(crate) unanswered: AtomicBool,
+    /// Milliseconds that its requests wait for quotas, those of waits that have begun included.
+    pub(crate) waited_ms: AtomicU64,
+    /// What it has been answered, also before a quota put it off.
+    pub(crate) answers: Mutex<Answers>,
     /// What it creates is marked in the store as being sent.
     pub(crate) marked: AtomicBool,
     /// The account's token that the code has last been given.
@@ -113,14 +121,17 @@ impl Dispatch {
         Ok(sent)
     }
 
-    /// Comes back when the service's quota has room for a request, or moves the dispatch to when it has (L11).
-    async fn wait_for_quota(&self, url: &Url, begun: bool) -> Result<()> {
-        let (account, by_method) = self.quota();
+    /// Comes back when the service's quotas have room for a request, or moves the dispatch to when they have (L11).
+    /// The time that it waits is none of the time that the dispatch has (L36).
+    async fn wait_for_quota(&self, request: &Request, begun: bool) -> Result<()> {
+        let account = self.connection.quota_account();
         let (lane, connection) = (self.lane, self.connection_id());
-        let mut asking = Asking { account: &account, by_method, lane, connection, begun, place: None };
-        let (provider, asked) = (self.quota_owner(), self.now());
+        let counted = self.counted(&account, &request.method, &request.url);
+        let max_wait = self.max_wait();
+        let mut asking = Asking { counted, lane, connection, begun, max_wait, place: None };
+        let (provider, asked) = (self.connection.quota_owner(), self.now());
         loop {
-            match self.shared.rates.admit(url, &asking, self.now()) {
+            match self.shared.rates.admit(&asking, self.now()) {
                 Admission::Go => {
                     if asking.place.is_some() {
                         let waited = self.now().duration_since(asked).as_secs_f64();
@@ -129,8 +140,11 @@ impl Dispatch {
                     return Ok(());
                 }
                 Admission::Wait(until) => {
+                    let wait = until.duration_since(self.now()).as_millis();
+                    self.waited_ms.fetch_add(u64::try_from(wait).unwrap_or_default(), Ordering::Relaxed);
                     self.sleep_until(until).await;
                     asking.place = Some(until);
+                    asking.max_wait = self.max_wait();
                 }
                 Admission::Move(until) => {
                     metrics::counter!("connectors_quota_moved_total", "provider" => provider).increment(1);
@@ -140,19 +154,33 @@ impl Dispatch {
         }
     }
 
-    /// What its requests share a quota with: others of the same account at the same provider. And
-    /// whether the service has one for each method.
-    fn quota(&self) -> (String, bool) {
-        let (row, provider) = (&self.connection.row, self.connection.connector.declaration.provider.as_ref());
-        let account = row.account.id.clone().unwrap_or_else(|| row.id.to_string());
-        let account = format!("{}/{account}", self.quota_owner());
-        (account, provider.is_some_and(|provider| provider.limits_by_method()))
+    /// What a request counts against.
+    fn counted<'a>(&'a self, account: &'a str, method: &'a Method, url: &'a Url) -> Counted<'a> {
+        let declaration = self.connection.connector.declaration;
+        let by_method = declaration.provider.as_ref().is_some_and(|provider| provider.limits_by_method());
+        Counted { account, by_method, declared: declaration.quotas, base: &self.connection.api_url, method, url }
     }
 
-    /// Whose quotas its requests count against: the provider's, else the connector's own service's.
-    fn quota_owner(&self) -> &'static str {
-        let declaration = self.connection.connector.declaration;
-        declaration.provider.as_ref().map_or(declaration.id, |provider| provider.id())
+    /// The longest that a request waits in place; `None` means as long as is usual. What waits in place has its worker
+    /// and its channel: one that gains nothing by being put off waits longer, and none for ever.
+    fn max_wait(&self) -> Option<SignedDuration> {
+        let waited =
+            SignedDuration::from_millis(i64::try_from(self.waited_ms.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+        let limit = SignedDuration::try_from(self.shared.config.max_time).unwrap_or(SignedDuration::MAX);
+        match self.answers().is_patient() {
+            true => Some(MAX_PATIENCE.saturating_sub(waited)),
+            false if waited >= limit => Some(SignedDuration::ZERO),
+            false => None,
+        }
+    }
+
+    pub(crate) fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What goes on where it was when a quota puts it off.
+    pub(crate) fn put_off(&self) -> Option<PutOff> {
+        PutOff::of(self.task, self.run, self.connection_id(), &self.name, self.lane)
     }
 
     /// The same for every attempt of one run of one task, and for nothing else.
@@ -168,18 +196,42 @@ impl Dispatch {
 }
 
 impl Outbound for Dispatch {
-    fn start<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<()>> {
+    fn start<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let sent = self.count_request()?;
-            self.wait_for_quota(url, sent > 0).await
+            self.wait_for_quota(request, sent > 0).await
         })
     }
 
+    fn waits_for(&self, refused: Timestamp) -> bool {
+        let begun = self.requests.load(Ordering::Relaxed) > 1 || self.lane == TaskPriority::User;
+        let wait = refused.duration_since(self.now());
+        match self.max_wait() {
+            Some(longest) => wait <= longest,
+            None => begun && wait <= LONG_WAIT,
+        }
+    }
+
+    fn replay(&self, request: &Request) -> Option<Response> {
+        self.answers().replay(request)
+    }
+
+    fn note(&self, request: &Request, response: &Response, repeatable: bool) {
+        let lasts = response.status.is_success() || matches!(response.status.as_u16(), 304 | 404 | 410);
+        if repeatable && lasts {
+            self.answers().note(request, response);
+        } else if !repeatable && response.status.is_success() {
+            self.answers().cannot_repeat();
+        }
+    }
+
     fn answered(&self, response: &Response, refused: Option<Timestamp>) {
-        let (account, by_method) = self.quota();
-        self.shared.rates.answered(response, refused, &account, by_method, self.now());
+        let account = self.connection.quota_account();
+        let counted = self.counted(&account, &response.method, &response.url);
+        self.shared.rates.answered(response, refused, &counted, self.now());
         if refused.is_some() {
-            metrics::counter!("connectors_quota_refused_total", "provider" => self.quota_owner()).increment(1);
+            metrics::counter!("connectors_quota_refused_total", "provider" => self.connection.quota_owner())
+                .increment(1);
         }
     }
 

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::error::{TransportError, is_failure, refused_until};
+use super::quota::reads;
 use super::{
     Body, FailureFn, Form, NetworkPort, Request, Response, ResponseContext, StreamedResponse, UrlRules, graphql,
     host_and_path, reason,
@@ -23,6 +24,9 @@ use crate::secret::Secret;
 /// How long to wait before each repetition of a request that is safe to repeat.
 const BACKOFF: [SignedDuration; 2] = [SignedDuration::from_millis(250), SignedDuration::from_secs(1)];
 
+/// Refusals of a quota that one request waits for in place.
+const MAX_REFUSALS: u32 = 3;
+
 /// As much of the body of an error is read, in bytes, where the body is streamed.
 const MAX_FAILURE: usize = 64 << 10;
 
@@ -32,10 +36,20 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("connector/", e
 pub(crate) trait Outbound: Send + Sync {
     /// Counts a request, each repetition too, against the limit of the dispatch (R6.7), and
     /// refuses where requests are not allowed. Comes back when the service takes it (L11).
-    fn start<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<()>>;
+    fn start<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<()>>;
 
     /// Learns from a response how many more the service takes: none until `refused`, if that is there.
     fn answered(&self, response: &Response, refused: Option<Timestamp>);
+
+    /// Whether a request that the service has refused until then is worth waiting for in place: it is not the first of
+    /// its dispatch, or a user waits for it, and the wait is not long.
+    fn waits_for(&self, refused: Timestamp) -> bool;
+
+    /// The answer to a request that an earlier attempt of the dispatch got before a quota put it off (L36).
+    fn replay(&self, request: &Request) -> Option<Response>;
+
+    /// Notes an answer to a request: one that may be `repeated` is not sent again when a quota puts the dispatch off.
+    fn note(&self, request: &Request, response: &Response, repeatable: bool);
 
     /// What the connector says of the errors of its service.
     fn errors(&self) -> Option<FailureFn>;
@@ -460,10 +474,7 @@ impl<'a> RequestBuilder<'a> {
 
     /// Whether sending it twice does no harm.
     fn is_repeatable(&self) -> bool {
-        let usual = || {
-            let reads = ["PROPFIND", "REPORT", "SEARCH"].contains(&self.method.as_str());
-            self.method.is_idempotent() || reads || self.headers.contains_key(IDEMPOTENCY_KEY)
-        };
+        let usual = || self.method.is_idempotent() || reads(&self.method) || self.headers.contains_key(IDEMPOTENCY_KEY);
         self.repeatable.unwrap_or_else(usual)
     }
 
@@ -567,6 +578,11 @@ trait Answered {
     fn head(&self) -> &Response;
 
     fn head_mut(&mut self) -> &mut Response;
+
+    /// The response, if its body is there.
+    fn whole(&self) -> Option<&Response>;
+
+    fn from_whole(response: Response) -> Self;
 }
 
 impl Answered for Response {
@@ -577,6 +593,14 @@ impl Answered for Response {
     fn head_mut(&mut self) -> &mut Response {
         self
     }
+
+    fn whole(&self) -> Option<&Response> {
+        Some(self)
+    }
+
+    fn from_whole(response: Response) -> Self {
+        response
+    }
 }
 
 impl Answered for StreamedResponse {
@@ -586,6 +610,14 @@ impl Answered for StreamedResponse {
 
     fn head_mut(&mut self) -> &mut Response {
         &mut self.head
+    }
+
+    fn whole(&self) -> Option<&Response> {
+        None
+    }
+
+    fn from_whole(response: Response) -> Self {
+        response.into()
     }
 }
 
@@ -603,9 +635,13 @@ async fn exchange<R: Answered>(
     repeatable: bool,
     send: SendBy<R>,
 ) -> Result<R> {
+    if let Some(response) = outbound.replay(request).filter(|_| repeatable) {
+        return Ok(R::from_whole(response));
+    }
     let mut waits = BACKOFF.iter();
+    let mut refusals = 0;
     loop {
-        outbound.start(&request.url).await?;
+        outbound.start(request).await?;
         if !repeatable {
             outbound.sends_once().await?;
         }
@@ -613,6 +649,7 @@ async fn exchange<R: Answered>(
         let mut outcome = send(outbound.port(), request.clone(), outbound.rules()).await;
         answer.came(&outcome);
         let (method, url) = (&request.method, host_and_path(&request.url));
+        let mut refused = None;
         match outcome.as_mut().map(R::head_mut) {
             Ok(response) => {
                 let errors = outbound.errors();
@@ -623,10 +660,24 @@ async fn exchange<R: Answered>(
                     Vec::new()
                 };
                 response.context = ResponseContext { received_at: outbound.now(), errors, hidden };
-                outbound.answered(response, refused_until(response));
+                refused = refused_until(response);
+                outbound.answered(response, refused);
                 tracing::debug!(%method, url, status = response.status.as_u16(), bytes = response.body.len(), "request")
             }
             Err(error) => tracing::debug!(%method, url, %error, "request failed"),
+        }
+        if let Some(until) = refused {
+            refusals += 1;
+            // What was refused was not done, whatever it is.
+            if refusals <= MAX_REFUSALS && outbound.waits_for(until) {
+                continue;
+            }
+            return outcome.map_err(|error| lost(error, request));
+        }
+        match (outcome.as_ref().ok().and_then(R::whole), repeatable) {
+            (Some(response), true) => outbound.note(request, response, true),
+            (_, false) => outcome.iter().for_each(|answer| outbound.note(request, answer.head(), false)),
+            (None, true) => {}
         }
         match waits.next() {
             Some(wait) if passes_soon(&outcome, repeatable) => outbound.sleep_until(outbound.now() + *wait).await,

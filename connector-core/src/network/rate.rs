@@ -1,23 +1,37 @@
-//! One limiter for each quota of a provider account, learned from what the service says (L11).
+//! One limiter for each quota of a provider account, declared or learned from what the service says (L11, L36).
 //!
-//! A quota is what one account may ask of one host in a window of time. Its size, what is left of it
-//! and when it is whole again come from the rate-limit headers; where a service has none, they follow
-//! from when it began to refuse, and until when. All connections of the account share it.
+//! A quota is what one account may ask of one host in a window of time. There are three kinds:
+//!
+//! - declared ones: a connector says which requests count against them ([`QuotaDeclaration`]);
+//! - said ones: size, what is left and the end of the window come from the rate-limit headers. Requests whose answers
+//!   say the same size share one;
+//! - learned ones, where a service only refuses: from when it began to refuse, and until when. They are learned for each
+//!   group of requests by itself: requests that read apart from those that write, and both by the template of their
+//!   path. What was learned from refused requests of one group never slows another. Where nothing is refused while all
+//!   of a learned quota is used, it grows by a hundredth with each window.
+//!
+//! All connections of the account share them. A request goes when each of its quotas has room.
 //!
 //! Users and pushes take what there is, as long as there is any. Incremental work and backfills do so
 //! while more than half is left; the rest they spread over the remaining time, first come first served,
 //! and leave a reserve for users that shrinks to nothing as the window ends. So all of a quota is
 //! used where there is enough to do, and a user hardly ever meets an empty one. Work that has to wait
-//! long is moved to its place in the line, in place of waiting there with a worker in hand.
+//! long is moved to its place in the line, in place of waiting there with a worker in hand, and goes on where it was
+//! ([`KeptAnswers`](super::KeptAnswers)).
+//!
+//! A refusal without a time closes its group for a minute, and each further one in a row for twice as long, up to an
+//! hour. An operator who resumes the connection lifts what closes it, as does the time itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use super::Response;
-use super::retry_after::{Headers, SaidQuota};
+use super::quota::{QuotaDeclaration, reads, template};
+use super::retry_after::{Headers, LONGEST_WAIT, SaidQuota};
 use crate::engine::TaskPriority;
 use crate::id::ConnectionId;
 
@@ -25,7 +39,7 @@ use crate::id::ConnectionId;
 const SHORT_WAIT: SignedDuration = SignedDuration::from_secs(1);
 
 /// One that would do again what it has done waits longer, and so does a user's.
-const LONG_WAIT: SignedDuration = SignedDuration::from_secs(20);
+pub(crate) const LONG_WAIT: SignedDuration = SignedDuration::from_secs(20);
 
 /// Times of one reset that are told apart: services round, and say it as seconds from now.
 const SAME_RESET: SignedDuration = SignedDuration::from_secs(2);
@@ -36,6 +50,9 @@ const FORGOTTEN: SignedDuration = SignedDuration::from_mins(1);
 /// Quotas that are kept in memory; beyond it, those that limit nothing are forgotten.
 const MAX_QUOTAS: usize = 10_000;
 
+/// Templates of paths for which quotas are learned apart, by account, host, and whether they read; all others share one.
+const MAX_TEMPLATES: usize = 16;
+
 /// All quotas of a host.
 #[derive(Debug, Default)]
 pub(crate) struct RateLimiter {
@@ -45,31 +62,60 @@ pub(crate) struct RateLimiter {
 #[derive(Debug, Default)]
 struct Known {
     quotas: HashMap<QuotaKey, Quota>,
-    /// The part of the service's quota that the first segment of a path belongs to, where the service says it.
-    parts: HashMap<QuotaKey, String>,
+    /// The quota that the service says for requests of a class.
+    said: HashMap<QuotaKey, QuotaKey>,
+    /// Templates of paths of which requests were refused, by class.
+    refused: HashMap<QuotaKey, Vec<String>>,
 }
 
-/// What shares a quota: an account, a host, and a part of the service where it has quotas for several.
+/// What shares a quota: an account, a host, and what tells its quotas apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct QuotaKey {
     account: String,
     host: String,
-    part: String,
+    part: Part,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Part {
+    /// The declared quota with this name.
+    Declared(&'static str),
+    /// The quota that the service calls so, and that has this size.
+    Said(String, u64),
+    /// Requests of this group.
+    Group { reads: bool, like: String },
+}
+
+/// What a request counts against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted<'a> {
+    /// The provider's account.
+    pub(crate) account: &'a str,
+    /// Each method of the API has a quota of its own.
+    pub(crate) by_method: bool,
+    /// The quotas that the connector declares.
+    pub(crate) declared: &'static [QuotaDeclaration],
+    /// The base of the provider's API.
+    pub(crate) base: &'a str,
+    /// Method of the request.
+    pub(crate) method: &'a Method,
+    /// URL of the request.
+    pub(crate) url: &'a Url,
 }
 
 /// Who wants to send a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asking<'a> {
-    /// The provider's account.
-    pub(crate) account: &'a str,
-    /// Each method of the API has a quota of its own.
-    pub(crate) by_method: bool,
+    /// The request.
+    pub(crate) counted: Counted<'a>,
     /// How urgent it is.
     pub(crate) lane: TaskPriority,
     /// Whose.
     pub(crate) connection: ConnectionId,
     /// The dispatch has sent a request before.
     pub(crate) begun: bool,
+    /// The longest wait in place; `None` means as the lane has it.
+    pub(crate) max_wait: Option<SignedDuration>,
     /// The place in the line that it has waited for.
     pub(crate) place: Option<Timestamp>,
 }
@@ -87,13 +133,23 @@ pub(crate) enum Admission {
 
 impl RateLimiter {
     /// Asks for a request; one that may go is counted.
-    pub(crate) fn admit(&self, url: &Url, asking: &Asking<'_>, now: Timestamp) -> Admission {
+    pub(crate) fn admit(&self, asking: &Asking<'_>, now: Timestamp) -> Admission {
         let mut known = self.known();
-        let key = known.key(url, asking.account, asking.by_method);
-        match known.quotas.get_mut(&key) {
-            Some(quota) => quota.admit(asking, now),
-            None => Admission::Go,
+        let keys = known.keys(&asking.counted, now);
+        let mut admission = Admission::Go;
+        for key in &keys {
+            if let Some(quota) = known.quotas.get_mut(key) {
+                admission = admission.later(quota.admit(asking, now));
+            }
         }
+        if admission == Admission::Go {
+            for key in &keys {
+                if let Some(quota) = known.quotas.get_mut(key) {
+                    quota.take(asking.connection, now);
+                }
+            }
+        }
+        admission
     }
 
     /// Learns from a response. With `refused` it is the refusal of one request too many, and none is taken until then.
@@ -101,33 +157,55 @@ impl RateLimiter {
         &self,
         response: &Response,
         refused: Option<Timestamp>,
-        account: &str,
-        by_method: bool,
+        counted: &Counted<'_>,
         now: Timestamp,
     ) {
         let mut known = self.known();
-        let said = Headers::new(&response.headers, now).quota();
-        if let Some(part) = response.header("x-ratelimit-resource").filter(|_| !by_method) {
-            let place = segment_key(&response.url, account);
-            if known.parts.len() < MAX_QUOTAS {
-                known.parts.insert(place, part.to_owned());
+        let headers = Headers::new(&response.headers, now);
+        let said = headers.quota().filter(|_| !counted.by_method);
+        let unsaid = !headers.has_retry_after() && headers.resets().is_none();
+        known.make_room(now);
+        let mut exhausted = false;
+        if let Some(said) = &said {
+            let name = ["x-ratelimit-resource", "x-ratelimit-bucket"].iter().find_map(|name| response.header(name));
+            let key = counted.key(Part::Said(name.unwrap_or_default().to_owned(), said.limit));
+            known.said.insert(counted.class(), key.clone());
+            let quota = known.quotas.entry(key).or_default();
+            quota.heard(said, now);
+            exhausted = said.remaining == 0;
+            if let Some(until) = refused.filter(|_| exhausted) {
+                quota.refused(until, false, false, now);
             }
         }
-        let key = known.key(&response.url, account, by_method);
-        if said.is_none() && refused.is_none() && !known.quotas.contains_key(&key) {
-            return;
+        let declared = counted.declared_keys().collect::<Vec<_>>();
+        if let Some(until) = refused.filter(|_| !exhausted) {
+            // What is declared is not learned; the service may know better all the same.
+            let learns = said.is_none() && declared.is_empty();
+            let keys = if declared.is_empty() { vec![known.refused_group(counted)] } else { declared };
+            for key in keys {
+                known.quotas.entry(key).or_default().refused(until, learns, unsaid, now);
+            }
+        } else if refused.is_none() {
+            let groups = known.group(counted).into_iter().chain(declared);
+            for key in groups.collect::<Vec<_>>() {
+                if let Some(quota) = known.quotas.get_mut(&key) {
+                    quota.passes(now);
+                }
+            }
         }
-        if known.quotas.len() >= MAX_QUOTAS {
-            known.quotas.retain(|_, quota| quota.limits(now));
+    }
+
+    /// Forgets until when the account takes no more. Whether there was such a time.
+    pub(crate) fn lift(&self, account: &str, now: Timestamp) -> bool {
+        let mut known = self.known();
+        let mut lifted = false;
+        for (key, quota) in &mut known.quotas {
+            if key.account == account && quota.blocked.take().is_some_and(|until| until > now) {
+                quota.refusals = 0;
+                lifted = true;
+            }
         }
-        let quota = known.quotas.entry(key).or_default();
-        if let Some(said) = &said {
-            quota.heard(said, now);
-        }
-        match refused {
-            Some(until) => quota.refused(until, said.is_some(), now),
-            None => quota.passed += 1,
-        }
+        lifted
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -136,20 +214,108 @@ impl RateLimiter {
 }
 
 impl Known {
-    fn key(&self, url: &Url, account: &str, by_method: bool) -> QuotaKey {
-        let mut key = segment_key(url, account);
-        key.part = if by_method { url.path().to_owned() } else { self.parts.get(&key).cloned().unwrap_or_default() };
-        key
+    /// The quotas that a request counts against, as far as they are known.
+    fn keys(&mut self, counted: &Counted<'_>, now: Timestamp) -> Vec<QuotaKey> {
+        let mut keys: Vec<_> = counted.declared_keys().collect();
+        if keys.is_empty() {
+            keys.extend(self.group(counted));
+        } else {
+            for quota in counted.declared_quotas() {
+                let known = self.quotas.entry(counted.key(Part::Declared(quota.name))).or_default();
+                known.window.get_or_insert_with(|| Window::declared(quota, now));
+            }
+        }
+        if !self.said.is_empty() {
+            keys.extend(self.said.get(&counted.class()).cloned());
+        }
+        keys
+    }
+
+    /// The group of a request, if one of its requests was refused.
+    fn group(&self, counted: &Counted<'_>) -> Option<QuotaKey> {
+        if self.refused.is_empty() {
+            return None;
+        }
+        let like = counted.like();
+        let refused = self.refused.get(&counted.class())?;
+        if refused.contains(&like) {
+            return Some(counted.group(like));
+        }
+        (refused.len() >= MAX_TEMPLATES).then(|| counted.group("*".to_owned()))
+    }
+
+    /// The group of a request that is refused.
+    fn refused_group(&mut self, counted: &Counted<'_>) -> QuotaKey {
+        let like = counted.like();
+        let refused = self.refused.entry(counted.class()).or_default();
+        if !refused.contains(&like) {
+            if refused.len() >= MAX_TEMPLATES {
+                return counted.group("*".to_owned());
+            }
+            refused.push(like.clone());
+        }
+        counted.group(like)
+    }
+
+    fn make_room(&mut self, now: Timestamp) {
+        if self.quotas.len() < MAX_QUOTAS && self.said.len() < MAX_QUOTAS {
+            return;
+        }
+        self.quotas.retain(|_, quota| quota.limits(now));
+        let Self { quotas, said, refused } = self;
+        said.retain(|_, key| quotas.contains_key(key));
+        refused.retain(|class, templates| {
+            let key = |like: &String| {
+                let reads = matches!(class.part, Part::Group { reads: true, .. });
+                QuotaKey { part: Part::Group { reads, like: like.clone() }, ..class.clone() }
+            };
+            templates.retain(|like| quotas.contains_key(&key(like)));
+            !templates.is_empty()
+        });
     }
 }
 
-/// The key with the first segment of the path as its part.
-fn segment_key(url: &Url, account: &str) -> QuotaKey {
-    let segment = url.path_segments().and_then(|mut segments| segments.next()).unwrap_or_default();
-    QuotaKey {
-        account: account.to_owned(),
-        host: url.host_str().unwrap_or_default().to_owned(),
-        part: segment.to_owned(),
+impl Counted<'_> {
+    fn declared_quotas(&self) -> impl Iterator<Item = &'static QuotaDeclaration> {
+        self.declared.iter().filter(|quota| quota.counts(self.method, self.url, self.base))
+    }
+
+    fn declared_keys(&self) -> impl Iterator<Item = QuotaKey> {
+        self.declared_quotas().map(|quota| self.key(Part::Declared(quota.name)))
+    }
+
+    fn key(&self, part: Part) -> QuotaKey {
+        let host = self.url.host_str().unwrap_or_default().to_owned();
+        QuotaKey { account: self.account.to_owned(), host, part }
+    }
+
+    fn group(&self, like: String) -> QuotaKey {
+        self.key(Part::Group { reads: reads(self.method), like })
+    }
+
+    /// Requests that read, or that write, below the first segment of a path: those for which a service says one quota.
+    fn class(&self) -> QuotaKey {
+        let first = self.url.path_segments().and_then(|mut segments| segments.next()).unwrap_or_default();
+        self.group(first.to_owned())
+    }
+
+    /// What the paths of a group have in common.
+    fn like(&self) -> String {
+        if self.by_method { self.url.path().to_owned() } else { template(self.url.path()) }
+    }
+}
+
+impl Admission {
+    /// What two quotas together say.
+    fn later(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Go, other) => other,
+            (admission, Self::Go) => admission,
+            (Self::Wait(first), Self::Wait(second)) => Self::Wait(first.max(second)),
+            (Self::Wait(first) | Self::Move(first), Self::Wait(second) | Self::Move(second)) => {
+                Self::Move(first.max(second))
+            }
+        }
     }
 }
 
@@ -162,6 +328,8 @@ struct Quota {
     /// Requests that passed since the end of the last refusal or window: what is learned from where the service says nothing.
     passed: u64,
     counted_since: Option<Timestamp>,
+    /// Refusals in a row that said no time.
+    refusals: u32,
     /// The next free place in each of the lines.
     lines: [Option<Timestamp>; 3],
     /// Places of dispatches that were moved to them, and how many there are.
@@ -175,8 +343,18 @@ struct Window {
     remaining: u64,
     resets: Timestamp,
     length: SignedDuration,
-    /// The service says it, in place of it being learned from refusals.
-    said: bool,
+    origin: Origin,
+}
+
+/// How a quota is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The connector declares it.
+    Declared,
+    /// The service says it.
+    Said,
+    /// It was learned from refusals.
+    Learned,
 }
 
 /// Part of the quota that is left to those who are more urgent, until the last twentieth of a window.
@@ -201,7 +379,7 @@ impl Quota {
             // Those that wait do not all come back at the same time.
             return self.give_place(asking, until, now);
         }
-        let Some(window) = &mut self.window else { return Admission::Go };
+        let Some(window) = &self.window else { return Admission::Go };
         let free = window.free(asking.lane, now);
         let (limit, remaining) = (window.limit, window.remaining);
         let in_turn = match asking.lane {
@@ -209,26 +387,32 @@ impl Quota {
             // Enough for everyone, also for those whose place is yet to come.
             _ if remaining > limit / 2 + self.placed => true,
             _ if asking.place.is_some_and(|place| place <= now) => true,
-            _ => self.takes_place(asking.connection, now),
+            // The dispatch was moved to a place that has come.
+            _ => self.places.get(&asking.connection).and_then(VecDeque::front).is_some_and(|place| *place <= now),
         };
-        if in_turn && free > 0 {
-            if let Some(window) = &mut self.window {
-                window.remaining -= 1;
-            }
-            return Admission::Go;
-        }
-        self.give_place(asking, now, now)
+        if in_turn && free > 0 { Admission::Go } else { self.give_place(asking, now, now) }
     }
 
-    /// The dispatch was moved to a place that has come.
-    fn takes_place(&mut self, connection: ConnectionId, now: Timestamp) -> bool {
-        let Some(places) = self.places.get_mut(&connection) else { return false };
-        let taken = places.pop_front_if(|place| *place <= now).is_some();
-        self.placed -= u64::from(taken);
-        if places.is_empty() {
-            self.places.remove(&connection);
+    /// Counts a request that goes, with the place that the dispatch was moved to.
+    fn take(&mut self, connection: ConnectionId, now: Timestamp) {
+        if let Some(window) = &mut self.window {
+            window.remaining = window.remaining.saturating_sub(1);
         }
-        taken
+        if let Some(places) = self.places.get_mut(&connection) {
+            let taken = places.pop_front_if(|place| *place <= now).is_some();
+            self.placed -= u64::from(taken);
+            if places.is_empty() {
+                self.places.remove(&connection);
+            }
+        }
+    }
+
+    /// A request passed.
+    fn passes(&mut self, now: Timestamp) {
+        self.passed += 1;
+        if self.blocked.is_none_or(|until| until <= now) {
+            self.refusals = 0;
+        }
     }
 
     /// Gives a place in the line, not before `from`.
@@ -257,11 +441,11 @@ impl Quota {
             let free = if index == line { place } else { next.unwrap_or(place) };
             *next = Some(later(free, step));
         }
-        let patience = if asking.begun || asking.lane == TaskPriority::User { LONG_WAIT } else { SHORT_WAIT };
-        if place.duration_since(now) <= patience {
+        let usual = if asking.begun || asking.lane == TaskPriority::User { LONG_WAIT } else { SHORT_WAIT };
+        if place.duration_since(now) <= asking.max_wait.unwrap_or(usual) {
             return Admission::Wait(place);
         }
-        if line > 0 {
+        if !matches!(asking.lane, TaskPriority::User | TaskPriority::Webhook) {
             self.places.entry(asking.connection).or_default().push_back(place);
             self.placed += 1;
         }
@@ -271,9 +455,13 @@ impl Quota {
     /// Begins a new window when the last one is over.
     fn roll(&mut self, now: Timestamp) {
         let Some(window) = self.window.as_mut().filter(|window| window.resets <= now) else { return };
-        if !window.said && window.remaining == 0 && self.counted_since != Some(window.resets) {
+        if window.origin == Origin::Learned && window.remaining == 0 && self.counted_since != Some(window.resets) {
             // All of what was learned was used, and nothing was refused: there may be more.
             window.limit += window.limit.div_ceil(100);
+        }
+        if window.origin == Origin::Declared {
+            // It begins with the next request: when the service's own begins is not known.
+            window.resets = now;
         }
         let windows = now.duration_since(window.resets).as_millis() / window.length.as_millis().max(1) + 1;
         let gone = window.length.saturating_mul(i32::try_from(windows).unwrap_or(i32::MAX));
@@ -292,39 +480,53 @@ impl Quota {
     fn heard(&mut self, said: &SaidQuota, now: Timestamp) {
         match &mut self.window {
             // An answer that was overtaken by that of a new window.
-            Some(window) if window.said && later(said.resets, SAME_RESET) < window.resets => {}
-            Some(window) if window.said && said.resets <= later(window.resets, SAME_RESET) => {
+            Some(window) if window.origin == Origin::Said && later(said.resets, SAME_RESET) < window.resets => {}
+            Some(window) if window.origin == Origin::Said && said.resets <= later(window.resets, SAME_RESET) => {
                 window.limit = said.limit;
                 // What is on its way is not in what the service has counted.
                 window.remaining = window.remaining.min(said.remaining);
             }
             window => {
                 let seen = said.resets.duration_since(now);
-                let known = window.as_ref().filter(|window| window.said && window.limit == said.limit);
+                let known =
+                    window.as_ref().filter(|window| window.origin == Origin::Said && window.limit == said.limit);
                 let length = known.map_or(seen, |window| window.length.max(seen));
                 let SaidQuota { limit, remaining, resets } = *said;
-                *window = Some(Window { limit, remaining, resets, length, said: true });
+                *window = Some(Window { limit, remaining, resets, length, origin: Origin::Said });
             }
         }
     }
 
     /// The service refused. Where it says no more than that, two refusals tell what it takes between them.
-    fn refused(&mut self, until: Timestamp, said: bool, now: Timestamp) {
+    fn refused(&mut self, until: Timestamp, learns: bool, unsaid: bool, now: Timestamp) {
         if self.blocked.is_some_and(|blocked| blocked > now) {
             // One of several that were on their way.
             self.blocked = self.blocked.max(Some(until));
             return;
         }
+        let until = if unsaid {
+            self.refusals += 1;
+            let wait = until.duration_since(now).saturating_mul(1_i32 << (self.refusals - 1).min(10));
+            later(now, wait.min(LONGEST_WAIT))
+        } else {
+            until
+        };
         self.blocked = Some(until);
-        if let Some(last) = self.counted_since.replace(until).filter(|_| !said && self.passed > 0) {
+        if let Some(last) = self.counted_since.replace(until).filter(|_| learns && self.passed > 0) {
             let length = until.duration_since(last);
-            self.window = Some(Window { limit: self.passed, remaining: 0, resets: until, length, said: false });
+            let (limit, resets, origin) = (self.passed, until, Origin::Learned);
+            self.window = Some(Window { limit, remaining: 0, resets, length, origin });
         }
         self.passed = 0;
     }
 }
 
 impl Window {
+    fn declared(quota: &QuotaDeclaration, now: Timestamp) -> Self {
+        let (limit, length) = (u64::from(quota.limit), quota.window());
+        Self { limit, remaining: limit, resets: later(now, length), length, origin: Origin::Declared }
+    }
+
     /// What is left for a lane.
     fn free(&self, lane: TaskPriority, now: Timestamp) -> u64 {
         let left = self.resets.duration_since(now).as_secs_f64() / self.length.as_secs_f64().max(0.001);

@@ -41,6 +41,19 @@ pub(crate) struct ActiveConnection {
 }
 
 impl ActiveConnection {
+    /// What the requests of the connection share quotas with: those of others with the same account at the same
+    /// provider.
+    pub(crate) fn quota_account(&self) -> String {
+        let account = self.row.account.id.clone().unwrap_or_else(|| self.row.id.to_string());
+        format!("{}/{account}", self.quota_owner())
+    }
+
+    /// Whose quotas the requests of the connection count against: the provider's, else the connector's own service's.
+    pub(crate) fn quota_owner(&self) -> &'static str {
+        let declaration = self.connector.declaration;
+        declaration.provider.as_ref().map_or(declaration.id, |provider| provider.id())
+    }
+
     /// The typed options.
     pub(crate) fn options(&self) -> Result<Arc<dyn Any + Send + Sync>> {
         if let Some(options) = self.options.get() {

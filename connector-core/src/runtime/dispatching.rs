@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
@@ -311,19 +312,31 @@ impl Shared {
                 let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
                 clock.sleep_until(clock.now().checked_add(limit).unwrap_or(Timestamp::MAX))
             });
-            timer.as_mut().poll(cx).map(|()| {
-                Err(Error::transient(format!(
-                    "`{}` took more than {} s: take smaller steps, with a task or sync step for each",
-                    dispatch.name,
-                    limit.as_secs()
-                )))
-            })
+            while timer.as_mut().poll(cx).is_ready() {
+                // What it waits for a quota is none of its time.
+                let waited = Duration::from_millis(dispatch.waited_ms.load(Ordering::Relaxed));
+                let ends = started.checked_add(limit.saturating_add(waited)).unwrap_or(Timestamp::MAX);
+                if self.ports.clock.now() >= ends {
+                    return Poll::Ready(Err(Error::transient(format!(
+                        "`{}` took more than {} s: take smaller steps, with a task or sync step for each",
+                        dispatch.name,
+                        limit.as_secs()
+                    ))));
+                }
+                *timer = self.ports.clock.sleep_until(ends);
+            }
+            Poll::Pending
         })
         .instrument(span)
         .await;
         // What it holds goes now. That may panic as well, and is the connector's too.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| code.set(None))) {
             tracing::error!(connector, dispatch = dispatch.name, "{}", panicked(dispatch, &*panic));
+        }
+        if let Err(error) = &outcome
+            && let ErrorKind::RateLimited { until } = error.kind()
+        {
+            self.keep_answers(dispatch, *until);
         }
         let result = outcome.as_ref().err().map_or("ok", |error| error.kind().as_str());
         let elapsed = self.ports.clock.now().duration_since(started);
@@ -333,6 +346,14 @@ impl Shared {
         labels.push(Label::from_static_parts("outcome", result));
         metrics::counter!("connectors_dispatches_total", labels).increment(1);
         outcome
+    }
+
+    /// Keeps what a dispatch was answered, as it is put off until then and goes on where it was.
+    pub(super) fn keep_answers(&self, dispatch: &Dispatch, until: Timestamp) {
+        if let Some(put_off) = dispatch.put_off() {
+            let answers = std::mem::take(&mut *dispatch.answers());
+            self.kept.keep(put_off, answers, until, self.ports.clock.now());
+        }
     }
 
     /// What becomes of a task whose code succeeded.

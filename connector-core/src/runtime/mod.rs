@@ -14,7 +14,7 @@ mod work_log;
 mod worker;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ use crate::engine::{
     WriteSet,
 };
 use crate::error::{Error, Result};
-use crate::network::RateLimiter;
+use crate::network::{KeptAnswers, PutOff, RateLimiter};
 use crate::ports::Ports;
 use crate::records::{Resolution, auto_enables, resolve};
 use crate::registry::Registry;
@@ -124,6 +124,7 @@ pub(crate) struct Shared {
     feed_end: watch::Sender<u64>,
     connections: Mutex<Connections>,
     pub(crate) rates: RateLimiter,
+    pub(crate) kept: KeptAnswers,
     budgets: budget::Budgets,
 }
 
@@ -149,6 +150,7 @@ impl Runtime {
             feed_end: watch::Sender::new(0),
             connections: Mutex::default(),
             rates: RateLimiter::default(),
+            kept: KeptAnswers::default(),
             budgets: budget::Budgets::default(),
         });
         let listener: Weak<Shared> = Arc::downgrade(&shared);
@@ -333,6 +335,8 @@ pub(crate) struct DispatchOf {
 
 impl DispatchOf {
     pub(crate) fn begin(self, shared: &Arc<Shared>) -> Arc<Dispatch> {
+        let put_off = PutOff::of(self.task, self.run, self.connection.row.id, &self.name, self.lane);
+        let answers = put_off.map(|put_off| shared.kept.take(&put_off, shared.ports.clock.now()));
         Arc::new(Dispatch {
             shared: Arc::clone(shared),
             connection: self.connection,
@@ -349,6 +353,8 @@ impl DispatchOf {
             keys: AtomicU32::new(0),
             unanswered: false.into(),
             marked: false.into(),
+            waited_ms: AtomicU64::new(0),
+            answers: Mutex::new(answers.unwrap_or_default()),
             given: Mutex::default(),
         })
     }

@@ -107,6 +107,7 @@ async fn call<C: connector_core::component::Component, I, O>(
     provider = GitHub,
     scopes = ["repo"],
     urls = ["https://api.github.com/*"],
+    quota("uploads", 2, per = "10s", of = post("/uploads/*")),
     link_types = [Ticket],
     options = LabOptions,
     reactions(unicode),

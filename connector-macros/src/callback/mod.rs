@@ -2,7 +2,7 @@
 //! that can be called later.
 
 mod block;
-mod duration;
+pub(crate) mod duration;
 mod expand;
 mod model;
 mod signature;

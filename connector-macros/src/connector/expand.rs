@@ -113,6 +113,10 @@ fn value(connector: &Connector, paths: &Paths) -> TokenStream {
         let name = errors.to_token_stream().to_string().replace(' ', "");
         field("errors", some(quote!(#private::FailureFn::new(#name, #errors))));
     }
+    if !connector.quotas.is_empty() {
+        let quotas = connector.quotas.iter().map(|quota| quota.expand(paths));
+        field("quotas", quote!(&[#(#quotas),*]));
+    }
     if let Some(options) = &connector.options {
         field("options", quote!(<#options as #private::Options>::DECLARATION));
     }

@@ -6,6 +6,7 @@ mod hooks;
 mod model;
 mod products;
 mod provider;
+mod quotas;
 mod scopes;
 #[cfg(test)]
 mod tests;

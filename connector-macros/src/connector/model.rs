@@ -8,6 +8,7 @@ use crate::attrs::{self, Arg, Args};
 use crate::case;
 use crate::connector::products::Product;
 use crate::connector::provider::Provider;
+use crate::connector::quotas::Quota;
 use crate::connector::scopes::Scopes;
 use crate::docs;
 use crate::errors::Errors;
@@ -15,7 +16,7 @@ use crate::item::Struct;
 use crate::reactions::Reactions;
 use crate::url_pattern;
 
-const ARGUMENTS: [&str; 25] = [
+const ARGUMENTS: [&str; 26] = [
     "id",
     "name",
     "logo",
@@ -37,6 +38,7 @@ const ARGUMENTS: [&str; 25] = [
     "access",
     "urls",
     "errors",
+    "quota",
     "options",
     "tools",
     "version",
@@ -77,6 +79,8 @@ pub(crate) struct Connector {
     pub(crate) urls: Vec<LitStr>,
     /// The function that says what the answers of the service mean.
     pub(crate) errors: Option<Path>,
+    /// The quotas of the service.
+    pub(crate) quotas: Vec<Quota>,
     /// The type of the options.
     pub(crate) options: Option<Type>,
     /// The tools.
@@ -92,7 +96,7 @@ pub(crate) struct Connector {
 impl Connector {
     /// Reads and checks the arguments. What is wrong is reported, and has its default.
     pub(crate) fn parse(args: &Args, target: &Struct, errors: &Errors) -> Self {
-        args.check("`#[connector]`", &ARGUMENTS, &[], errors);
+        args.check("`#[connector]`", &ARGUMENTS, &["quota"], errors);
         target.check_not_generic("connector", errors);
         let ident = &target.ident;
         let id =
@@ -138,6 +142,7 @@ impl Connector {
             access: args.strings("access", errors),
             urls,
             errors: args.get("errors").and_then(|arg| arg.read("the path of a function", errors)),
+            quotas: Quota::parse_all(args, errors),
             options: args.get("options").and_then(|arg| arg.read("a struct with `#[derive(Options)]`", errors)),
             tools: paths(args, "tools", "tools", errors),
             version: args.text("version", errors),

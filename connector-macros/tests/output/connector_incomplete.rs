@@ -25,7 +25,7 @@ const _: () = {
     "`provider =` has no value"
 }
 ::core::compile_error! {
-    "`#[connector]` has no argument `ur`: there are `id`, `name`, `logo`, `provider`, `scopes`, `shared`, `key_option`, `single_channel`, `fixed_channels`, `hidden_channels`, `channel_noun`, `auto_enable_new_channels`, `link_types`, `dynamic_link_types`, `reactions`, `handle_replies`, `multiple_instances`, `products`, `access`, `urls`, `errors`, `options`, `tools`, `version`, `crate`"
+    "`#[connector]` has no argument `ur`: there are `id`, `name`, `logo`, `provider`, `scopes`, `shared`, `key_option`, `single_channel`, `fixed_channels`, `hidden_channels`, `channel_noun`, `auto_enable_new_channels`, `link_types`, `dynamic_link_types`, `reactions`, `handle_replies`, `multiple_instances`, `products`, `access`, `urls`, `errors`, `quota`, `options`, `tools`, `version`, `crate`"
 }
 ::core::compile_error! {
     "scopes are asked of a provider: add `provider = …`, or leave `scopes` out"

@@ -7,7 +7,6 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use url::Url;
 
 use super::{Network, Outbound, ProviderApi, RequestBuilder};
 use crate::clock::BoxFuture;
@@ -79,7 +78,7 @@ impl Fake {
 }
 
 impl Outbound for Fake {
-    fn start<'a>(&'a self, _: &'a Url) -> BoxFuture<'a, Result<()>> {
+    fn start<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<()>> {
         let mut state = self.state();
         let left = state.budget.checked_sub(1);
         state.budget = left.unwrap_or_default();
@@ -91,6 +90,16 @@ impl Outbound for Fake {
     fn errors(&self) -> Option<FailureFn> {
         self.errors
     }
+
+    fn waits_for(&self, _: Timestamp) -> bool {
+        false
+    }
+
+    fn replay(&self, _: &Request) -> Option<Response> {
+        None
+    }
+
+    fn note(&self, _: &Request, _: &Response, _: bool) {}
 
     fn port(&self) -> &dyn NetworkPort {
         // A `Fake` borrows nothing, so the port may be the same value.

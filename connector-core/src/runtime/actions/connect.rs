@@ -468,6 +468,8 @@ impl Runtime {
                 let channels = match futures_util::future::select(guarded, timer).await {
                     futures_util::future::Either::Left((channels, _)) => channels?,
                     futures_util::future::Either::Right(_) => {
+                        // Who asks again does not begin anew.
+                        shared.keep_answers(&dispatch, clock.now());
                         let message = format!("the channels could not be listed within {} s", deadline.as_secs());
                         return Err(Error::transient(message).into());
                     }
