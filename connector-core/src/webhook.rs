@@ -1,10 +1,12 @@
 //! Requests that services push, and how it is checked that they come from the service (R10.3, L14).
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha1::Sha1;
 use sha2::Sha256;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +27,14 @@ pub struct WebhookDeclaration {
     /// The service sends to one URL for the whole app, signed with the provider's `webhook_secret`; the
     /// request goes to the connections whose account belongs to this tenant.
     pub tenant: Option<Tenant>,
+    /// The largest body that is taken, in bytes, up to [`MAX_BODY`]; `None` means as the host has it, which is 1 MiB
+    /// unless the operator says otherwise.
+    pub max_body: Option<u32>,
 }
+
+/// The largest body of a webhook that a connector can declare, 25 MiB: the largest that GitHub sends
+/// (<https://docs.github.com/en/webhooks/webhook-events-and-payloads>).
+pub const MAX_BODY: u32 = 25 << 20;
 
 /// What a request says about the customer of the service whom it concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,7 +76,8 @@ named_function!(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "scheme")]
 pub enum Verify {
-    /// HMAC-SHA256 of the body, in hex, in a header.
+    /// HMAC-SHA256 of the body, in hex, in a header. Of several digests, with commas or spaces between them, one has to
+    /// be right: while a secret is rotated, services send one for each.
     HmacSha256 {
         /// The header.
         header: &'static str,
@@ -76,6 +86,10 @@ pub enum Verify {
     },
     /// Slack: HMAC-SHA256 of `v0:timestamp:body`, no older than five minutes.
     Slack,
+    /// Standard Webhooks 1.0: base64 of HMAC-SHA256 of `id.timestamp.body`, no older than five minutes, in the headers
+    /// `webhook-id`, `webhook-timestamp` and `webhook-signature` (<https://www.standardwebhooks.com>). The key is what
+    /// stands in base64 behind `whsec_` in the secret; a secret without that is the key itself.
+    StandardWebhooks,
     /// Stripe style: `t=timestamp,v1=digest` of `timestamp.body`, no older than five minutes.
     Timestamped {
         /// The header.
@@ -133,6 +147,10 @@ pub enum Handshake {
 pub struct WebhookRequest {
     /// HTTP method.
     pub method: String,
+    /// URL that was called, as the service knows it: below the public URL of the host, with the query as it was sent.
+    /// Only while the request is verified: it is not stored, as whoever has it can push, and empty afterwards.
+    #[serde(skip)]
+    pub url: String,
     /// Query parameters, decoded, in order.
     pub query: Vec<(String, String)>,
     /// Headers, names in lower case, in order.
@@ -151,12 +169,19 @@ impl WebhookRequest {
     pub fn new(method: impl Into<String>, body: impl Into<Bytes>, received_at: Timestamp) -> Self {
         Self {
             method: method.into(),
+            url: String::new(),
             query: Vec::new(),
             headers: Vec::new(),
             body: body.into(),
             received_at,
             secret: None,
         }
+    }
+
+    /// With the URL that was called.
+    pub fn with_url(mut self, url: impl Into<String>) -> Self {
+        self.url = url.into();
+        self
     }
 
     /// With a header.
@@ -264,8 +289,20 @@ impl Verify {
             Self::HmacSha256 { header, prefix } => {
                 let secret = secret()?;
                 let given = request.header(header).ok_or(VerifyError::Missing)?;
-                let digest = given.strip_prefix(prefix).ok_or(VerifyError::Wrong)?;
-                hmac_matches(secret, &[&request.body], digest)
+                let mut digests = given.split([',', ' ']).filter_map(|digest| digest.trim().strip_prefix(prefix));
+                let right = digests.any(|digest| hmac_matches(secret, &[&request.body], digest).is_ok());
+                if right { Ok(()) } else { Err(VerifyError::Wrong) }
+            }
+            Self::StandardWebhooks => {
+                let key = standard_key(secret()?)?;
+                let header = |name: &str| request.header(name).ok_or(VerifyError::Missing);
+                let (id, timestamp) = (header("webhook-id")?, header("webhook-timestamp")?);
+                let signed_parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", &request.body];
+                let right = header("webhook-signature")?.split(' ').any(|given| {
+                    let digest = given.strip_prefix("v1,").and_then(|digest| BASE64_STANDARD.decode(digest).ok());
+                    digest.is_some_and(|digest| signed(Algorithm::Sha256, &key, &signed_parts, &digest))
+                });
+                if right { fresh(timestamp, now) } else { Err(VerifyError::Wrong) }
             }
             Self::Slack => {
                 let secret = secret()?;
@@ -319,6 +356,8 @@ impl Verify {
         let timestamp = match self {
             Self::HmacSha256 { .. } => "",
             Self::Slack => request.header("x-slack-request-timestamp")?,
+            // It is signed, and stays the same when the service sends it again.
+            Self::StandardWebhooks => return Some(request.header("webhook-id")?.as_bytes().to_vec()),
             Self::Timestamped { header } => request.header(header)?,
             Self::SecretUrl
             | Self::StateField { .. }
@@ -344,29 +383,87 @@ fn fields<'a>(value: &'a serde_json::Value, pointer: &str, found: &mut Vec<Optio
     }
 }
 
-/// Whether `digest` is the HMAC-SHA256 of these parts in a row, compared in constant time: for
-/// [`VerifyFn`]s of services that encode or combine them in a way of their own.
-pub fn signed(secret: &Secret, parts: &[&[u8]], digest: &[u8]) -> bool {
-    mac(secret, parts).is_some_and(|mac| mac.verify_slice(digest).is_ok())
+/// The hash of an HMAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// SHA-1, which some services still use.
+    Sha1,
+    /// SHA-256.
+    Sha256,
 }
 
-fn mac(secret: &Secret, parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
-    if secret.expose().is_empty() {
-        return None;
+/// Whether `digest` is the HMAC of these parts in a row under this key, compared in constant time: for
+/// [`VerifyFn`]s of services that encode or combine them in a way of their own. An empty key fits nothing.
+///
+/// HubSpot signs the method, the URL, the body and a timestamp in milliseconds
+/// (<https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation>), and
+/// Trello the body and the URL (<https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/>):
+///
+/// ```
+/// use base64::prelude::{BASE64_STANDARD, Engine};
+/// use connector_core::Secret;
+/// use connector_core::webhook::{Algorithm, VerifyError, WebhookRequest, fresh, signed};
+///
+/// fn hubspot(request: &WebhookRequest, secret: Option<&Secret>) -> Result<(), VerifyError> {
+///     let key = secret.ok_or(VerifyError::NoSecret)?.expose().as_bytes();
+///     let given = request.header("x-hubspot-signature-v3").ok_or(VerifyError::Missing)?;
+///     let digest = BASE64_STANDARD.decode(given).map_err(|_| VerifyError::Wrong)?;
+///     let milliseconds = request.header("x-hubspot-request-timestamp").ok_or(VerifyError::Missing)?;
+///     let parts = [request.method.as_bytes(), request.url.as_bytes(), &request.body, milliseconds.as_bytes()];
+///     if !signed(Algorithm::Sha256, key, &parts, &digest) {
+///         return Err(VerifyError::Wrong);
+///     }
+///     let seconds = milliseconds.get(..milliseconds.len().saturating_sub(3)).ok_or(VerifyError::Wrong)?;
+///     fresh(seconds, request.received_at)
+/// }
+///
+/// fn trello(request: &WebhookRequest, secret: Option<&Secret>) -> Result<(), VerifyError> {
+///     let key = secret.ok_or(VerifyError::NoSecret)?.expose().as_bytes();
+///     let given = request.header("x-trello-webhook").ok_or(VerifyError::Missing)?;
+///     let digest = BASE64_STANDARD.decode(given).map_err(|_| VerifyError::Wrong)?;
+///     let right = signed(Algorithm::Sha1, key, &[&request.body, request.url.as_bytes()], &digest);
+///     if right { Ok(()) } else { Err(VerifyError::Wrong) }
+/// }
+/// # let request = WebhookRequest::new("POST", "{}", jiff::Timestamp::UNIX_EPOCH);
+/// # assert_eq!(hubspot(&request, Some(&Secret::new("s"))), Err(VerifyError::Missing));
+/// # assert_eq!(trello(&request, None), Err(VerifyError::NoSecret));
+/// ```
+pub fn signed(algorithm: Algorithm, key: &[u8], parts: &[&[u8]], digest: &[u8]) -> bool {
+    if key.is_empty() {
+        return false;
     }
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).ok()?;
+    match algorithm {
+        Algorithm::Sha1 => mac::<Hmac<Sha1>>(key, parts).is_some_and(|mac| mac.verify_slice(digest).is_ok()),
+        Algorithm::Sha256 => mac::<Hmac<Sha256>>(key, parts).is_some_and(|mac| mac.verify_slice(digest).is_ok()),
+    }
+}
+
+fn mac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Option<M> {
+    let mut mac = <M as KeyInit>::new_from_slice(key).ok()?;
     parts.iter().for_each(|part| mac.update(part));
     Some(mac)
 }
 
 fn hmac_matches(secret: &Secret, parts: &[&[u8]], digest: &str) -> std::result::Result<(), VerifyError> {
-    let mac = mac(secret, parts).ok_or(VerifyError::NoSecret)?;
-    mac.verify_slice(&hex::decode(digest).ok_or(VerifyError::Wrong)?).map_err(|_| VerifyError::Wrong)
+    let digest = hex::decode(digest).ok_or(VerifyError::Wrong)?;
+    let right = signed(Algorithm::Sha256, secret.expose().as_bytes(), parts, &digest);
+    if right { Ok(()) } else { Err(VerifyError::Wrong) }
 }
 
-fn fresh(timestamp: &str, now: Timestamp) -> std::result::Result<(), VerifyError> {
-    let at =
-        timestamp.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or(VerifyError::Wrong)?;
+/// The key in a secret of Standard Webhooks.
+fn standard_key(secret: &Secret) -> std::result::Result<Vec<u8>, VerifyError> {
+    match secret.expose().strip_prefix("whsec_") {
+        Some(encoded) => BASE64_STANDARD.decode(encoded.trim()).map_err(|_| VerifyError::NoSecret),
+        None => Ok(secret.expose().as_bytes().to_vec()),
+    }
+}
+
+/// Checks that a signed timestamp, in seconds since the epoch, is at most five minutes from now: what is older may be a
+/// replay. It is written in digits alone, without a sign.
+pub fn fresh(timestamp: &str, now: Timestamp) -> std::result::Result<(), VerifyError> {
+    let digits = !timestamp.is_empty() && timestamp.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = timestamp.parse().ok().filter(|_| digits);
+    let at = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or(VerifyError::Wrong)?;
     if now.duration_since(at).abs() <= TOLERANCE { Ok(()) } else { Err(VerifyError::Stale) }
 }
 
@@ -378,5 +475,9 @@ fn same(left: &[u8], right: &[u8]) -> bool {
 
 /// The HMAC-SHA256 of these parts in a row, in hex.
 pub(crate) fn hmac_sha256(secret: &str, parts: &[&[u8]]) -> String {
-    mac(&Secret::new(secret), parts).map(|mac| hex::encode(&mac.finalize().into_bytes())).unwrap_or_default()
+    let mac = mac::<Hmac<Sha256>>(secret.as_bytes(), parts).filter(|_| !secret.is_empty());
+    mac.map(|mac| hex::encode(&mac.finalize().into_bytes())).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

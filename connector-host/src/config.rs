@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use connector_core::runtime;
 use connector_core::secret::Secret;
+use connector_core::webhook::MAX_BODY;
 use url::Url;
 
 use crate::engine::sqlite::Durability;
@@ -144,7 +145,8 @@ pub struct Limits {
     pub unused_file_bytes: Option<NonZeroU32>,
     /// Entries of the change feed that are kept.
     pub feed_entries: Option<NonZeroU32>,
-    /// Bytes in the body of a webhook.
+    /// Largest body of a webhook in bytes, also of those whose connector declares a larger one. `None` means 1 MiB, or
+    /// what the connector declares.
     pub max_webhook_body: Option<NonZeroU32>,
     /// How long a webhook may take to arrive.
     pub max_webhook_time: Option<Duration>,
@@ -207,10 +209,15 @@ impl Config {
         }
     }
 
-    /// Bytes in the body of a webhook.
-    pub(crate) fn max_webhook_body(&self) -> usize {
-        let most = self.limits.max_webhook_body.and_then(|most| usize::try_from(most.get()).ok());
-        most.unwrap_or(1024 * 1024)
+    /// Largest body in bytes of a webhook whose connector declares this one.
+    pub(crate) fn max_webhook_body(&self, declared: Option<u32>) -> usize {
+        let operator = self.limits.max_webhook_body.map(NonZeroU32::get);
+        let most = match (operator, declared) {
+            (Some(operator), Some(declared)) => operator.min(declared),
+            (Some(most), None) | (None, Some(most)) => most.min(MAX_BODY),
+            (None, None) => 1 << 20,
+        };
+        usize::try_from(most).unwrap_or(usize::MAX)
     }
 
     /// How long a webhook may take to arrive.

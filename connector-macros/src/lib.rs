@@ -169,9 +169,10 @@ pub fn every(_: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | argument | value |
 /// |---|---|
-/// | `verify` | required: `hmac_sha256(header = "…", prefix = "…")`, `slack`, `timestamped(header = "…")`, `secret_url`, `state_field("/pointer")`, `state_header("X-Name")`, `function(path)` or `none("reason")` |
+/// | `verify` | required: `hmac_sha256(header = "…", prefix = "…")`, `slack`, `standard_webhooks`, `timestamped(header = "…")`, `secret_url`, `state_field("/pointer")`, `state_header("X-Name")`, `function(path)` or `none("reason")` |
 /// | `handshake` | `echo_query("parameter")`, `echo_field("/pointer")` or `echo_header("X-Name")` |
 /// | `delivery_id` | the header with an id of the delivery |
+/// | `max_body` | the largest body in bytes, up to 26214400 (25 MiB); 1 MiB unless the operator says otherwise |
 /// | `product` | in a combined connector: only for channels of this product |
 /// | `name`, `alias` | as in `#[callback]` |
 ///

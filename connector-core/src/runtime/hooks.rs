@@ -279,6 +279,11 @@ impl Hook {
         }
     }
 
+    /// The largest body that the connector takes there, in bytes; `None` means as the host has it.
+    pub fn max_body(&self) -> Option<u32> {
+        self.declared()?.max_body
+    }
+
     /// Takes a request that came to it. When this returns without an error, it is stored, or needs not be.
     pub async fn receive(self, request: WebhookRequest) -> Result<HookAnswer, HookError> {
         let Self { shared, place } = self;

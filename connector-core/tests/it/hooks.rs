@@ -12,7 +12,7 @@ use connector_core::runtime::{
     ChannelUpdate, ConnectRequest, Hook, HookAnswer, HookError, Requester, SubscriptionState, SubscriptionView,
 };
 use connector_core::testing::TestHost;
-use connector_core::webhook::{Verify, VerifyError, signed};
+use connector_core::webhook::{Algorithm, Verify, VerifyError, signed};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::Sha256;
@@ -271,7 +271,9 @@ fn reversed(request: &WebhookRequest, secret: Option<&Secret>) -> std::result::R
     let digest: Vec<u8> = request.body.iter().rev().copied().collect();
     let secret = secret.ok_or(VerifyError::NoSecret)?;
     match request.header("x-reversed") {
-        Some("signed") => signed(secret, &[&request.body], &digest).then_some(()).ok_or(VerifyError::Wrong),
+        Some("signed") => signed(Algorithm::Sha256, secret.expose().as_bytes(), &[&request.body], &digest)
+            .then_some(())
+            .ok_or(VerifyError::Wrong),
         Some(given) if given.as_bytes() == digest => Ok(()),
         Some(_) => Err(VerifyError::Wrong),
         None => Err(VerifyError::Missing),

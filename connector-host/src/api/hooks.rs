@@ -18,6 +18,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::caller::Operator;
 use super::extract::{Body, ById, Page, Path, Query, limit};
@@ -32,6 +33,11 @@ const OF_APP: &str = "/hooks/app/{connector}";
 
 /// Seconds after which a service may push again what was not kept for want of room.
 const FULL_RETRY_AFTER: u64 = 60;
+
+/// Memory for bodies of webhooks that are larger than one unit, which are read at the same time: 64 MiB.
+const LARGE_UNIT: usize = 1 << 20;
+const LARGE_UNITS: usize = 64;
+static LARGE_BODIES: Semaphore = Semaphore::const_new(LARGE_UNITS);
 
 /// Outside of the versioned API: services have been told these addresses.
 pub(super) fn ingress() -> Router<Host> {
@@ -92,15 +98,21 @@ async fn take(host: &Host, hook: Hook, url: Arc<str>, request: Request) -> Answe
         return Err(Problem::too_many(detail, FULL_RETRY_AFTER));
     }
     let (parts, body) = request.into_parts();
-    let most = host.config().max_webhook_body();
+    let most = host.config().max_webhook_body(hook.max_body());
     let said = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if said.is_some_and(|said| said > most) {
         return Err(too_large(most));
     }
+    // A sender that does not say the size may send as much as is taken.
+    let room = room_for(said.unwrap_or(most))?;
     let body = read(body, most).await?;
     let size = body.len() as u64;
     let received_at = host.runtime().ports().clock.now();
     let mut taken = WebhookRequest::new(parts.method.as_str(), body, received_at);
+    if let Ok(base) = host.config().base_url() {
+        let called = parts.uri.path_and_query().map(|called| called.as_str()).unwrap_or_default();
+        taken = taken.with_url(format!("{}{called}", base.as_str().trim_end_matches('/')));
+    }
     for (name, value) in &parts.headers {
         taken = taken.with_header(name.as_str(), String::from_utf8_lossy(value.as_bytes()));
     }
@@ -109,7 +121,7 @@ async fn take(host: &Host, hook: Hook, url: Arc<str>, request: Request) -> Answe
     }
     // What was taken is stored and handed over, also if the service does not wait for the answer.
     let receiving = async move {
-        let _permit = permit;
+        let _held = (permit, room);
         hook.receive(taken).await
     };
     let received = host.detached().run(receiving).await.map_err(|error| {
@@ -130,6 +142,19 @@ async fn take(host: &Host, hook: Hook, url: Arc<str>, request: Request) -> Answe
             response
         }
         _ => StatusCode::OK.into_response(),
+    })
+}
+
+/// Memory for a body of so many bytes; a small one needs none of it. An error means that there is none for now.
+fn room_for(bytes: usize) -> Answer<Option<SemaphorePermit<'static>>> {
+    let needed = bytes.div_ceil(LARGE_UNIT).min(LARGE_UNITS);
+    if needed <= 1 {
+        return Ok(None);
+    }
+    let permit = LARGE_BODIES.try_acquire_many(u32::try_from(needed).unwrap_or(u32::MAX));
+    permit.map(Some).map_err(|_| {
+        let detail = format!("webhooks of {LARGE_UNITS} MiB are being read, and no more large ones are taken at once");
+        Problem::too_many(detail, 1)
     })
 }
 

@@ -40,6 +40,9 @@ static SIGNED: Mutex<Option<Endpoint>> = Mutex::new(None);
 static REACHED: AtomicU32 = AtomicU32::new(0);
 
 fn proof(request: &WebhookRequest, secret: Option<&Secret>) -> std::result::Result<(), VerifyError> {
+    // A service may sign the URL: it is seen as the service was given it, with the query as it was sent.
+    let endpoint = ENDPOINT.lock().expect("no panic").as_ref().map(|endpoint| endpoint.url.clone());
+    assert_eq!(request.url, format!("{}?a%20b=%C3%BC", endpoint.expect("it is registered")));
     let given = request.header("x-proof").ok_or(VerifyError::Missing)?;
     let secret = secret.ok_or(VerifyError::NoSecret)?;
     if given == secret.expose() { Ok(()) } else { Err(VerifyError::Wrong) }
@@ -50,11 +53,16 @@ impl Hooked {
     #[webhook(verify = function(proof), delivery_id = "X-Delivery")]
     async fn pushed(&self, _: &Context<Self>, #[input] request: Verified<WebhookRequest>) -> Result<()> {
         assert_eq!(request.parameter("a b"), Some("ü"));
+        assert_eq!(request.url, "", "it is not stored: whoever has it can push");
         REACHED.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
-    #[webhook(verify = hmac_sha256(header = "X-Hub-Signature-256", prefix = "sha256="), delivery_id = "X-Delivery")]
+    #[webhook(
+        verify = hmac_sha256(header = "X-Hub-Signature-256", prefix = "sha256="),
+        delivery_id = "X-Delivery",
+        max_body = 3_145_728
+    )]
     async fn signed(&self, _: &Context<Self>, #[input] _request: Verified<WebhookRequest>) -> Result<()> {
         REACHED.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -346,6 +354,27 @@ async fn only_what_is_right_reaches_the_connector() {
     assert_eq!(REACHED.load(Ordering::SeqCst), 3);
     assert_eq!(served.api("POST", "/replay", &key).await.0, 422, "not everything there ever was");
 
+    served.stop.take().expect("it serves").send(()).expect("it serves");
+    served.host.shutdown().await.expect("it stops");
+}
+
+/// R10.3: a webhook takes bodies as large as it declares, and 1 MiB if it declares nothing.
+#[tokio::test]
+async fn a_body_is_taken_up_to_the_declared_size() {
+    let mut served = served().await;
+    let (signed, secret) = served.signed.clone();
+    let most = 3 << 20;
+    let body = "x".repeat(most + 1);
+    for (size, status) in [(most, 200), (most + 1, 413)] {
+        let body = body.get(..size).expect("ASCII");
+        let header = format!("X-Hub-Signature-256: sha256={}\n", digest(&secret, body.as_bytes()));
+        assert_eq!(served.push(&signed, &header, body).await, status, "{size}");
+    }
+    let proof = format!("X-Proof: {}\n", served.secret);
+    for (size, status) in [(1 << 20, 200), ((1 << 20) + 1, 413)] {
+        assert_eq!(served.push(&served.path, &proof, body.get(..size).expect("ASCII")).await, status, "{size}");
+    }
+    assert_eq!(served.handed_over().await.len(), 2);
     served.stop.take().expect("it serves").send(()).expect("it serves");
     served.host.shutdown().await.expect("it stops");
 }

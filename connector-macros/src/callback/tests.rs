@@ -290,13 +290,13 @@ fn a_webhook_says_how_it_is_verified() {
     ] {
         assert_messages(quote!(#[webhook(verify = #good)] #method), &[]);
     }
-    let forms = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `timestamped(header = \"…\")`, `secret_url`, \
+    let forms = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `standard_webhooks`, `timestamped(header = \"…\")`, `secret_url`, \
                  `state_field(\"/pointer\")`, `state_header(\"X-Name\")`, `function(path)` or `none(\"reason\")`";
     for (arguments, message) in [
         (quote!(), format!("`#[webhook]` needs `verify`, so that nobody but the service can push: {forms}")),
         (
             quote!(verify = hmac),
-            "`hmac` is no way to verify a webhook: there are `hmac_sha256`, `slack`, `timestamped`, `secret_url`, `state_field`, `state_header`, `function`, `none`".to_owned(),
+            "`hmac` is no way to verify a webhook: there are `hmac_sha256`, `slack`, `standard_webhooks`, `timestamped`, `secret_url`, `state_field`, `state_header`, `function`, `none`".to_owned(),
         ),
         (quote!(verify = none), "`none` takes the reason why that is safe in quotes: `none(\"…\")`".to_owned()),
         (quote!(verify = slack(1)), "`slack` takes no arguments".to_owned()),

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
-use syn::{Expr, ExprLit, Lit, LitStr, Path};
+use syn::{Expr, ExprLit, Lit, LitInt, LitStr, Path};
 
 use crate::attrs::{Arg, Args};
 use crate::did_you_mean;
@@ -15,11 +15,13 @@ pub(crate) struct Webhook {
     handshake: Option<Handshake>,
     delivery_id: Option<LitStr>,
     tenant: Option<Tenant>,
+    max_body: Option<LitInt>,
 }
 
 enum Verify {
     HmacSha256 { header: LitStr, prefix: Option<LitStr> },
     Slack,
+    StandardWebhooks,
     Timestamped { header: LitStr },
     SecretUrl,
     StateField { pointer: LitStr },
@@ -39,10 +41,21 @@ enum Handshake {
     Header(LitStr),
 }
 
-const SCHEMES: [&str; 8] =
-    ["hmac_sha256", "slack", "timestamped", "secret_url", "state_field", "state_header", "function", "none"];
+const SCHEMES: [&str; 9] = [
+    "hmac_sha256",
+    "slack",
+    "standard_webhooks",
+    "timestamped",
+    "secret_url",
+    "state_field",
+    "state_header",
+    "function",
+    "none",
+];
+/// The same as in `connector_core::webhook`.
+const MAX_BODY: u32 = 25 << 20;
 const HANDSHAKES: [&str; 3] = ["echo_query", "echo_field", "echo_header"];
-const VERIFY_FORMS: &str = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `timestamped(header = \"…\")`, `secret_url`, `state_field(\"/pointer\")`, `state_header(\"X-Name\")`, `function(path)` or `none(\"reason\")`";
+const VERIFY_FORMS: &str = "`hmac_sha256(header = \"…\", prefix = \"…\")`, `slack`, `standard_webhooks`, `timestamped(header = \"…\")`, `secret_url`, `state_field(\"/pointer\")`, `state_header(\"X-Name\")`, `function(path)` or `none(\"reason\")`";
 
 impl Webhook {
     /// Reads the arguments; `owner` is what `verify` is missing at.
@@ -63,7 +76,14 @@ impl Webhook {
             check_header(place, errors);
         }
         let tenant = args.get("app").map(|arg| Tenant::parse(arg, errors));
-        Some(Self { verify: verify?, handshake, delivery_id, tenant: tenant.flatten() })
+        let max_body = args.get("max_body").and_then(|arg| arg.read("a number of bytes", errors));
+        if let Some(bytes) = max_body.as_ref().filter(|bytes: &&LitInt| !fits(bytes)) {
+            errors.at(
+                bytes,
+                format!("the body of a webhook has at least 1 byte, and at most {MAX_BODY}, which is 25 MiB"),
+            );
+        }
+        Some(Self { verify: verify?, handshake, delivery_id, tenant: tenant.flatten(), max_body })
     }
 
     /// The service sends to one URL for the whole app.
@@ -80,6 +100,7 @@ impl Webhook {
                 quote!(HmacSha256 { header: #header, prefix: #prefix })
             }
             Verify::Slack => quote!(Slack),
+            Verify::StandardWebhooks => quote!(StandardWebhooks),
             Verify::Timestamped { header } => quote!(Timestamped { header: #header }),
             Verify::SecretUrl => quote!(SecretUrl),
             Verify::StateField { pointer } => quote!(StateField { pointer: #pointer }),
@@ -109,12 +130,14 @@ impl Webhook {
             };
             quote!(#private::Tenant::#tenant)
         }));
+        let max_body = optional(self.max_body.as_ref());
         quote! {
             #private::WebhookDeclaration {
                 verify: #private::Verify::#verify,
                 handshake: #handshake,
                 delivery_id: #delivery_id,
                 tenant: #tenant,
+                max_body: #max_body,
             }
         }
     }
@@ -136,6 +159,7 @@ impl Verify {
                 Some(Self::Timestamped { header: header(&scheme, &args, errors)? })
             }
             "slack" => bare(&scheme, errors).then_some(Self::Slack),
+            "standard_webhooks" => bare(&scheme, errors).then_some(Self::StandardWebhooks),
             "secret_url" => bare(&scheme, errors).then_some(Self::SecretUrl),
             "state_field" => Some(Self::StateField { pointer: pointer(&scheme, errors)? }),
             "state_header" => {
@@ -208,6 +232,10 @@ impl Handshake {
             }
         }
     }
+}
+
+fn fits(bytes: &LitInt) -> bool {
+    bytes.base10_parse::<u32>().is_ok_and(|bytes| (1..=MAX_BODY).contains(&bytes))
 }
 
 fn bare(arg: &Arg, errors: &Errors) -> bool {

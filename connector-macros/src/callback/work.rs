@@ -45,7 +45,7 @@ impl Declared {
             "sync" => &["every", "product", "name", "alias"],
             "drain" => &["batch", "delay", "max_attempts", "product", "name", "alias"],
             "every" => &["product", "name", "alias"],
-            "webhook" => &["verify", "handshake", "delivery_id", "app", "product", "name", "alias"],
+            "webhook" => &["verify", "handshake", "delivery_id", "max_body", "app", "product", "name", "alias"],
             _ => &["name", "alias"],
         };
         args.check(&format!("`#[{kind}]`"), known, &["alias"], errors);

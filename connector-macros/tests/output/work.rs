@@ -347,7 +347,7 @@ const _: () = {
         ::core::option::Option::Some(::connector_core::__private::Handshake::EchoQuery {
         parameter : "validationToken" }), delivery_id :
         ::core::option::Option::Some("X-GitHub-Delivery"), tenant :
-        ::core::option::Option::None, }), true)
+        ::core::option::Option::None, max_body : ::core::option::Option::None, }), true)
         .subscription(::connector_core::__private::SubscriptionFns::of:: < Events > ())],
         __connector_run)
     }

@@ -135,6 +135,8 @@ impl GitHub {
     #[webhook(
         verify = hmac_sha256(header = "X-Hub-Signature-256", prefix = "sha256="),
         delivery_id = "X-GitHub-Delivery",
+        // The largest that GitHub sends: <https://docs.github.com/en/webhooks/webhook-events-and-payloads>.
+        max_body = 26_214_400,
     )]
     async fn repository_events(
         &self,

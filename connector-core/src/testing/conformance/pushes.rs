@@ -99,7 +99,9 @@ impl Pushes {
         let changed = ("with another body", Push { body: [push.body.as_slice(), b" "].concat(), ..push.clone() });
         let emptied = ("with an empty body", Push { body: b"{}".to_vec(), ..push.clone() });
         let forgeries = match verify {
-            Verify::HmacSha256 { .. } | Verify::Slack | Verify::Timestamped { .. } => vec![unsigned, changed],
+            Verify::HmacSha256 { .. } | Verify::Slack | Verify::StandardWebhooks | Verify::Timestamped { .. } => {
+                vec![unsigned, changed]
+            }
             Verify::StateHeader { .. } => vec![unsigned],
             Verify::Function { .. } if !push.headers.is_empty() => vec![unsigned],
             Verify::StateField { .. } | Verify::Function { .. } => vec![emptied],
@@ -124,6 +126,7 @@ async fn find(host: &TestHost, connector: &RegisteredConnector, push: &Push) -> 
 async fn receive(host: &TestHost, connector: &RegisteredConnector, push: &Push) -> Result<(), HookError> {
     let hook = find(host, connector, push).await?;
     let mut request = WebhookRequest::new("POST", push.body.clone(), host.clock().now());
+    request.url = push.url.clone().unwrap_or_else(|| format!("{PUBLIC_URL}/hooks/app/{}", connector.declaration.id));
     for (name, value) in &push.headers {
         request = request.with_header(name, value.clone());
     }
