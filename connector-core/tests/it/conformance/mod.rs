@@ -46,6 +46,12 @@ fn a_sound_connector_that_is_pushed_to_keeps_its_promises() {
     keeps_all_but(&lives(Bug::None, TrackerService::pushing).points(12).run(), &[6, 17, 26, 27, 28]);
 }
 
+/// R10.7, L39: an append that is marked as what it is is never made twice, whatever strikes.
+#[test]
+fn l39_a_marked_append_is_made_once() {
+    keeps_all_but(&lives(Bug::MarksAnAppend, polled).points(24).run(), &[3, 6, 13, 14, 17, 26, 27, 28]);
+}
+
 /// R12.2, L11: the host holds back what a connector asks of a busy service at once again.
 #[test]
 fn l11_a_busy_service_that_is_asked_again_at_once() {
@@ -80,6 +86,7 @@ bugs! {
     l16_a_reply_that_is_sent_to_nobody: SendsNothing breaks 16 of polled, at 0 points;
     l18_an_author_who_is_nobody: NamesNobody breaks 18 of polled, at 0 points;
     l19_a_write_that_comes_of_reading: WritesWhatItReads breaks 19 of polled, at 0 points;
+    l39_an_append_that_is_repeated: RepeatsAnAppend breaks 19 of polled, at 24 points;
     l20_ids_that_are_unique_in_a_project_only: IdsOfOneProject breaks 20 of polled, at 0 points;
     l21_a_backfill_that_is_all_unread: AllIsUnread breaks 21 of polled, at 0 points;
     l22_now_as_the_time_of_an_old_item: TimesOfNow breaks 22 of polled, at 0 points;

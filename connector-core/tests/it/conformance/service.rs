@@ -145,7 +145,7 @@ impl TrackerService {
             ("GET", ["projects", project, number]) => {
                 json!(self.tickets.get(&(project.to_string(), number.parse().ok()?))?)
             }
-            ("POST", ["projects", project, number, "comments"]) => {
+            ("POST" | "PUT", ["projects", project, number, "comments"]) => {
                 let key = (project.to_string(), number.parse().ok()?);
                 json!(self.comment(now, &key, "me", body["text"].as_str()?)?)
             }

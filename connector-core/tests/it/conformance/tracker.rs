@@ -41,6 +41,10 @@ pub(super) enum Bug {
     HidesTheEndOfItsRegistration,
     TakesWhatIsNotSigned,
     NeedsWhatWasDeclined,
+    /// A PUT that appends is taken for one that may be repeated.
+    RepeatsAnAppend,
+    /// No bug: the same PUT, marked as what it is.
+    MarksAnAppend,
 }
 
 thread_local! {
@@ -101,6 +105,7 @@ async fn ask<T: serde::de::DeserializeOwned>(
 ) -> Result<T> {
     let build = || {
         let request = cx.provider().request(method.parse().unwrap(), path);
+        let request = if has(Bug::MarksAnAppend) && method == "PUT" { request.not_repeatable() } else { request };
         if body.is_null() { request } else { request.json(&body) }
     };
     let mut request = build();
@@ -218,7 +223,9 @@ impl Connector for Tracker {
             return Ok(WriteBack::accepted());
         }
         let comments = path(thread.link_of(note)?)? + "/comments";
-        let comment: Comment = ask(cx, "POST", &comments, json!({ "text": note.content })).await?;
+        let appends = has(Bug::RepeatsAnAppend) || has(Bug::MarksAnAppend);
+        let method = if appends { "PUT" } else { "POST" };
+        let comment: Comment = ask(cx, method, &comments, json!({ "text": note.content })).await?;
         let result = WriteBack::delivered(comment.id.to_string());
         Ok(match BUG.get() {
             Bug::ForgetsWhatWasStored => result,
