@@ -542,9 +542,11 @@ fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http::HeaderValue;
+    use http::{HeaderValue, StatusCode};
 
     use super::*;
+    use crate::network::Request;
+    use crate::network::error::refused_until;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -554,30 +556,41 @@ mod tests {
         Url::parse("https://service.test/items").unwrap()
     }
 
-    fn answer(limiter: &RateLimiter, status: u16, headers: &[(&'static str, &str)], now: i64) {
+    fn counted<'a>(method: &'a Method, url: &'a Url) -> Counted<'a> {
+        Counted { account: "account", by_method: false, declared: &[], base: "", method, url }
+    }
+
+    fn answer_to(limiter: &RateLimiter, method: Method, status: u16, headers: &[(&'static str, &str)], now: i64) {
         let headers = headers
             .iter()
             .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
-        let response = Response {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: headers.collect(),
-            body: Bytes::new(),
-            url: url(),
+        let (request, status) = (Request::new(method, url()), StatusCode::from_u16(status).unwrap());
+        let mut response = Response::new(&request, status, headers.collect(), Bytes::new());
+        response.context.received_at = at(now);
+        limiter.answered(&response, refused_until(&response), &counted(&request.method, &request.url), at(now));
+    }
+
+    fn answer(limiter: &RateLimiter, status: u16, headers: &[(&'static str, &str)], now: i64) {
+        answer_to(limiter, Method::GET, status, headers, now);
+    }
+
+    /// When a user's dispatch may send a request of this method.
+    fn admits(limiter: &RateLimiter, method: &Method, now: i64) -> Admission {
+        let url = url();
+        let asking = Asking {
+            counted: counted(method, &url),
+            lane: TaskPriority::User,
+            connection: ConnectionId::from_number(1),
+            begun: false,
+            max_wait: None,
+            place: None,
         };
-        limiter.answered(&response, "account", false, at(now));
+        limiter.admit(&asking, at(now))
     }
 
     /// Sends what a user's dispatch may send at this second, at most `wanted`; the number of requests.
     fn send(limiter: &RateLimiter, wanted: usize, now: i64) -> usize {
-        let asking = Asking {
-            account: "account",
-            by_method: false,
-            lane: TaskPriority::User,
-            connection: ConnectionId::from_number(1),
-            begun: false,
-            place: None,
-        };
-        let sent = (0..wanted).take_while(|_| limiter.admit(&url(), &asking, at(now)) == Admission::Go).count();
+        let sent = (0..wanted).take_while(|_| admits(limiter, &Method::GET, now) == Admission::Go).count();
         (0..sent).for_each(|_| answer(limiter, 200, &[], now));
         sent
     }
@@ -619,5 +632,50 @@ mod tests {
         answer(&limiter, 200, &said, 0);
         assert_eq!(send(&limiter, 1_000, 0), 99);
         assert_eq!([send(&limiter, 1_000, 60), send(&limiter, 1_000, 120)], [100, 100]);
+    }
+
+    /// L36: a refusal that says no time closes its group for a minute, and each further one for twice as long.
+    #[test]
+    fn refusals_without_a_time_double_up_to_an_hour() {
+        let limiter = RateLimiter::default();
+        let mut now = 0;
+        for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+            answer(&limiter, 429, &[], now);
+            assert!(admits(&limiter, &Method::GET, now + minutes * 60 - 1) != Admission::Go, "{minutes}");
+            now += minutes * 60;
+            assert_eq!(admits(&limiter, &Method::GET, now), Admission::Go, "{minutes}");
+        }
+        answer(&limiter, 200, &[], now);
+        answer(&limiter, 429, &[], now + 1);
+        assert_eq!(admits(&limiter, &Method::GET, now + 61), Admission::Go, "a success begins anew");
+    }
+
+    /// L36: what a service refuses of writes, or says of them, is nothing that it says of reads.
+    #[test]
+    fn quotas_of_reads_and_writes_are_apart() {
+        let limiter = RateLimiter::default();
+        answer_to(&limiter, Method::POST, 429, &[("retry-after", "600")], 0);
+        assert!(matches!(admits(&limiter, &Method::POST, 1), Admission::Move(_)));
+        assert_eq!(admits(&limiter, &Method::GET, 1), Admission::Go);
+
+        let limiter = RateLimiter::default();
+        let said =
+            |limit, left| [("x-ratelimit-limit", limit), ("x-ratelimit-remaining", left), ("x-ratelimit-reset", "60")];
+        answer_to(&limiter, Method::GET, 200, &said("1000", "900"), 0);
+        answer_to(&limiter, Method::POST, 200, &said("20", "0"), 0);
+        assert!(matches!(admits(&limiter, &Method::POST, 1), Admission::Move(_)));
+        assert_eq!(admits(&limiter, &Method::GET, 1), Admission::Go);
+    }
+
+    /// R6.6: what is lifted of an account is open at once.
+    #[test]
+    fn a_lifted_account_is_open() {
+        let limiter = RateLimiter::default();
+        answer(&limiter, 429, &[("retry-after", "600")], 0);
+        assert!(!limiter.lift("other", at(1)));
+        assert!(matches!(admits(&limiter, &Method::GET, 1), Admission::Move(_)));
+        assert!(limiter.lift("account", at(1)));
+        assert_eq!(admits(&limiter, &Method::GET, 1), Admission::Go);
+        assert!(!limiter.lift("account", at(1)));
     }
 }

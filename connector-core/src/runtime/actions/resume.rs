@@ -43,7 +43,13 @@ impl Runtime {
             for task in waiting {
                 let then = After::Retry { run_at: None, attempt: task.attempt, errors: task.errors };
                 let completes = Some(Completion { task: task.id, revision: task.revision, then });
-                match self.shared.ports.engine.commit(WriteSet { connection: Some(id), completes, ..WriteSet::default() }).await {
+                match self
+                    .shared
+                    .ports
+                    .engine
+                    .commit(WriteSet { connection: Some(id), completes, ..WriteSet::default() })
+                    .await
+                {
                     Ok(_) | Err(CommitError::TaskGone) => {}
                     Err(error) => return Err(error.into()),
                 }

@@ -221,7 +221,12 @@ impl Shared {
         };
         if let Some(writes) = writes {
             let completes = Some(Completion { task: row.id, revision: row.revision, then: After::Delete });
-            return match self.ports.engine.commit(WriteSet { connection, completes, writes, ..WriteSet::default() }).await {
+            return match self
+                .ports
+                .engine
+                .commit(WriteSet { connection, completes, writes, ..WriteSet::default() })
+                .await
+            {
                 Ok(_) | Err(CommitError::TaskGone) => Ok(false),
                 Err(error) => Err(error.into()),
             };
