@@ -292,26 +292,23 @@ pub enum Reactions {
 }
 
 impl Reactions {
-    /// Whether the service can take this emoji (R1.9).
+    /// Whether the service can take this emoji (R1.9). It takes none that does not exist.
     pub fn takes(&self, emoji: &crate::model::Emoji) -> bool {
-        match (self, emoji) {
+        let Some(emoji) = emoji.standard() else { return false };
+        match (self, &emoji) {
             (Self::Unicode { .. }, crate::model::Emoji::Unicode(_)) => true,
             (Self::Unicode { custom }, crate::model::Emoji::Custom { .. }) => *custom,
-            (Self::Subset { emoji: subset }, crate::model::Emoji::Unicode(text)) => subset.contains(&text.as_str()),
-            (Self::Fixed { set }, crate::model::Emoji::Unicode(text)) => set.iter().any(|(emoji, _)| emoji == text),
-            (Self::Subset { .. } | Self::Fixed { .. }, crate::model::Emoji::Custom { .. }) => false,
+            (Self::Subset { emoji: subset }, _) => subset.iter().any(|known| is_same(known, &emoji)),
+            (Self::Fixed { set }, _) => set.iter().any(|(known, _)| is_same(known, &emoji)),
         }
     }
-}
 
-impl Reactions {
     /// The service's name of an emoji, where the set is fixed.
     pub fn name_of(&self, emoji: &crate::model::Emoji) -> Option<&'static str> {
-        match (self, emoji) {
-            (Self::Fixed { set }, crate::model::Emoji::Unicode(text)) => {
-                set.iter().find(|(emoji, _)| emoji == text).map(|(_, name)| *name)
-            }
-            _ => None,
+        let emoji = emoji.standard()?;
+        match self {
+            Self::Fixed { set } => set.iter().find(|(known, _)| is_same(known, &emoji)).map(|(_, name)| *name),
+            Self::Unicode { .. } | Self::Subset { .. } => None,
         }
     }
 
@@ -324,6 +321,11 @@ impl Reactions {
             Self::Unicode { .. } | Self::Subset { .. } => None,
         }
     }
+}
+
+/// Whether a declared unicode emoji, in whatever form it was declared, is this one, which is in its standard form.
+fn is_same(declared: &str, emoji: &crate::model::Emoji) -> bool {
+    crate::model::Emoji::unicode(declared) == *emoji
 }
 
 /// A refinement of a declared link type for one channel, found at run time (R1.8): a team's own

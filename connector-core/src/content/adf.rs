@@ -1,13 +1,24 @@
-//! The Atlassian document format
+//! The Atlassian document format.
+//!
+//! What has no form here, such as a panel, becomes what it contains; a node that contains nothing becomes the text that
+//! it is shown as, and if it has none, its kind in brackets: nothing vanishes.
+//!
+//! The nodes are described in its reference
 //! (<https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/>).
 
 use serde_json::{Value, json};
 
-use super::document::tidy;
+use super::document::{Mark, nested, shown};
 use super::{Block, Document, Inline, Item, plain, shortcode};
 
 /// What a mention of a person is a link to: this and the id of the account.
 pub const MENTION: &str = "accountid:";
+
+/// What the URL of a file of Atlassian's media services begins with: then come its collection, a slash and its id.
+pub const MEDIA: &str = "adf-media:";
+
+/// Columns that a cell may span.
+const MAX_SPAN: usize = 64;
 
 impl Document {
     /// Reads a document. What it has that there is no other form of, such as panels, becomes what it contains.
@@ -39,7 +50,14 @@ fn text_attribute<'a>(node: &'a Value, name: &str) -> Option<&'a str> {
 
 fn blocks(node: &Value) -> Vec<Block> {
     let mut blocks = Vec::new();
+    // Running text that stands where blocks do, as in a caption.
+    let mut loose = Vec::new();
     for child in content(node) {
+        if is_inline(kind(child)) {
+            loose.extend(leaf(child));
+            continue;
+        }
+        blocks.extend(paragraph(nested(&std::mem::take(&mut loose))));
         match kind(child) {
             "paragraph" => blocks.extend(paragraph(inlines(child))),
             "heading" => {
@@ -53,32 +71,82 @@ fn blocks(node: &Value) -> Vec<Block> {
                 blocks.push(Block::List(Some(start), items(child)));
             }
             "taskList" => blocks.push(Block::List(None, tasks(child))),
+            "decisionList" => blocks.push(Block::List(None, items(child))),
             "codeBlock" => {
                 let language = text_attribute(child, "language").map(str::to_owned);
                 blocks.push(Block::Code(language, plain(&inlines(child))));
             }
             "rule" => blocks.push(Block::Rule),
             "table" => {
-                let mut rows = content(child).iter().map(|row| content(row).iter().map(cell).collect());
+                let mut rows = content(child).iter().map(row);
                 blocks.push(Block::Table(rows.next().unwrap_or_default(), rows.collect()));
             }
-            "media" => {
-                let alt = text_attribute(child, "alt").unwrap_or_default().to_owned();
-                let url = text_attribute(child, "url").or_else(|| text_attribute(child, "id"));
-                blocks.extend(url.map(|url| Block::Paragraph(vec![Inline::Image { url: url.to_owned(), alt }])));
-            }
+            "media" => blocks.push(Block::Paragraph(vec![media(child)])),
             "expand" | "nestedExpand" => {
                 let title = text_attribute(child, "title").filter(|title| !title.is_empty());
                 blocks.extend(title.map(|title| Block::Paragraph(vec![Inline::Strong(vec![Inline::text(title)])])));
                 blocks.extend(self::blocks(child));
             }
-            "blockCard" | "embedCard" => {
-                blocks.extend(text_attribute(child, "url").map(|url| Block::Paragraph(vec![Inline::text(url)])));
-            }
-            _ => blocks.extend(self::blocks(child)),
+            // What contains other nodes is what it contains; an empty list of them is nothing.
+            _ if child.get("content").is_some() => blocks.extend(self::blocks(child)),
+            _ => blocks.extend(paragraph(vec![Inline::text(shown_as(child))])),
         }
     }
+    blocks.extend(paragraph(nested(&loose)));
     blocks
+}
+
+fn is_inline(kind: &str) -> bool {
+    const INLINE: [&str; 11] = [
+        "text",
+        "hardBreak",
+        "mention",
+        "emoji",
+        "inlineCard",
+        "status",
+        "date",
+        "placeholder",
+        "inlineExtension",
+        "mediaInline",
+        "confluenceUnsupportedInline",
+    ];
+    INLINE.contains(&kind)
+}
+
+/// The text of a node that contains no other: what it says itself, else what it leads to, else its kind.
+fn shown_as(node: &Value) -> String {
+    let said = |fields: &Value| {
+        let names = ["text", "title", "name", "url", "alt", "extensionTitle", "extensionKey"];
+        names.iter().find_map(|name| fields.get(*name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned))
+    };
+    let attributes = node.get("attrs");
+    let data = || attributes?.get("data");
+    let url = attributes.and_then(|attributes| attributes.get("url")?.as_str().map(str::to_owned));
+    let url = url.or_else(|| Some(data()?.get("url")?.as_str()?.to_owned()));
+    let text = url.or_else(|| attributes.and_then(said)).or_else(|| data().and_then(said)).or_else(|| said(node));
+    text.unwrap_or_else(|| format!("[{}]", kind(node)))
+}
+
+/// A picture or another file.
+fn media(node: &Value) -> Inline {
+    let id = text_attribute(node, "id").unwrap_or_default();
+    let alt = text_attribute(node, "alt").filter(|alt| !alt.is_empty()).unwrap_or("attachment").to_owned();
+    let url = text_attribute(node, "url").map_or_else(
+        || format!("{MEDIA}{}/{id}", text_attribute(node, "collection").unwrap_or_default()),
+        str::to_owned,
+    );
+    Inline::Image { url, alt }
+}
+
+/// The cells of a row. One that is wider than a column is followed by empty ones.
+fn row(row: &Value) -> Vec<Vec<Inline>> {
+    let mut cells = Vec::new();
+    for cell in content(row) {
+        let span = attribute(cell, "colspan").and_then(Value::as_u64).and_then(|span| usize::try_from(span).ok());
+        cells.push(shown(&blocks(cell)));
+        cells.extend(std::iter::repeat_n(Vec::new(), span.unwrap_or(1).clamp(1, MAX_SPAN) - 1));
+    }
+    cells
 }
 
 fn paragraph(content: Vec<Inline>) -> Option<Block> {
@@ -97,33 +165,11 @@ fn tasks(list: &Value) -> Vec<Item> {
             ("taskList", Some(before)) => before.blocks.push(Block::List(None, tasks(child))),
             _ => {
                 let done = Some(text_attribute(child, "state") == Some("DONE"));
-                items.push(Item { done, blocks: paragraph(inlines(child)).into_iter().collect() });
+                items.push(Item { done, blocks: blocks(child) });
             }
         }
     }
     items
-}
-
-/// A cell as one line.
-fn cell(cell: &Value) -> Vec<Inline> {
-    let texts = content(cell).iter().map(inlines).filter(|content| !content.is_empty());
-    let mut joined = Vec::new();
-    for text in texts {
-        if !joined.is_empty() {
-            joined.push(Inline::text(" "));
-        }
-        joined.extend(text);
-    }
-    tidy(joined)
-}
-
-/// A mark of text, in the order in which they are around each other.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Mark {
-    Link(String),
-    Strong,
-    Emphasis,
-    Strikethrough,
 }
 
 fn inlines(node: &Value) -> Vec<Inline> {
@@ -145,14 +191,14 @@ fn leaf(node: &Value) -> Vec<(Vec<Mark>, Inline)> {
             Some(emoji) if !emoji.is_empty() => text(emoji),
             _ => text(&shortcode::expand(text_attribute(node, "shortName").unwrap_or_default())),
         },
-        "inlineCard" => text(text_attribute(node, "url").unwrap_or_default()),
-        "status" => text(text_attribute(node, "text").unwrap_or_default()),
         "date" => {
-            let millis = text_attribute(node, "timestamp").and_then(|millis| millis.parse().ok());
-            let time = millis.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-            text(&time.map(|time| time.strftime("%Y-%m-%d").to_string()).unwrap_or_default())
+            let given = text_attribute(node, "timestamp").unwrap_or_default();
+            let time = given.parse().ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+            text(&time.map_or_else(|| given.to_owned(), |time| time.strftime("%Y-%m-%d").to_string()))
         }
-        _ => content(node).iter().flat_map(leaf).collect(),
+        "mediaInline" => vec![(Vec::new(), media(node))],
+        _ if node.get("content").is_some() => content(node).iter().flat_map(leaf).collect(),
+        _ => text(&shown_as(node)),
     }
 }
 
@@ -186,27 +232,6 @@ fn marked(node: &Value) -> Vec<(Vec<Mark>, Inline)> {
     leaves
 }
 
-/// The marks around the longest runs of text that share them.
-fn nested(leaves: &[(Vec<Mark>, Inline)]) -> Vec<Inline> {
-    let mut content = Vec::new();
-    for run in leaves.chunk_by(|(marks, _), (next, _)| marks.first() == next.first()) {
-        let Some(mark) = run.first().and_then(|(marks, _)| marks.first()) else {
-            content.extend(run.iter().map(|(_, inline)| inline.clone()));
-            continue;
-        };
-        let rest: Vec<_> =
-            run.iter().map(|(marks, inline)| (marks.iter().skip(1).cloned().collect(), inline.clone())).collect();
-        let inside = nested(&rest);
-        content.push(match mark {
-            Mark::Link(url) => Inline::Link { url: url.clone(), content: inside },
-            Mark::Strong => Inline::Strong(inside),
-            Mark::Emphasis => Inline::Emphasis(inside),
-            Mark::Strikethrough => Inline::Strikethrough(inside),
-        });
-    }
-    tidy(content)
-}
-
 /// The nodes of blocks. Within lists and quotations, which take not everything, the rest becomes text.
 fn written(blocks: &[Block], within: bool) -> Vec<Value> {
     blocks.iter().flat_map(|block| node(block, within)).collect()
@@ -218,6 +243,10 @@ fn node(block: &Block, within: bool) -> Vec<Value> {
         Block::Paragraph(content) => match content.as_slice() {
             [Inline::Image { url, alt }] if !within && url.starts_with("http") => {
                 let media = json!({ "type": "media", "attrs": { "type": "external", "url": url, "alt": alt } });
+                one(json!({ "type": "mediaSingle", "attrs": { "layout": "center" }, "content": [media] }))
+            }
+            [Inline::Image { url, alt }] if !within && url.starts_with(MEDIA) => {
+                let media = json!({ "type": "media", "attrs": file(url, alt) });
                 one(json!({ "type": "mediaSingle", "attrs": { "layout": "center" }, "content": [media] }))
             }
             _ => one(json!({ "type": "paragraph", "content": texts(content) })),
@@ -244,9 +273,8 @@ fn node(block: &Block, within: bool) -> Vec<Value> {
             one(json!({ "type": "codeBlock", "attrs": attributes, "content": content }))
         }
         Block::Table(header, rows) if within => {
-            let line = |row: &Vec<Vec<Inline>>| row.iter().map(|cell| plain(cell)).collect::<Vec<_>>().join(" | ");
-            let lines = std::iter::once(header).chain(rows).map(|row| Block::Paragraph(vec![Inline::text(line(row))]));
-            written(&lines.collect::<Vec<_>>(), within)
+            let table = Block::Table(header.clone(), rows.clone());
+            written(&[Block::Paragraph(shown(std::slice::from_ref(&table)))], within)
         }
         Block::Table(header, rows) => {
             let row = |kind: &str, cells: &[Vec<Inline>]| {
@@ -259,7 +287,7 @@ fn node(block: &Block, within: bool) -> Vec<Value> {
             let rows: Vec<_> = std::iter::once(row("tableHeader", header)).chain(rows).collect();
             one(json!({ "type": "table", "content": rows }))
         }
-        Block::Rule if within => Vec::new(),
+        Block::Rule if within => written(&[Block::Paragraph(vec![Inline::text("———")])], within),
         Block::Rule => one(json!({ "type": "rule" })),
     }
 }
@@ -282,9 +310,12 @@ fn task_list(items: &[Item], path: &str) -> Value {
         for block in &item.blocks {
             match block {
                 Block::List(_, items) => below.push(task_list(items, &id)),
-                other => text.extend(
-                    written(std::slice::from_ref(other), true).iter().flat_map(|node| self::content(node).to_vec()),
-                ),
+                other => {
+                    if !text.is_empty() {
+                        text.push(json!({ "type": "hardBreak" }));
+                    }
+                    text.extend(texts(&shown(std::slice::from_ref(other))));
+                }
             }
         }
         let state = if item.done == Some(true) { "DONE" } else { "TODO" };
@@ -329,10 +360,19 @@ fn push_texts(content: &[Inline], marks: &[Value], nodes: &mut Vec<Value>) {
                 Some(id) => nodes.push(json!({ "type": "mention", "attrs": { "id": id, "text": plain(content) } })),
                 None => push_link(url, content, marks, nodes),
             },
+            Inline::Image { url, alt } if url.starts_with(MEDIA) => {
+                nodes.push(json!({ "type": "mediaInline", "attrs": file(url, alt) }));
+            }
             Inline::Image { url, alt } => push_link(url, &[Inline::text(alt)], marks, nodes),
             Inline::Break => nodes.push(json!({ "type": "hardBreak" })),
         }
     }
+}
+
+/// The attributes of a file of Atlassian's media services.
+fn file(url: &str, alt: &str) -> Value {
+    let (collection, id) = url.strip_prefix(MEDIA).and_then(|file| file.rsplit_once('/')).unwrap_or_default();
+    json!({ "type": "file", "id": id, "collection": collection, "alt": alt })
 }
 
 fn push_link(url: &str, content: &[Inline], marks: &[Value], nodes: &mut Vec<Value>) {

@@ -102,16 +102,200 @@ pub(super) fn tidy(content: Vec<Inline>) -> Vec<Inline> {
     tidy
 }
 
-/// The address that a word begins with, and the rest of it.
-pub(super) fn address(word: &str) -> (Option<&str>, &str) {
-    let is_address = (word.starts_with("https://") || word.starts_with("http://"))
-        && !word.contains(['|', '<', '>'])
-        && word.matches("://").count() == 1;
-    let end = word.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '*', '~']).len();
-    match word.split_at_checked(end) {
-        Some((url, rest)) if is_address => (Some(url), rest),
-        _ => (None, word),
+/// Blocks as running text, for a cell of a table: each block, item and line begins a line of its own.
+pub(super) fn shown(blocks: &[Block]) -> Vec<Inline> {
+    let mut content: Vec<Inline> = Vec::new();
+    for lines in blocks.iter().map(lines_of) {
+        for line in lines {
+            if !content.is_empty() {
+                content.push(Inline::Break);
+            }
+            content.extend(line);
+        }
     }
+    tidy(content)
+}
+
+fn lines_of(block: &Block) -> Vec<Vec<Inline>> {
+    match block {
+        Block::Paragraph(content) => vec![content.clone()],
+        Block::Heading(_, content) => vec![vec![Inline::Strong(content.clone())]],
+        Block::Quote(blocks) => blocks.iter().flat_map(lines_of).map(|line| marked_line("> ", line)).collect(),
+        Block::List(start, items) => {
+            let mut lines = Vec::new();
+            for (number, item) in (start.unwrap_or_default()..).zip(items) {
+                let mark = match (start, item.done) {
+                    (_, Some(true)) => "☑ ".to_owned(),
+                    (_, Some(false)) => "☐ ".to_owned(),
+                    (Some(_), None) => format!("{number}. "),
+                    (None, None) => "• ".to_owned(),
+                };
+                let mut inner = item.blocks.iter().flat_map(lines_of);
+                lines.push(marked_line(&mark, inner.next().unwrap_or_default()));
+                lines.extend(inner);
+            }
+            lines
+        }
+        Block::Code(_, text) => text
+            .split('\n')
+            .map(|line| match line.trim() {
+                "" => Vec::new(),
+                _ => vec![Inline::Code(line.to_owned())],
+            })
+            .collect(),
+        Block::Table(header, rows) => std::iter::once(header)
+            .chain(rows)
+            .map(|row| {
+                let mut line = Vec::new();
+                for cell in row {
+                    if !line.is_empty() {
+                        line.push(Inline::text(" | "));
+                    }
+                    line.extend(cell.clone());
+                }
+                line
+            })
+            .collect(),
+        Block::Rule => vec![vec![Inline::text("———")]],
+    }
+}
+
+fn marked_line(mark: &str, line: Vec<Inline>) -> Vec<Inline> {
+    tidy(std::iter::once(Inline::text(mark)).chain(line).collect())
+}
+
+/// A mark around text. The order is the one in which marks stand around each other, the outermost first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mark {
+    /// A link to this URL.
+    Link(String),
+    /// Strong emphasis.
+    Strong,
+    /// Emphasis.
+    Emphasis,
+    /// Struck through.
+    Strikethrough,
+}
+
+/// Running text from its pieces, each with the marks that it has in their order: marks stand around the longest
+/// runs of pieces that share them.
+pub(super) fn nested(leaves: &[(Vec<Mark>, Inline)]) -> Vec<Inline> {
+    nested_below(leaves, 0)
+}
+
+fn nested_below(leaves: &[(Vec<Mark>, Inline)], depth: usize) -> Vec<Inline> {
+    let mut content = Vec::new();
+    for run in leaves.chunk_by(|(marks, _), (next, _)| marks.get(depth) == next.get(depth)) {
+        let Some(mark) = run.first().and_then(|(marks, _)| marks.get(depth)) else {
+            content.extend(run.iter().map(|(_, inline)| inline.clone()));
+            continue;
+        };
+        let inside = nested_below(run, depth + 1);
+        content.push(match mark {
+            // A URL that links to itself is that URL.
+            Mark::Link(url) if plain(&inside) == *url => Inline::text(url),
+            Mark::Link(url) => Inline::Link { url: url.clone(), content: inside },
+            Mark::Strong => Inline::Strong(inside),
+            Mark::Emphasis => Inline::Emphasis(inside),
+            Mark::Strikethrough => Inline::Strikethrough(inside),
+        });
+    }
+    tidy(content)
+}
+
+/// The blanks that markdown strips at the ends of a line. A no-break space is text.
+pub(super) const BLANKS: [char; 2] = [' ', '\t'];
+
+/// A piece of text, or a URL in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
+    /// Text without a URL.
+    Text(&'a str),
+    /// A URL that begins with `http://` or `https://`.
+    Url(&'a str),
+}
+
+/// The URLs in a text, with the text between them.
+///
+/// A URL ends as GitHub's autolinks do (GFM 6.9): at a blank or an angle bracket, without the punctuation that ends
+/// a sentence, and without a closing parenthesis that has no opening one in the URL. The punctuation of Chinese and
+/// Japanese, which follows without a blank, ends it too.
+pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let (mut pieces, mut begin, mut from) = (Vec::new(), 0, 0);
+    while let Some(found) = text.get(from..).and_then(|rest| rest.find("://")) {
+        let colon = from + found;
+        from = colon + 3;
+        let before = text.get(begin..colon).unwrap_or_default();
+        let scheme = ["https", "http"].into_iter().find(|scheme| before.ends_with(scheme));
+        let Some(scheme) = scheme else { continue };
+        let start = colon - scheme.len();
+        let boundary = text.get(begin..start).and_then(|before| before.chars().next_back());
+        if boundary.is_some_and(char::is_alphanumeric) {
+            continue;
+        }
+        let length = url_length(text.get(from..).unwrap_or_default());
+        if length == 0 {
+            continue;
+        }
+        if start > begin {
+            pieces.extend(text.get(begin..start).map(Piece::Text));
+        }
+        (begin, from) = (from + length, from + length);
+        pieces.extend(text.get(start..begin).map(Piece::Url));
+    }
+    pieces.extend(text.get(begin..).filter(|rest| !rest.is_empty()).map(Piece::Text));
+    pieces
+}
+
+/// The length of a URL behind its scheme, in bytes.
+fn url_length(text: &str) -> usize {
+    let ends = |c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(c, '<' | '>' | '|' | '`' | '"' | '\\' | '\u{200B}')
+            || matches!(
+                c,
+                '。' | '，'
+                    | '、'
+                    | '；'
+                    | '：'
+                    | '！'
+                    | '？'
+                    | '）'
+                    | '（'
+                    | '」'
+                    | '「'
+                    | '』'
+                    | '『'
+                    | '】'
+                    | '【'
+                    | '»'
+                    | '“'
+                    | '”'
+            )
+    };
+    let mut url = text.split(ends).next().unwrap_or_default();
+    let count = |of: char| url.matches(of).count();
+    let (mut round, mut square) = ((count('('), count(')')), (count('['), count(']')));
+    while let Some(last) = url.chars().next_back() {
+        let dropped = match last {
+            '.' | ',' | ';' | ':' | '!' | '?' | '*' | '~' | '\'' => true,
+            ')' if round.1 > round.0 => {
+                round.1 -= 1;
+                true
+            }
+            ']' if square.1 > square.0 => {
+                square.1 -= 1;
+                true
+            }
+            _ => false,
+        };
+        if !dropped {
+            break;
+        }
+        url = url.get(..url.len() - last.len_utf8()).unwrap_or_default();
+    }
+    url.len()
 }
 
 /// Visits all running text, what holds other text before that.

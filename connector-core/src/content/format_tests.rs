@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::mail::{Mail, quotation_of};
+use super::mail::{Mail, QuotationKind, quotation_of};
 use super::mrkdwn::Workspace;
 use super::*;
 use crate::model::Emoji;
@@ -75,6 +75,49 @@ fn markdown_becomes_mrkdwn() {
     }
 }
 
+/// A URL with parentheses or underscores is the same in each format, and no character is put into it (GFM 6.9).
+#[test]
+fn urls_with_parentheses_survive_every_format() {
+    let given = include_str!("cases/22-url-parens.md").trim_end();
+    let slack = to_slack(given);
+    assert_eq!(slack, "see <https://en.example.test/wiki/Rust_(lang)> and (<https://x.test/_layouts/15/start.aspx>)");
+    let shown = "see https://en.example.test/wiki/Rust_(lang) and (https://x.test/_layouts/15/start.aspx)";
+    let texts = |document: Document| said(&document.0);
+    let wanted = shown.replace(' ', "");
+    assert_eq!(texts(Document::from_mrkdwn(&slack, &ACME)), wanted);
+    assert_eq!(texts(Document::from_adf(&Document::from_markdown(given).to_adf())), wanted);
+    assert_eq!(texts(Document::from_html(&html_of(given))), wanted);
+    assert_eq!(texts(Document::from_markdown(&Content::text(shown).to_markdown())), wanted);
+    for (text, url) in [
+        ("(see https://a.test/x_(y))", "https://a.test/x_(y)"),
+        ("at https://a.test/?q=(a)&b=c.", "https://a.test/?q=(a)&b=c"),
+        ("https://a.test/a_b_c, so", "https://a.test/a_b_c"),
+        ("見て：https://a.test/あ。次", "https://a.test/あ"),
+        ("[https://a.test/[1]]", "https://a.test/[1]"),
+    ] {
+        let slack = Document::from_markdown(text).to_mrkdwn();
+        assert!(slack.contains(&format!("<{}>", url.replace('&', "&amp;"))), "{slack}");
+    }
+    for url in ["https://a.test/(x", "https://a.test/<b>", "https://a.test/a\\b c", "https://a.test/?a=1&lt;=2"] {
+        let link = Inline::Link { url: url.to_owned(), content: vec![Inline::text("there")] };
+        let written = Document(vec![Block::Paragraph(vec![link])]).to_markdown();
+        let read = Document::from_markdown(&written).into_links();
+        assert_eq!(read[0].1, url.replace('<', "%3C").replace('>', "%3E"), "{written}");
+    }
+}
+
+/// A mark that cannot be written where it is leaves the others of its paragraph as they are.
+#[test]
+fn one_mark_that_cannot_stand_leaves_the_others() {
+    let strong = |text: &str| Inline::Strong(vec![Inline::text(text)]);
+    let document = |content: Vec<Inline>| Document(vec![Block::Paragraph(content)]);
+    let beside = document(vec![strong("Note:"), Inline::text("this is "), strong("bold"), Inline::text(".")]);
+    assert_eq!(beside.to_markdown(), "Note:this is **bold**.");
+    let twice = vec![Inline::Emphasis(vec![strong("a"), strong("b")]), Inline::text(" and "), strong("c")];
+    let written = document(twice).to_markdown();
+    assert_eq!(written, "ab and **c**");
+}
+
 /// L26: the names of emoji, both ways.
 #[test]
 fn emoji_have_names() {
@@ -144,6 +187,114 @@ fn adf_becomes_markdown() {
     assert_eq!(Document::from_adf(&written).to_markdown(), markdown);
 }
 
+/// What Jira has and others have not is shown as text: captions, decisions, lists and code in cells, cards.
+#[test]
+fn adf_without_a_form_is_shown_as_text() {
+    let document: Value = serde_json::from_str(include_str!("cases/47-adf-mixed.json")).unwrap();
+    let read = Document::from_adf(&document);
+    let markdown = read.to_markdown();
+    for text in ["Panel", "@Ann", "a_b", "sub", "plan.png", "A caption", "Wide", "We do it", "col1", "zero", "fence"] {
+        assert!(markdown.contains(text), "{text} is not in {markdown}");
+    }
+    for text in ["https://x.test/1", "ext", "2030-01-01", "ph", "m-1", "m3"] {
+        assert!(markdown.contains(text), "{text} is not in {markdown}");
+    }
+    assert!(markdown.contains("| • i1<br>• i2 | `x`<br>`y\\|z` |"), "{markdown}");
+    assert_eq!(Document::from_markdown(&markdown).to_markdown(), markdown);
+    let unknown = json!({ "type": "doc", "content": [
+        { "type": "blockOfTheFuture", "attrs": { "title": "Budget" } },
+        { "type": "otherBlock" },
+        { "type": "paragraph", "content": [{ "type": "inlineOfTheFuture", "attrs": { "text": "now" } }] },
+        { "type": "blockTaskItem", "content": [{ "type": "text", "text": "loose" }] },
+    ] });
+    assert_eq!(
+        Document::from_adf(&unknown).to_markdown(),
+        "Budget\n\n\\[otherBlock]\n\nnow\n\nloose".replace("\\[otherBlock]", "[otherBlock]")
+    );
+}
+
+/// A file in Jira is the same file when it is written back.
+#[test]
+fn files_in_adf_stay_the_same_files() {
+    let media = json!({ "type": "file", "id": "m-2", "collection": "c/d", "alt": "plan.png" });
+    let document = json!({ "type": "doc", "version": 1, "content": [
+        { "type": "mediaSingle", "attrs": { "layout": "center" }, "content": [{ "type": "media", "attrs": media }] },
+    ] });
+    assert_eq!(Document::from_markdown(&Document::from_adf(&document).to_markdown()).to_adf(), document);
+}
+
+/// Variation selectors do not make another emoji (UTS 51), and what is no emoji has no standard form.
+#[test]
+fn an_emoji_has_one_form() {
+    let forms: Value = serde_json::from_str(include_str!("cases/48-emoji-variation.json")).unwrap();
+    assert_eq!(forms["do"].as_array().unwrap().len(), 2);
+    for (one, other) in [("❤️", "❤"), ("❤\u{fe0e}", "❤"), ("☺️", "☺"), ("👁️‍🗨️", "👁‍🗨")]
+    {
+        assert_eq!(Emoji::unicode(one), Emoji::unicode(other));
+        assert_eq!(shortcode::name_of(&Emoji::Unicode(one.to_owned())), shortcode::name_of(&Emoji::unicode(other)));
+    }
+    for none in ["notanemoji", "", "a", "👍👍", "\u{fe0f}"] {
+        assert_eq!(Emoji::unicode(none).standard(), None, "{none}");
+    }
+}
+
+/// Plain text is shown as it was given, whatever its lines begin with.
+#[test]
+fn indented_text_is_no_code() {
+    let mail = include_str!("cases/12-indented-text.eml");
+    let text = mail.split_once("\n\n").unwrap().1;
+    let read = Document::from_markdown(&Content::text(text).to_markdown());
+    assert!(read.0.iter().all(|block| matches!(block, Block::Paragraph(_))), "{read:?}");
+    let shown = read.0.iter().map(|block| match block {
+        Block::Paragraph(content) => plain(content),
+        other => panic!("{other:?}"),
+    });
+    let shown = shown.collect::<Vec<_>>().join("\n\n").replace('\u{a0}', " ");
+    assert_eq!(shown, text.trim_end());
+}
+
+/// HTML keeps its meaning: preformatted text, entities, tables, lists in lists.
+#[test]
+fn html_keeps_its_meaning() {
+    let pre = include_str!("cases/20-pre-without-code.html");
+    let code = "def f(x):\n    return x * 2 * y\n\n# not a heading\n1. no list\n<b> *x* _y_ `z`";
+    assert_eq!(
+        Document::from_html(pre).0,
+        [Block::Code(None, code.to_owned()), Block::Paragraph(vec![Inline::text("after")])]
+    );
+    for (html, markdown) in [
+        ("<p>a &lt;b&gt; &amp;amp; &copy; &#8364;</p>", "a \\<b> \\&amp; © €"),
+        ("one<br>two<p>three", "one\ntwo\n\nthree"),
+        ("<div>Hi</div><div><br></div><div>there</div><div>you</div>", "Hi\n\nthere\nyou"),
+        ("<b>bold <i>both</i></b> <s>gone</s> <code>x_y</code>", "**bold *both*** ~~gone~~ `x_y`"),
+        ("<b>Note:</b>this <b>is</b>", "Note:this **is**"),
+        ("<ul><li>a<ul><li>b</li></ul></li><li>c</ul>", "- a\n  - b\n- c"),
+        ("<ul><li>a</li><ul><li>b</li></ul></ul>", "- a\n  - b"),
+        ("<ol start=3><li>a<li><p>b</p></ol>", "3. a\n4. b"),
+        ("<h2>Plan</h2>text", "## Plan\n\ntext"),
+        ("<blockquote>q<blockquote>r</blockquote></blockquote>s", "> q\n>\n> > r\n\ns"),
+        (
+            "<a href='https://a.test/x_(y)'>t</a> <a href='https://a.test'>https://a.test</a>",
+            "[t](<https://a.test/x_(y)>) https://a.test",
+        ),
+        ("<a href='javascript:x()'>t</a> <a name=x></a>u", "t u"),
+        ("<table><tr><th>a<th>b<tr><td>1<td><p>2</p><p>3</p></table>", "| a | b |\n| --- | --- |\n| 1 | 2<br>3 |"),
+        ("<table><tr><th colspan=2>a</th></tr><tr><td>1<td>2</table>", "| a |  |\n| --- | --- |\n| 1 | 2 |"),
+        ("<table><tr><td><p>Hi</p><table><tr><td>inner</table></table>", "Hi\n\ninner"),
+        (
+            "<img src='https://a.test/x.png' alt='x'><img src=https://a.test/t.gif width=1 height=1>",
+            "![x](https://a.test/x.png)",
+        ),
+        ("<p style='display: none'>hidden</p><style>p{}</style><script>x</script>seen", "seen"),
+        ("# no <i>heading</i><br>- no list<br>1. no", "\\# no *heading*\n\\- no list\n1\\. no"),
+        ("<p>&nbsp;</p><p>a&nbsp;b</p>", "a\u{a0}b"),
+        ("<pre><code class='language-rust'>fn x() {}\n</code></pre>", "```rust\nfn x() {}\n```"),
+        ("a<hr>b", "a\n\n---\n\nb"),
+    ] {
+        assert_eq!(Document::from_html(html).to_markdown(), markdown, "{html}");
+    }
+}
+
 /// L26: what of a mail is new.
 #[test]
 fn mails_are_taken_apart() {
@@ -177,8 +328,10 @@ fn mails_are_taken_apart() {
         ("From: here to there\nit is far", "From: here to there\nit is far", None, None),
     ] {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let wanted = Mail { text: text.to_owned(), signature: owned(signature), quoted: owned(quoted) };
-        assert_eq!(Mail::parse(mail), wanted, "{mail}");
+        let found = Mail::parse(mail);
+        let wanted =
+            Mail { text: text.to_owned(), signature: owned(signature), quoted: owned(quoted), kind: found.kind };
+        assert_eq!(found, wanted, "{mail}");
     }
 }
 
@@ -309,11 +462,44 @@ proptest! {
         );
     }
 
+    /// What is sent as HTML and read back is the same document.
+    #[test]
+    fn what_is_sent_as_html_reads_back(document in document()) {
+        let written = Document::from_markdown(&document.to_markdown());
+        let html = html_of(&written.to_markdown());
+        let back = Document::from_html(&html);
+        prop_assert_eq!(back.to_markdown(), written.to_markdown(), "{}", html);
+    }
+
+    /// R8.6: the text that is shown is the text that was given; line ends stay, and indentation is blanks that stay.
+    #[test]
+    fn the_text_shown_is_the_text_given(text in "([a-z *_~`#<>&:|;+=\"'\\\\/\n\t\\[\\]()!0-9.-]|    |&amp;|&#35;|https://a\\.example/_b_|```|-- ?\n|1\\. |> |äß|😀|\u{a0}){0,60}") {
+        let read = Document::from_markdown(&Content::text(&*text).to_markdown());
+        let mut shown: Vec<String> = Vec::new();
+        for block in &read.0 {
+            let Block::Paragraph(content) = block else { panic!("{block:?} of {text:?}") };
+            prop_assert!(content.iter().all(|inline| matches!(inline, Inline::Text(_) | Inline::Break)), "{:?}", content);
+            shown.extend(plain(content).lines().map(str::to_owned));
+        }
+        let bare = |line: &str| line.replace('\t', "    ").replace('\u{a0}', " ").trim_end().to_owned();
+        let lines = |lines: Vec<String>| lines.iter().map(|line| bare(line)).filter(|line| !line.is_empty()).collect::<Vec<_>>();
+        prop_assert_eq!(lines(shown), lines(text.lines().map(str::to_owned).collect()));
+    }
+
+    /// The text that HTML shows is the text that was given.
+    #[test]
+    fn the_text_of_html_is_shown(text in "[a-z *_~`#<>&:|;+=\"'\\\\/\\[\\]()!0-9.-]{0,40}") {
+        let html = format!("<p>{}</p>", text.replace('&', "&amp;").replace('<', "&lt;"));
+        let read = Document::from_markdown(&Content::html(html).to_markdown());
+        let given = text.split_whitespace().collect::<String>();
+        prop_assert_eq!(said(&read.0), given);
+    }
+
     /// L26: a mail that was written is taken apart into what it was made of.
     #[test]
     fn mails_read_back(text in "[a-z]{1,5}( [a-z]{1,5}|\n[a-z]{1,5}){0,4}", earlier in "[a-z>]{1,5}(\n[a-z]{0,5}){0,3}[a-z]", signature in prop::option::of("[a-z]{1,5}")) {
         let quoted = Some(quotation_of("On 1 May 2026, Bob wrote", &earlier));
-        let mail = Mail { text, signature, quoted };
+        let mail = Mail { text, signature, quoted, kind: QuotationKind::Reply };
         prop_assert_eq!(Mail::parse(&mail.write()), mail);
     }
 

@@ -2,29 +2,63 @@
 //!
 //! A line end within a paragraph begins a new line, as it does in comments and messages.
 
-use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag};
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-use super::document::{address, plain, tidy};
-use super::{Block, Document, Inline, Item, escape};
+use super::document::{BLANKS, Piece, pieces, plain, tidy};
+use super::{Block, Document, Inline, Item, escape, escape_line};
+
+/// Quotations, lists and marks in each other that are read as such. What is deeper is read without the structure.
+const MAX_DEPTH: usize = 40;
+
+/// Largest number of an item of a list: CommonMark reads nine digits.
+const MAX_NUMBER: u64 = 999_999_999;
 
 /// Markdown as HTML, for services that take that. HTML in it is text, as everywhere here.
 pub fn html_of(markdown: &str) -> String {
-    let options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES;
-    let events = Parser::new_ext(markdown, options).map(|event| match event {
-        Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),
-        Event::SoftBreak => Event::HardBreak,
-        event => event,
+    let events = Parser::new_ext(markdown, options()).flat_map(|event| match event {
+        Event::Html(html) | Event::InlineHtml(html) => text_events(&html),
+        Event::SoftBreak => vec![Event::HardBreak],
+        Event::Start(Tag::HtmlBlock) => vec![Event::Start(Tag::Paragraph)],
+        Event::End(TagEnd::HtmlBlock) => vec![Event::End(TagEnd::Paragraph)],
+        // Mail programs do not show the elements of forms.
+        Event::TaskListMarker(done) => vec![Event::Text(if done { "☑ " } else { "☐ " }.into())],
+        event => vec![event],
     });
     let mut html = String::with_capacity(markdown.len() + markdown.len() / 4);
     pulldown_cmark::html::push_html(&mut html, events);
     html
 }
 
+fn options() -> Options {
+    Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS
+}
+
+/// HTML as text. A `<br>` is a line break: markdown has no other in the cell of a table.
+fn text_events(html: &str) -> Vec<Event<'static>> {
+    if is_break(html) {
+        return vec![Event::HardBreak];
+    }
+    let mut events = Vec::new();
+    for (number, line) in html.trim_end_matches('\n').split('\n').enumerate() {
+        if number > 0 {
+            events.push(Event::HardBreak);
+        }
+        events.push(Event::Text(line.to_owned().into()));
+    }
+    if html.ends_with('\n') && !html.trim().is_empty() {
+        events.push(Event::HardBreak);
+    }
+    events
+}
+
+fn is_break(html: &str) -> bool {
+    matches!(html.trim(), "<br>" | "<br/>" | "<br />")
+}
+
 impl Document {
     /// Reads markdown. HTML in it is text.
     pub fn from_markdown(text: &str) -> Self {
-        let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
-        Self(Reader { events: Parser::new_ext(text, options), done: None }.blocks())
+        Self(Reader { events: Parser::new_ext(text, options()), done: None, depth: 0 }.blocks())
     }
 
     /// Writes markdown. Escapes are where something would be read as markup otherwise, and only there.
@@ -37,16 +71,44 @@ struct Reader<'a> {
     events: Parser<'a>,
     /// Of the item of a list that is being read.
     done: Option<bool>,
+    /// Elements that are open around what is being read.
+    depth: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// The next event, without the begin and the end of what is too deep. `None` at the end of what is open.
+    fn next(&mut self, deep: &mut usize) -> Option<Event<'a>> {
+        loop {
+            let event = self.events.next()?;
+            let too_deep = self.depth >= MAX_DEPTH;
+            match event {
+                Event::Start(
+                    Tag::BlockQuote(_)
+                    | Tag::List(_)
+                    | Tag::Item
+                    | Tag::Emphasis
+                    | Tag::Strong
+                    | Tag::Strikethrough
+                    | Tag::Link { .. }
+                    | Tag::Image { .. },
+                ) if too_deep => *deep += 1,
+                Event::End(_) if *deep > 0 => {
+                    *deep -= 1;
+                    return Some(Event::SoftBreak);
+                }
+                Event::End(_) => return None,
+                event => return Some(event),
+            }
+        }
+    }
+
     /// The blocks up to the end of what they are in.
     fn blocks(&mut self) -> Vec<Block> {
+        self.depth += 1;
         // A tight item of a list has its text without a paragraph around it.
-        let (mut blocks, mut loose) = (Vec::new(), Vec::new());
-        while let Some(event) = self.events.next() {
+        let (mut blocks, mut loose, mut deep) = (Vec::new(), Vec::new(), 0);
+        while let Some(event) = self.next(&mut deep) {
             let block = match event {
-                Event::End(_) => break,
                 Event::Start(Tag::Paragraph | Tag::HtmlBlock) => Block::Paragraph(self.inlines()),
                 Event::Start(Tag::Heading { level, .. }) => Block::Heading(level as u8, self.inlines()),
                 Event::Start(Tag::BlockQuote(_)) => Block::Quote(self.blocks()),
@@ -55,7 +117,7 @@ impl Reader<'_> {
                 Event::Start(Tag::Table(_)) => self.table(),
                 Event::Rule => Block::Rule,
                 inline => {
-                    loose.extend(self.inline(inline));
+                    self.inline(inline, &mut loose);
                     continue;
                 }
             };
@@ -65,27 +127,35 @@ impl Reader<'_> {
             }
         }
         blocks.extend(paragraph_of(&mut loose));
+        self.depth -= 1;
         blocks
     }
 
     fn inlines(&mut self) -> Vec<Inline> {
-        let mut inlines = Vec::new();
-        while let Some(event) = self.events.next() {
-            if matches!(event, Event::End(_)) {
-                break;
-            }
-            inlines.extend(self.inline(event));
-        }
-        trimmed(inlines)
+        trimmed(self.content())
     }
 
-    fn inline(&mut self, event: Event<'_>) -> Option<Inline> {
-        Some(match event {
+    fn content(&mut self) -> Vec<Inline> {
+        self.depth += 1;
+        let (mut inlines, mut deep) = (Vec::new(), 0);
+        while let Some(event) = self.next(&mut deep) {
+            self.inline(event, &mut inlines);
+        }
+        self.depth -= 1;
+        inlines
+    }
+
+    fn inline(&mut self, event: Event<'_>, content: &mut Vec<Inline>) {
+        let inline = match event {
             Event::Text(text) => Inline::text(&*text),
-            Event::InlineHtml(html) | Event::Html(html) => match html.trim() {
-                "<br>" | "<br/>" | "<br />" => Inline::Break,
-                _ => Inline::text(&*html),
-            },
+            Event::InlineHtml(html) | Event::Html(html) => {
+                let events = text_events(&html).into_iter();
+                content.extend(events.map(|event| match event {
+                    Event::Text(text) => Inline::text(&*text),
+                    _ => Inline::Break,
+                }));
+                return;
+            }
             Event::Code(text) => Inline::Code(text.into_string()),
             Event::SoftBreak | Event::HardBreak => Inline::Break,
             Event::Start(Tag::Emphasis) => Inline::Emphasis(self.inlines()),
@@ -103,10 +173,11 @@ impl Reader<'_> {
             }
             Event::TaskListMarker(done) => {
                 self.done = Some(done);
-                return None;
+                return;
             }
-            _ => return None,
-        })
+            _ => return,
+        };
+        content.push(inline);
     }
 
     fn code(&mut self, kind: &CodeBlockKind<'_>) -> Block {
@@ -158,10 +229,10 @@ fn trimmed(content: Vec<Inline>) -> Vec<Inline> {
         let (begins, ends) = (index == 0 || is_break(content.get(index - 1)), is_break(content.get(index + 1)));
         if let Some(Inline::Text(text)) = content.get_mut(index) {
             if begins {
-                *text = text.trim_start().to_owned();
+                *text = text.trim_start_matches(BLANKS).to_owned();
             }
             if ends {
-                text.truncate(text.trim_end().len());
+                text.truncate(text.trim_end_matches(BLANKS).len());
             }
         }
     }
@@ -204,7 +275,8 @@ fn block_of(block: &Block, other: bool) -> String {
         Block::List(start, items) => list(*start, items, other),
         Block::Code(language, text) => {
             let fence = "`".repeat(longest_run(text, '`').max(2) + 1);
-            let language = language.as_deref().unwrap_or_default();
+            let language = language.as_deref().unwrap_or_default().replace(['`', '\n', '\r'], "");
+            let language = language.trim();
             format!("{fence}{language}\n{text}{}{fence}", if text.is_empty() { "" } else { "\n" })
         }
         Block::Table(header, rows) => table(header, rows),
@@ -212,23 +284,73 @@ fn block_of(block: &Block, other: bool) -> String {
     }
 }
 
-/// Running text behind a mark. What reads back as it is needs no escapes; marks that cannot stand where they
-/// are, as in the middle of a word, are left out.
+/// Running text behind a mark. What reads back as it is needs no escapes. A mark that cannot stand where it is, as
+/// one right beside another of its kind, is left out, and only this one.
 fn checked(content: &[Inline], block: &dyn Fn(Vec<Inline>) -> Block, mark: &str) -> String {
-    let content = trimmed(lifted(content));
+    let content = trimmed(lifted(&with_safe_urls(content)));
     if content.is_empty() {
         return String::new();
     }
-    let wanted = [block(content.clone())];
-    // Here HTML is text, but not for everyone who reads markdown.
-    let html = plain(&content).contains('<');
-    let candidates = [html, true].map(|escaped| mark.to_owned() + &inlines(&content, escaped));
-    let found = candidates.into_iter().find(|text| Document::from_markdown(text).0 == wanted);
-    found.unwrap_or_else(|| match (content.as_slice(), without_marks(&content)) {
-        ([Inline::Text(_)], _) => mark.to_owned() + &inlines(&content, true),
-        (_, bare) if bare != content => checked(&bare, block, mark),
-        _ => checked(&[Inline::Text(plain(&content))], block, mark),
+    if let Some(text) = exact(&content, block, mark) {
+        return text;
+    }
+    let kept = writable(&content, block, mark);
+    if let Some(text) = exact(&kept, block, mark) {
+        return text;
+    }
+    let bare = without_marks(&content);
+    exact(&bare, block, mark).unwrap_or_else(|| match bare.as_slice() {
+        [Inline::Text(_)] => mark.to_owned() + &inlines(&bare, true),
+        _ => checked(&[Inline::Text(plain(&bare))], block, mark),
     })
+}
+
+/// The first way to write the text that reads back as the same.
+fn exact(content: &[Inline], block: &dyn Fn(Vec<Inline>) -> Block, mark: &str) -> Option<String> {
+    let wanted = [block(content.to_vec())];
+    // Here HTML is text, but not for everyone who reads markdown.
+    let html = plain(content).contains('<');
+    let mut candidates = [html, true].into_iter().map(|escaped| mark.to_owned() + &inlines(content, escaped));
+    candidates.find(|text| Document::from_markdown(text).0 == wanted)
+}
+
+/// The text without those marks that cannot be written where they are. Each is tried with what is beside it.
+fn writable(content: &[Inline], block: &dyn Fn(Vec<Inline>) -> Block, mark: &str) -> Vec<Inline> {
+    let beside = |inline: Option<&Inline>, last: bool| match inline {
+        Some(Inline::Text(text)) => {
+            let mut words = text.split_inclusive(' ').filter(|word| !word.trim().is_empty());
+            let word = if last { words.next_back() } else { words.next() };
+            vec![Inline::text(word.unwrap_or(" "))]
+        }
+        Some(inline) => vec![inline.clone()],
+        None => Vec::new(),
+    };
+    let mut kept: Vec<Inline> = Vec::with_capacity(content.len());
+    for (index, inline) in content.iter().enumerate() {
+        let bare = match inline {
+            Inline::Text(_) | Inline::Break | Inline::Image { .. } => {
+                kept.push(inline.clone());
+                continue;
+            }
+            Inline::Emphasis(content) | Inline::Strong(content) | Inline::Strikethrough(content) => {
+                without_marks(content)
+            }
+            Inline::Code(text) => vec![Inline::text(text)],
+            Inline::Link { url, content } if plain(content).trim().is_empty() => vec![Inline::text(url)],
+            Inline::Link { url, content } => {
+                vec![Inline::Link { url: url.clone(), content: vec![Inline::Text(plain(content))] }]
+            }
+        };
+        let next = content.get(index + 1).filter(|next| matches!(next, Inline::Text(_)));
+        let sample = [beside(kept.last(), true), vec![inline.clone()], beside(next, false)].concat();
+        let sample = trimmed(sample);
+        if exact(&sample, block, mark).is_some() {
+            kept.push(inline.clone());
+        } else {
+            kept.extend(bare);
+        }
+    }
+    trimmed(lifted(&kept))
 }
 
 /// With the blanks at the ends of what is marked outside of the marks, where markdown can have them.
@@ -247,7 +369,7 @@ fn lifted(content: &[Inline]) -> Vec<Inline> {
         let mut content = lifted(content);
         let (mut before, mut after) = (String::new(), String::new());
         if let Some(Inline::Text(text)) = content.first_mut() {
-            let rest = text.trim_start().to_owned();
+            let rest = text.trim_start_matches(char::is_whitespace).to_owned();
             text.truncate(text.len() - rest.len());
             before = std::mem::replace(text, rest);
         }
@@ -257,6 +379,22 @@ fn lifted(content: &[Inline]) -> Vec<Inline> {
         out.extend([Inline::Text(before), mark(tidy(content)), Inline::Text(after)]);
     }
     tidy(out)
+}
+
+/// With the characters of URLs that markdown cannot have there in the encoding of URLs (RFC 3986 2.1).
+fn with_safe_urls(content: &[Inline]) -> Vec<Inline> {
+    let safe = |url: &str| {
+        url.trim().replace('<', "%3C").replace('>', "%3E").replace('\n', "%0A").replace('\r', "%0D").replace('\0', "")
+    };
+    let each = content.iter().map(|inline| match inline {
+        Inline::Link { url, content } => Inline::Link { url: safe(url), content: with_safe_urls(content) },
+        Inline::Image { url, alt } => Inline::Image { url: safe(url), alt: alt.clone() },
+        Inline::Emphasis(content) => Inline::Emphasis(with_safe_urls(content)),
+        Inline::Strong(content) => Inline::Strong(with_safe_urls(content)),
+        Inline::Strikethrough(content) => Inline::Strikethrough(with_safe_urls(content)),
+        Inline::Text(_) | Inline::Code(_) | Inline::Break => inline.clone(),
+    });
+    each.collect()
 }
 
 /// Without emphasis.
@@ -272,7 +410,7 @@ fn inlines(content: &[Inline], escaped: bool) -> String {
     let mut out = String::new();
     for inline in content {
         match inline {
-            Inline::Text(text) if escaped => out.push_str(&escaped_text(text)),
+            Inline::Text(text) if escaped => escaped_text(text, &mut out),
             Inline::Text(text) => out.push_str(text),
             Inline::Code(text) => out.push_str(&code_span(text)),
             // Other marks than those of the strong text that they touch.
@@ -281,10 +419,9 @@ fn inlines(content: &[Inline], escaped: bool) -> String {
             }
             Inline::Emphasis(content) => out.push_str(&format!("*{}*", inlines(content, escaped))),
             Inline::Strong(content) => {
-                let inner = inlines(content, escaped);
                 let inner = match content.as_slice() {
                     [Inline::Emphasis(content)] => format!("_{}_", inlines(content, escaped)),
-                    _ => inner,
+                    _ => inlines(content, escaped),
                 };
                 out.push_str(&format!("**{inner}**"));
             }
@@ -292,26 +429,60 @@ fn inlines(content: &[Inline], escaped: bool) -> String {
             Inline::Link { url, content } => {
                 out.push_str(&format!("[{}]({})", inlines(content, escaped), target(url)));
             }
-            Inline::Image { url, alt } => out.push_str(&format!("![{}]({})", escape(alt), target(url))),
+            Inline::Image { url, alt } => {
+                out.push_str(&format!("![{}]({})", escape(&alt.replace('\n', " ")), target(url)));
+            }
             Inline::Break => out.push('\n'),
         }
     }
     out
 }
 
-/// Text with escapes; none in addresses, which would be others with them.
-fn escaped_text(text: &str) -> String {
-    let addresses = text.split(char::is_whitespace).filter_map(|word| address(word).0);
-    addresses.fold(escape(text), |text, url| match escape(url) {
-        escaped if escaped == url => text,
-        escaped => text.replacen(&escaped, &format!("<{url}>"), 1),
-    })
+/// Text with escapes; none in URLs, which would be others with them.
+fn escaped_text(text: &str, out: &mut String) {
+    for piece in pieces(text) {
+        match piece {
+            Piece::Text(text) => {
+                for (number, line) in text.split('\n').enumerate() {
+                    if number > 0 {
+                        out.push('\n');
+                    }
+                    let begins = out.is_empty() || out.ends_with('\n');
+                    escape_line(line, begins, out);
+                }
+            }
+            Piece::Url(url) if escape(url) == url => out.push_str(url),
+            Piece::Url(url) => out.push_str(&format!("<{url}>")),
+        }
+    }
 }
 
+/// The target of a link, as it is written between parentheses.
 fn target(url: &str) -> String {
-    let simple =
-        !url.is_empty() && !url.contains(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '<' | '>' | '\\'));
-    if simple { url.to_owned() } else { format!("<{}>", url.replace(['<', '>', '\n'], "").replace('\\', "\\\\")) }
+    let special = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '(' | ')' | '<' | '>' | '\\' | '&');
+    if !url.is_empty() && !url.contains(special) {
+        return url.to_owned();
+    }
+    let mut out = String::with_capacity(url.len() + 8);
+    let mut rest = url;
+    while let Some(character) = rest.chars().next() {
+        rest = rest.get(character.len_utf8()..).unwrap_or_default();
+        match character {
+            '\\' => out.push_str("\\\\"),
+            // What would be read as an entity.
+            '&' if is_entity(rest) => out.push_str("&amp;"),
+            other => out.push(other),
+        }
+    }
+    if !out.is_empty() && !out.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '(' | ')')) {
+        return out;
+    }
+    format!("<{out}>")
+}
+
+fn is_entity(rest: &str) -> bool {
+    let name = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '#'));
+    name.is_some_and(|end| end > 0 && rest.get(end..).is_some_and(|rest| rest.starts_with(';')))
 }
 
 fn code_span(text: &str) -> String {
@@ -336,6 +507,7 @@ fn list(start: Option<u64>, items: &[Item], other: bool) -> String {
     let tight = items.iter().all(simple);
     let mut lines = Vec::with_capacity(items.len());
     for (number, item) in (start.unwrap_or_default()..).zip(items) {
+        let number = number.min(MAX_NUMBER);
         let mark = match (start, other) {
             (None, false) => "- ".to_owned(),
             (None, true) => "* ".to_owned(),
@@ -348,7 +520,11 @@ fn list(start: Option<u64>, items: &[Item], other: bool) -> String {
             None => "",
         };
         let indent = " ".repeat(mark.len());
-        lines.push(indented(&format!("{task}{}", blocks(&item.blocks, tight)), &mark, &indent).trim_end().to_owned());
+        let mut text = blocks(&item.blocks, tight);
+        if item.done.is_none() && ["[ ]", "[x]", "[X]"].iter().any(|task| text.starts_with(task)) {
+            text.insert(0, '\\');
+        }
+        lines.push(indented(&format!("{task}{text}"), &mark, &indent).trim_end().to_owned());
     }
     lines.join(if tight { "\n" } else { "\n\n" })
 }
@@ -362,11 +538,35 @@ fn indented(text: &str, first: &str, rest: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A table. Each row has as many cells as the widest: what is beyond the header is not shown (GFM 4.10).
 fn table(header: &[Vec<Inline>], rows: &[Vec<Vec<Inline>>]) -> String {
-    let cell = |content: &Vec<Inline>| inlines(&one_line(content), true).replace('|', "\\|").replace("\\\\|", "\\|");
-    let row = |cells: &[Vec<Inline>]| format!("| {} |", cells.iter().map(cell).collect::<Vec<_>>().join(" | "));
-    let rule = format!("|{}", " --- |".repeat(header.len()));
+    let width = rows.iter().map(Vec::len).chain([header.len()]).max().unwrap_or_default();
+    if width == 0 {
+        return String::new();
+    }
+    let row = |cells: &[Vec<Inline>]| {
+        let cells = cells.iter().map(|content| cell(content)).chain(std::iter::repeat(String::new()));
+        format!("| {} |", cells.take(width).collect::<Vec<_>>().join(" | "))
+    };
+    let rule = format!("|{}", " --- |".repeat(width));
     [row(header), rule].into_iter().chain(rows.iter().map(|cells| row(cells))).collect::<Vec<_>>().join("\n")
+}
+
+/// The content of a cell, whose lines are kept apart as they can be in one line.
+fn cell(content: &[Inline]) -> String {
+    let content = trimmed(lifted(&with_safe_urls(content)));
+    let written = |content: &[Inline]| {
+        let text = inlines(content, true).replace('|', "\\|").replace("\\\\|", "\\|");
+        text.replace('\n', "<br>")
+    };
+    let reads = |text: &String, content: &Vec<Inline>| {
+        let read = Document::from_markdown(&format!("| {text} |\n| --- |")).0;
+        matches!(read.as_slice(), [Block::Table(header, _)] if matches!(header.as_slice(), [cell] if cell == content))
+    };
+    let bare = without_marks(&content);
+    let mut candidates = [&content, &bare].into_iter().map(|content| (written(content), content));
+    let found = candidates.find(|(text, content)| reads(text, content)).map(|(text, _)| text);
+    found.unwrap_or_else(|| written(&one_line(&[Inline::Text(plain(&content))])))
 }
 
 fn one_line(content: &[Inline]) -> Vec<Inline> {

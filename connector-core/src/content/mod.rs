@@ -8,6 +8,8 @@ pub mod adf;
 mod document;
 #[cfg(all(test, feature = "formats"))]
 mod format_tests;
+#[cfg(feature = "html")]
+mod html;
 pub mod mail;
 #[cfg(feature = "formats")]
 mod markdown;
@@ -56,40 +58,55 @@ fn normal_lines(text: &str) -> String {
     text.replace("\r\n", "\n").trim_end().to_owned()
 }
 
-/// Escapes what CommonMark would take as markup, and keeps line breaks.
+/// Plain text as markdown that shows it: nothing in it is markup, and lines and their indentation stay.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + text.len() / 16);
     for (number, line) in text.lines().enumerate() {
         if number > 0 {
             escaped.push('\n');
         }
-        let start = line.trim_start();
-        // At the start of a line these begin a heading, a list, a quote or a rule.
-        let digits = start.bytes().take_while(u8::is_ascii_digit).count();
-        let ordered = digits > 0 && start.get(digits..).is_some_and(|rest| rest.starts_with(['.', ')']));
-        for (position, character) in line.char_indices() {
-            let leading = position + start.len() == line.len();
-            let entity = || {
-                line.get(position + 1..)
-                    .is_some_and(|rest| rest.starts_with(|next: char| next == '#' || next.is_ascii_alphabetic()))
-            };
-            let special = matches!(character, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '~' | '|')
-                || (character == '&' && entity())
-                || (leading && matches!(character, '#' | '+' | '-' | '>' | '='))
-                || (ordered && matches!(character, '.' | ')') && position + start.len() == line.len() + digits);
-            if special {
-                escaped.push('\\');
-            }
-            escaped.push(character);
-        }
+        escape_line(line, true, &mut escaped);
     }
     escaped
 }
 
+/// Escapes a line of text, or the rest of one if something stands before it (`begins` is false).
+fn escape_line(line: &str, begins: bool, out: &mut String) {
+    let start = line.trim_start_matches([' ', '\t']);
+    let indent = line.get(..line.len() - start.len()).unwrap_or_default();
+    if begins && !start.is_empty() {
+        // Markdown strips blanks at the begin of a line, and makes code of four; no-break spaces are text.
+        for blank in indent.chars() {
+            out.push_str(if blank == '\t' { "\u{A0}\u{A0}\u{A0}\u{A0}" } else { "\u{A0}" });
+        }
+    } else if !begins {
+        out.push_str(indent);
+    }
+    // At the begin of a line these begin a heading, a list, a quote or a rule. Behind a no-break space they do not.
+    let leads = begins && indent.is_empty();
+    let digits = if leads { start.bytes().take_while(u8::is_ascii_digit).count() } else { 0 };
+    let mut rest = start;
+    while let Some(character) = rest.chars().next() {
+        let position = start.len() - rest.len();
+        rest = rest.get(character.len_utf8()..).unwrap_or_default();
+        let entity = || {
+            let name = rest.find(|c: char| !(c == '#' || c.is_ascii_alphanumeric())).unwrap_or(rest.len());
+            name > 0 && rest.get(name..).is_some_and(|rest| rest.starts_with(';'))
+        };
+        let special = matches!(character, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '~' | '|')
+            || (character == '&' && entity())
+            || (leads && position == 0 && matches!(character, '#' | '+' | '-' | '>' | '='))
+            || (digits > 0 && position == digits && matches!(character, '.' | ')'));
+        if special {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+}
+
 #[cfg(feature = "html")]
 fn html_to_markdown(html: &str) -> String {
-    let converter = htmd::HtmlToMarkdown::builder().skip_tags(vec!["script", "style", "head", "title"]).build();
-    converter.convert(html).map(|text| normal_lines(&text)).unwrap_or_else(|_| strip_tags(html))
+    Document::from_html(html).to_markdown()
 }
 
 #[cfg(not(feature = "html"))]
@@ -97,7 +114,8 @@ fn html_to_markdown(html: &str) -> String {
     strip_tags(html)
 }
 
-/// The text between the tags, escaped; for HTML that cannot be converted.
+/// The text between the tags, escaped.
+#[cfg(not(feature = "html"))]
 fn strip_tags(html: &str) -> String {
     let mut text = String::with_capacity(html.len());
     let mut inside = false;

@@ -1,6 +1,6 @@
 //! Slack's mrkdwn (<https://docs.slack.dev/messaging/formatting-message-text>).
 
-use super::document::{address, tidy};
+use super::document::{Piece, pieces, tidy};
 use super::{Block, Document, Inline, Item, plain, shortcode};
 
 /// What stands in a message of a workspace beside its text: people, channels, groups.
@@ -17,6 +17,12 @@ const JOINT: char = '\u{200B}';
 
 const MARKS: [char; 4] = ['*', '_', '~', '`'];
 
+/// Quotations, or marks, in each other that are read as such. What is deeper is text.
+const MAX_DEPTH: usize = 12;
+
+/// How far behind a mark its counterpart is looked for, in bytes.
+const MAX_SPAN: usize = 4096;
+
 impl Document {
     /// Reads mrkdwn. Mentions become links to what they mention.
     pub fn from_mrkdwn(text: &str, workspace: &Workspace<'_>) -> Self {
@@ -26,12 +32,12 @@ impl Document {
         // Preformatted text may begin anywhere, and what is in it is no markup.
         while let Some((before, after)) = rest.split_once("```") {
             let Some((code, after)) = after.split_once("```") else { break };
-            blocks.extend(lines(before.strip_suffix('\n').unwrap_or(before), workspace));
+            blocks.extend(lines(before.strip_suffix('\n').unwrap_or(before), workspace, 0));
             let code = code.strip_prefix('\n').unwrap_or(code);
             blocks.push(Block::Code(None, unescaped(code.strip_suffix('\n').unwrap_or(code))));
             rest = after.strip_prefix('\n').unwrap_or(after);
         }
-        blocks.extend(lines(rest, workspace));
+        blocks.extend(lines(rest, workspace, 0));
         Self(blocks)
     }
 
@@ -41,7 +47,8 @@ impl Document {
     }
 }
 
-fn lines(text: &str, workspace: &Workspace<'_>) -> Vec<Block> {
+fn lines(text: &str, workspace: &Workspace<'_>, depth: usize) -> Vec<Block> {
+    let quoted = |line| if depth < MAX_DEPTH { quoted(line) } else { None };
     let mut blocks = Vec::new();
     let mut lines = text.split('\n').peekable();
     let mut paragraph: Vec<&str> = Vec::new();
@@ -51,7 +58,7 @@ fn lines(text: &str, workspace: &Workspace<'_>) -> Vec<Block> {
             while let Some(next) = lines.next_if(|line| quoted(line).is_some()) {
                 all.extend(quoted(next));
             }
-            Some(Block::Quote(self::lines(&all.join("\n"), workspace)))
+            Some(Block::Quote(self::lines(&all.join("\n"), workspace, depth + 1)))
         } else if let Some(first) = Bullet::of(line) {
             let mut all = vec![first];
             while let Some(bullet) = lines.peek().and_then(|line| Bullet::of(line)) {
@@ -91,7 +98,7 @@ fn paragraph_of(lines: &mut Vec<&str>, workspace: &Workspace<'_>) -> Option<Bloc
         if number > 0 {
             content.push(Inline::Break);
         }
-        content.extend(inlines(line.trim(), workspace));
+        content.extend(inlines(line.trim(), workspace, 0));
     }
     (!content.is_empty()).then_some(Block::Paragraph(content))
 }
@@ -133,7 +140,7 @@ fn list<'a>(
             Some(("☑", text)) => (Some(true), text.trim_start()),
             _ => (None, bullet.text),
         };
-        let content = inlines(text.trim(), workspace);
+        let content = inlines(text.trim(), workspace, 0);
         let mut blocks: Vec<_> = (!content.is_empty()).then_some(Block::Paragraph(content)).into_iter().collect();
         while let Some(below) = list(bullets, depth + 1, workspace) {
             blocks.push(below);
@@ -143,38 +150,65 @@ fn list<'a>(
     Some(Block::List(start, items))
 }
 
-fn inlines(text: &str, workspace: &Workspace<'_>) -> Vec<Inline> {
+fn inlines(text: &str, workspace: &Workspace<'_>, depth: usize) -> Vec<Inline> {
     let mut content = Vec::new();
     let mut plain = String::new();
     let mut rest = text;
     let mut before = None;
+    // Marks, and `<`, that have no counterpart in the rest: it is looked for once.
+    let mut alone: Vec<char> = Vec::new();
+    // Up to where in the text a mark has no counterpart, as far as it was looked for.
+    let mut searched: Vec<(char, usize)> = Vec::new();
     while let Some(next) = rest.chars().next() {
         let after = rest.get(next.len_utf8()..).unwrap_or_default();
         let found = match next {
-            '<' => after.split_once('>').map(|(inside, after)| (reference(inside, workspace), after)),
-            mark if MARKS.contains(&mark) => marked(mark, before, after).map(|(inside, after)| {
-                let inline = match mark {
-                    '`' => Inline::Code(unescaped(inside).replace(JOINT, "")),
-                    '*' => Inline::Strong(inlines(inside, workspace)),
-                    '_' => Inline::Emphasis(inlines(inside, workspace)),
-                    _ => Inline::Strikethrough(inlines(inside, workspace)),
-                };
-                (inline, after)
-            }),
+            _ if alone.contains(&next) => None,
+            '<' => match after.split_once('>') {
+                Some(("", _)) => None,
+                Some((inside, after)) => Some((reference(inside, workspace), after)),
+                None => {
+                    alone.push('<');
+                    None
+                }
+            },
+            mark if MARKS.contains(&mark) && depth < MAX_DEPTH => {
+                let place = text.len() - after.len();
+                let known = searched.iter().find(|(known, _)| *known == mark).map_or(0, |(_, until)| *until);
+                match marked(mark, before, after, known.saturating_sub(place)) {
+                    Marked::Found(inside, after) => {
+                        let inner = || inlines(inside, workspace, depth + 1);
+                        let inline = match mark {
+                            '`' => Inline::Code(unescaped(inside).replace(JOINT, "")),
+                            '*' => Inline::Strong(inner()),
+                            '_' => Inline::Emphasis(inner()),
+                            _ => Inline::Strikethrough(inner()),
+                        };
+                        Some((inline, after))
+                    }
+                    Marked::NoneLeft => {
+                        alone.push(mark);
+                        None
+                    }
+                    Marked::NotHere(until) => {
+                        searched.retain(|(known, _)| *known != mark);
+                        searched.push((mark, known.max(place + until)));
+                        None
+                    }
+                }
+            }
             _ => None,
         };
         rest = match found {
             Some((inline, after)) => {
                 content.extend([text_of(&mut plain), inline]);
-                before = Some(next);
                 after
             }
             None => {
                 plain.push(next);
-                before = Some(next);
                 after
             }
         };
+        before = Some(next);
     }
     content.push(text_of(&mut plain));
     tidy(content)
@@ -184,22 +218,45 @@ fn text_of(text: &mut String) -> Inline {
     Inline::Text(shortcode::expand(&unescaped(&std::mem::take(text))).replace(JOINT, ""))
 }
 
-/// What stands between a mark and its counterpart, and what follows, if the two count.
-fn marked(mark: char, before: Option<char>, after: &str) -> Option<(&str, &str)> {
+/// What was found behind a mark.
+enum Marked<'a> {
+    /// What stands before its counterpart, and what follows that.
+    Found(&'a str, &'a str),
+    /// The mark does not count here: its counterpart is not among so many bytes behind it.
+    NotHere(usize),
+    /// It has no counterpart, and nor has a later one.
+    NoneLeft,
+}
+
+/// `known` is the number of bytes behind the mark among which its counterpart is not.
+fn marked(mark: char, before: Option<char>, after: &str, known: usize) -> Marked<'_> {
     if !before.is_none_or(is_boundary) || after.starts_with(is_blank) {
-        return None;
+        return Marked::NotHere(0);
     }
-    for (position, _) in after.match_indices(mark) {
-        let (inside, rest) = after.split_at_checked(position)?;
-        let rest = rest.get(mark.len_utf8()..)?;
-        // What is between < and > belongs together.
-        let closed = inside.matches('<').count() == inside.matches('>').count();
-        let ends = !inside.is_empty() && !inside.ends_with(is_blank) && rest.chars().next().is_none_or(is_boundary);
-        if ends && closed {
-            return Some((inside, rest));
+    // What is between < and > belongs together.
+    let (mut open, mut balanced) = (0_i32, true);
+    let mut last = after.get(..known).and_then(|before| before.chars().next_back());
+    let end = after.get(known..).unwrap_or_default().char_indices();
+    for (position, character) in end.map(|(position, character)| (position + known, character)) {
+        if position > MAX_SPAN {
+            return Marked::NotHere(if balanced && open == 0 { position } else { 0 });
         }
+        match character {
+            '<' => open += 1,
+            '>' => open -= 1,
+            _ => {}
+        }
+        if character == mark {
+            let rest = after.get(position + mark.len_utf8()..).unwrap_or_default();
+            let ends = last.is_some_and(|last| !is_blank(last)) && rest.chars().next().is_none_or(is_boundary);
+            if ends && open == 0 {
+                return Marked::Found(after.get(..position).unwrap_or_default(), rest);
+            }
+            balanced &= open == 0;
+        }
+        last = Some(character);
     }
-    None
+    if balanced { Marked::NoneLeft } else { Marked::NotHere(0) }
 }
 
 fn is_blank(character: char) -> bool {
@@ -233,7 +290,7 @@ fn reference(inside: &str, workspace: &Workspace<'_>) -> Inline {
     if let Some(command) = target.strip_prefix('!') {
         return match command.split('^').collect::<Vec<_>>().as_slice() {
             ["subteam", group, ..] => Inline::Text(format!("@{}", named(group).trim_start_matches('@'))),
-            ["date", ..] => Inline::Text(label.unwrap_or_default()),
+            ["date", time, ..] => Inline::Text(label.unwrap_or_else(|| date(time))),
             [name, ..] => Inline::Text(format!("@{}", label.as_deref().unwrap_or(name).trim_start_matches('@'))),
             [] => Inline::Text(String::new()),
         };
@@ -246,6 +303,12 @@ fn reference(inside: &str, workspace: &Workspace<'_>) -> Inline {
         Some(shown) => Inline::Text(shown),
         None => Inline::Text(url),
     }
+}
+
+/// A time in seconds, for a date that has no text of its own.
+fn date(time: &str) -> String {
+    let at = time.parse().ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    at.map_or_else(|| time.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 fn unescaped(text: &str) -> String {
@@ -302,9 +365,20 @@ fn list_lines(start: Option<u64>, items: &[Item], depth: usize) -> Vec<String> {
     lines
 }
 
+/// Text in which a link is followed by where it leads, as preformatted text has no links.
+fn with_urls(content: &[Inline]) -> String {
+    let each = content.iter().map(|inline| match inline {
+        Inline::Link { url, content } => format!("{} ({url})", with_urls(content)),
+        Inline::Image { url, alt } => format!("{alt} ({url})"),
+        Inline::Emphasis(content) | Inline::Strong(content) | Inline::Strikethrough(content) => with_urls(content),
+        Inline::Text(_) | Inline::Code(_) | Inline::Break => inline.plain(),
+    });
+    each.collect::<String>().trim().to_owned()
+}
+
 /// A table in columns.
 fn preformatted(header: &[Vec<Inline>], rows: &[Vec<Vec<Inline>>]) -> String {
-    let cells = |row: &[Vec<Inline>]| row.iter().map(|cell| plain(cell).replace('\n', " ")).collect::<Vec<_>>();
+    let cells = |row: &[Vec<Inline>]| row.iter().map(|cell| with_urls(cell).replace('\n', " ")).collect::<Vec<_>>();
     let all: Vec<_> = std::iter::once(cells(header)).chain(rows.iter().map(|row| cells(row))).collect();
     let width = |column: usize| {
         all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
@@ -383,24 +457,23 @@ fn write_text(text: &str, more: bool, out: &mut String) {
     if begins_line && (text.starts_with('>') || Bullet::of(text).is_some()) {
         out.push(JOINT);
     }
-    let mut words = text.split(' ').enumerate().peekable();
-    while let Some((number, word)) = words.next() {
-        if number > 0 {
-            out.push(' ');
-        }
-        let (url, word) = address(word);
-        if let Some(url) = url {
-            out.push_str(&format!("<{}>", escaped(url)));
-        }
-        let more = more && words.peek().is_none();
-        let characters: Vec<char> = word.chars().collect();
-        for (index, character) in characters.iter().enumerate() {
-            let before = out.chars().next_back();
-            let next = characters.get(index + 1).copied();
+    let pieces = pieces(text);
+    for (number, piece) in pieces.iter().enumerate() {
+        let text = match piece {
+            Piece::Url(url) => {
+                out.push_str(&format!("<{}>", escaped(url)));
+                continue;
+            }
+            Piece::Text(text) => text,
+        };
+        let more = more || number + 1 < pieces.len();
+        let mut characters = text.chars().peekable();
+        while let Some(character) = characters.next() {
+            let (before, next) = (out.chars().next_back(), characters.peek().copied());
             let inside = before.is_some_and(char::is_alphanumeric) && next.is_some_and(char::is_alphanumeric);
-            let alone = before.is_none_or(is_blank) && next.is_none() && !more;
-            if MARKS.contains(character) && (*character == '`' || !(inside || alone)) {
-                out.extend([JOINT, *character, JOINT]);
+            let alone = before.is_none_or(is_blank) && next.map_or(!more, is_blank);
+            if MARKS.contains(&character) && (character == '`' || !(inside || alone)) {
+                out.extend([JOINT, character, JOINT]);
             } else {
                 out.push_str(&escaped(character.encode_utf8(&mut [0; 4])));
             }

@@ -64,7 +64,8 @@ pub fn emoji(name: &str) -> Emoji {
 
 /// The name of an emoji, without the colons around it; none if it has none.
 pub fn name_of(emoji: &Emoji) -> Option<String> {
-    let text = match emoji {
+    let standard = emoji.standard();
+    let text = match standard.as_ref().unwrap_or(emoji) {
         Emoji::Custom { custom } => return Some(custom.clone()),
         Emoji::Unicode(text) => text,
     };

@@ -207,6 +207,9 @@ pub struct Attachment {
     /// Bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// Id that the text of the note names the file by, in a URL such as `cid:plan@other.test` (RFC 2392).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_id: Option<String>,
     /// Where its bytes are.
     #[serde(flatten)]
     pub at: AttachmentRef,
@@ -215,7 +218,8 @@ pub struct Attachment {
 impl Attachment {
     /// A file that the connector can fetch by this reference, in `download_attachment`.
     pub fn new(name: impl Into<String>, reference: impl Into<String>) -> Self {
-        Self { name: name.into(), media_type: None, size: None, at: AttachmentRef::Service(reference.into()) }
+        let at = AttachmentRef::Service(reference.into());
+        Self { name: name.into(), media_type: None, size: None, content_id: None, at }
     }
 
     /// Of this media type.
@@ -227,6 +231,12 @@ impl Attachment {
     /// Of this many bytes.
     pub fn size(mut self, size: u64) -> Self {
         self.size = Some(size);
+        self
+    }
+
+    /// Named by this id in `cid:` URLs of the note's text (RFC 2392).
+    pub fn content_id(mut self, id: impl Into<String>) -> Self {
+        self.content_id = Some(id.into());
         self
     }
 }

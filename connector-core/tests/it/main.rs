@@ -13,9 +13,13 @@ mod errors;
 mod events;
 mod files;
 mod fixture;
+#[cfg(feature = "mail")]
+mod formats;
 mod hooks;
 mod lessons;
 mod lifecycle;
+#[cfg(feature = "mail")]
+mod mails;
 mod manifest;
 mod rates;
 mod recording;

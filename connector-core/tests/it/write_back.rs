@@ -434,6 +434,15 @@ async fn a_change_goes_through_the_acting_users_own_connection() {
     bench.host.settle().await;
     assert_eq!(logged(), [r#"bob 👍 true Some(NoteKey("body"))"#, r#"bob 👍 false Some(NoteKey("body"))"#]);
     assert!(bench.runtime().react(body, &"bob".into(), Emoji::custom("party"), true).await.is_err(), "R1.9");
+
+    // The forms of an emoji are one reaction (UTS 51), and what is no emoji is none.
+    for form in ["\u{2764}\u{fe0f}", "\u{2764}"] {
+        bench.runtime().react(body, &"bob".into(), Emoji::Unicode(form.to_owned()), true).await.unwrap();
+    }
+    bench.host.settle().await;
+    assert_eq!(logged(), [r#"bob ❤️ true Some(NoteKey("body"))"#]);
+    let refused = bench.runtime().react(body, &"bob".into(), Emoji::unicode("notanemoji"), true).await.unwrap_err();
+    assert!(refused.to_string().contains("`notanemoji` is no emoji"), "{refused}");
 }
 
 /// R3.4, R9: a channel that is only looked at is not written to.

@@ -197,6 +197,7 @@ impl Runtime {
                 name: file.name().to_owned(),
                 media_type: Some(file.media_type().to_owned()),
                 size: Some(file.size()),
+                content_id: None,
                 at: AttachmentRef::File(*id),
             });
         }

@@ -575,6 +575,11 @@ impl Runtime {
         let (before, link) = self.own_note(id, user).await?;
         let takes =
             link.declaration().and_then(|declaration| declaration.reactions).or(link.connector.declaration.reactions);
+        let Some(emoji) = emoji.standard() else {
+            return Err(ActionError::Invalid(format!(
+                "`{emoji}` is no emoji: react with a unicode emoji, or with `:name:` for one of the workspace"
+            )));
+        };
         if !takes.is_some_and(|takes| takes.takes(&emoji)) {
             return Err(ActionError::Invalid(format!(
                 "{} cannot take the reaction {emoji}",
@@ -583,7 +588,8 @@ impl Runtime {
         }
         let actor = Actor { user: Some(user.clone()), ..link.actor(user) };
         let mut row = before.clone();
-        row.note.reactions.retain(|reaction| reaction.emoji != emoji || reaction.actor.id != actor.id);
+        let is_it = |known: &Emoji| known.standard().as_ref() == Some(&emoji);
+        row.note.reactions.retain(|reaction| !is_it(&reaction.emoji) || reaction.actor.id != actor.id);
         if added {
             row.note.reactions.push(Reaction::new(emoji.clone(), actor));
         }

@@ -226,6 +226,185 @@ async fn quotations_are_left_out() {
     assert_eq!(rig.notes(&row).await[0].note.content, "At one.");
 }
 
+/// Puts a mail into the mailbox as it came.
+fn receive_raw(google: &Shared, raw: &str) {
+    let at = "2025-12-30T12:00:00Z".parse().expect("a time");
+    google.with(|google| {
+        let mut mail = google.mail.receive(None, "raw", "", at);
+        let header = raw.replace("\n ", " ");
+        let header = header.split("\n\n").next().unwrap_or_default().lines().filter_map(|line| line.split_once(": "));
+        mail.headers = header.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        mail.raw = Some(raw.replace('\n', "\r\n").into_bytes());
+        google.mail.put(mail);
+    });
+}
+
+/// The notes of mails that came with these bytes: the content, and the names of the files.
+async fn read_raw(raw: &str) -> (Rig, connector_core::engine::NoteRow) {
+    let google = Shared::default();
+    receive_raw(&google, raw);
+    let rig = Rig::new(&google, INBOX).await;
+    let links = rig.links().await;
+    let note = rig.notes(&links[0]).await.remove(0);
+    (rig, note)
+}
+
+macro_rules! case {
+    ($name:literal) => {
+        include_str!(concat!("../../../../connector-core/src/content/cases/", $name))
+    };
+}
+
+/// RFC 8621 4.1.4: which parts of a mail are its text, and which its files.
+#[tokio::test]
+async fn the_parts_of_a_mail_are_found() {
+    for (raw, content, files) in [
+        (
+            case!("04-bounce-rfc822.eml"),
+            "Your mail could not be delivered: the mailbox of bo@other.test is full.",
+            &["delivery-status.txt", "message.eml"][..],
+        ),
+        (
+            case!("06-list-footer-html.eml"),
+            "The release moves to Friday.\n\nYou get this because you are on the list.",
+            &[],
+        ),
+        (
+            case!("07-text-image-text.eml"),
+            "Before the picture.\n\nAfter the picture: the meeting moves to Friday.",
+            &["site.png"],
+        ),
+        (case!("08-empty-html-part.eml"), "The text is here only.", &[]),
+        (
+            case!("09-format-flowed.eml"),
+            "This is one paragraph that the mail program of the author has broken into three lines, of which each but \
+             the last one ends with a blank so that they can be put together again.\n\nFrom here on it is another \
+             paragraph, and its first blank is stuffed.\n\\> is no quotation\n\\--\nBo",
+            &[],
+        ),
+        (case!("11-inline-cid-no-name.eml"), "See the plan: ![plan](cid:plan@other.test)", &["image.png"]),
+        (case!("50-from-encoded-comma.eml"), "Hello", &[]),
+        (case!("51-parts-without-names.eml"), "You are invited.", &["invitation.ics", "attachment.bin"]),
+    ] {
+        let (_, row) = read_raw(raw).await;
+        assert_eq!(row.note.content, content);
+        let names: Vec<_> = row.note.attachments.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, files, "{content}");
+    }
+}
+
+/// RFC 2392: a `cid:` in the text names a file that can be downloaded; one without a name can be too.
+#[tokio::test]
+async fn pictures_in_the_text_can_be_downloaded() {
+    let (rig, row) = read_raw(case!("11-inline-cid-no-name.eml")).await;
+    assert_eq!(row.note.attachments[0].content_id.as_deref(), Some("plan@other.test"));
+    let owner = ada();
+    let download = rig.host.run(rig.host.runtime().download(row.note.id, 0, &owner)).await.expect("the service works");
+    let Download::Body { media_type, mut body, .. } = download else { panic!("there is a file") };
+    let first = body.next().await.expect("a chunk").expect("bytes");
+    assert_eq!((media_type.as_str(), &first[..]), ("image/png", &b"\x89PNG\r\n\x1a\n"[..]));
+}
+
+/// Names of files and people that senders write in odd ways.
+#[tokio::test]
+async fn names_are_decoded_and_harmless() {
+    let (_, row) = read_raw(case!("ok-file-names.eml")).await;
+    let names: Vec<_> = row.note.attachments.iter().map(|file| file.name.clone()).collect();
+    assert_eq!(names, ["gpj.ملف'X.exe", "passwd"]);
+    let (rig, row) = read_raw(case!("50-from-encoded-comma.eml")).await;
+    let connector_core::model::Author::Person(author) = &row.note.author else { panic!("{:?}", row.note.author) };
+    assert_eq!((author.name.as_deref(), author.id.as_str()), (Some("Müller, Jörg"), "joerg@other.test"));
+    let to: Vec<_> = row.note.recipients.iter().map(|to| to.actor.name.clone().unwrap_or_default()).collect();
+    assert_eq!(to, ["Brun, Ann (HR)", "ada@acme.test"]);
+    assert!(rig.link("Änderung").await.link.title.is_some());
+}
+
+/// A mail that is forwarded is nowhere else; the one that is answered is, unless it came before the conversation.
+#[tokio::test]
+async fn forwarded_mails_stay_and_unknown_ones_too() {
+    let google = Shared::default();
+    let quoted = "At one.\n\nOn 30 December 2025, Ada <ada@acme.test> wrote:\n> At noon?";
+    receive(&google, "Fwd: Lunch", quoted, |_| {});
+    receive(&google, "Dinner", quoted, |mail| {
+        mail.headers.push(("In-Reply-To".to_owned(), "<elsewhere@acme.test>".to_owned()));
+    });
+    receive(
+        &google,
+        "Tea",
+        "At one.\n\n---------- Forwarded message ---------\nFrom: Bo <bo@a.test>\nDate: today\nSubject: Tea\nTo: Ada\n\nAt noon?",
+        |_| {},
+    );
+    let rig = Rig::new(&google, INBOX).await;
+    for title in ["Fwd: Lunch", "Dinner", "Tea"] {
+        let content = rig.notes(&rig.link(title).await).await[0].note.content.clone();
+        let (own, rest) = content.split_once("\n\n").expect("two parts");
+        assert_eq!(own, "At one.");
+        assert!(rest.lines().all(|line| line.starts_with('>')) && rest.contains("At noon?"), "{content}");
+    }
+}
+
+/// L20, R6.5: a mail is sent once, whatever Gmail answers to the look at what was sent.
+#[tokio::test]
+async fn a_composed_mail_is_sent_once() {
+    for refused in [(404, 1), (404, 1000), (503, 1000)] {
+        let google = Shared::default();
+        let rig = Rig::new(&google, INBOX).await;
+        google.with(|google| google.mail.refused = Some(refused));
+        let to = Recipient { actor: Actor::new("bob@acme.test").email("bob@acme.test"), role: "to".to_owned() };
+        let compose = Compose {
+            user: ada(),
+            connection: rig.connection,
+            channel: None,
+            link_type: LinkTypeId::from_static("conversation"),
+            status: None,
+            title: "Lunch".to_owned(),
+            content: Some("At **noon**?".to_owned()),
+            recipients: vec![to],
+            attachments: Vec::new(),
+        };
+        rig.host.runtime().compose(compose).await.expect("it is stored");
+        rig.host.settle().await;
+        for _ in 0..10 {
+            rig.host.advance(crate::rig::minutes(1)).await;
+        }
+        let sends =
+            google.with(|google| google.changes.iter().filter(|(_, path, _)| path.ends_with("messages/send")).count());
+        assert_eq!(sends, 1, "{refused:?}");
+        google.with(|google| google.mail.refused = None);
+        let row = rig.link("Lunch").await;
+        assert_eq!(row.link.delivery, Some(Delivery::Delivered), "{refused:?}");
+        assert_eq!(thread(&row), sent(&google).thread);
+        rig.sync().await;
+        let notes = rig.notes(&rig.link("Lunch").await).await;
+        assert_eq!((rig.links().await.len(), notes.len(), notes[0].note.content.as_str()), (1, 1, "At **noon**?"));
+    }
+}
+
+/// R9.5, RFC 5322 3.6.4: an answer comes from the address that the mail was sent to; none of the user's own addresses
+/// gets it, and its id is one of the sender's domain.
+#[tokio::test]
+async fn an_answer_comes_from_the_address_that_was_written_to() {
+    let google = Shared::default();
+    google.with(|google| {
+        google.mail.aliases = vec![("desk@acme.test".to_owned(), true), ("new@acme.test".to_owned(), false)];
+    });
+    receive(&google, "Lunch", "At noon?", |mail| {
+        mail.headers.retain(|(name, _)| name != "To");
+        mail.headers.push(("To".to_owned(), "Desk <Desk@acme.test>, bob@acme.test, BOB@acme.test".to_owned()));
+    });
+    let rig = Rig::new(&google, INBOX).await;
+    rig.reply(&rig.link("Lunch").await, "Yes").await;
+    let mail = sent(&google);
+    assert!(mail.header("From").contains("desk@acme.test"), "{}", mail.header("From"));
+    let to = mail.header("To").to_ascii_lowercase();
+    assert!(!to.contains("desk@") && !to.contains(ADA), "{to}");
+    assert_eq!(to.matches("bob@acme.test").count(), 1, "{to}");
+    let raw = google.with(|google| google.changes.last().expect("it was sent").2["raw"].clone());
+    let raw = base64::prelude::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, raw.as_str().expect("a text"));
+    let raw = String::from_utf8(raw.expect("base64")).expect("UTF-8");
+    assert!(raw.lines().any(|line| line.starts_with("Message-ID: <") && line.ends_with("@acme.test>")), "{raw}");
+}
+
 /// R9.1, R10.4: an attachment is fetched when someone wants it, by what stays the same; one that is gone is gone.
 #[tokio::test]
 async fn attachments_are_streamed() {

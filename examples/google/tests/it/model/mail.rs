@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use connector_core::testing::conformance::{Edit, Item};
 use jiff::Timestamp;
-use mail_parser::{MessageParser, MimeHeaders};
+use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use serde_json::{Value, json};
 
 use super::{ADA, Answer, Asked, NOT_FOUND, PAGE};
@@ -25,12 +25,24 @@ pub(crate) struct Mailbox {
     /// What happened before is forgotten.
     oldest: usize,
     requests: u64,
+    /// Addresses that Ada sends as beside her own, with whether they are confirmed.
+    pub(crate) aliases: Vec<(String, bool)>,
+    /// The status with which reads of a conversation are refused, and how many of them are.
+    pub(crate) refused: Option<(u16, u32)>,
 }
 
 impl Default for Mailbox {
     fn default() -> Self {
         // As if much had happened before.
-        Self { mails: Vec::new(), history: vec![String::new(); 1000], looks: 0, oldest: 0, requests: 0 }
+        Self {
+            mails: Vec::new(),
+            history: vec![String::new(); 1000],
+            looks: 0,
+            oldest: 0,
+            requests: 0,
+            aliases: Vec::new(),
+            refused: None,
+        }
     }
 }
 
@@ -46,9 +58,59 @@ pub(crate) struct Mail {
     /// Name, media type and bytes.
     pub(crate) files: Vec<(String, String, Vec<u8>)>,
     pub(crate) at: Timestamp,
+    /// The mail as it came, with all of its parts. Without it, the mail is made of what is above.
+    pub(crate) raw: Option<Vec<u8>>,
+}
+
+/// A part of a mail as Gmail gives it: texts within the answer, and what has a name or is no text by an id.
+fn part_in_api(message: &Message<'_>, index: u32, id: &str, request: u64) -> Value {
+    let part = message.part(index).expect("a part");
+    let kind = part.content_type().map_or_else(
+        || "text/plain".to_owned(),
+        |kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase(),
+    );
+    let raw = &message.raw_message[part.offset_header as usize..part.offset_body as usize];
+    let headers = String::from_utf8_lossy(raw).replace("\r\n", "\n").replace("\n ", " ").replace("\n\t", " ");
+    let headers: Vec<_> = headers
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| json!({ "name": name, "value": value }))
+        .collect();
+    let name = part.attachment_name().unwrap_or_default();
+    let mut found = json!({ "partId": id, "mimeType": kind, "filename": name, "headers": headers });
+    let child = |number: usize| if id.is_empty() { number.to_string() } else { format!("{id}.{number}") };
+    match &part.body {
+        PartType::Multipart(parts) => {
+            let parts =
+                parts.iter().enumerate().map(|(number, part)| part_in_api(message, *part, &child(number), request));
+            found["parts"] = parts.collect();
+            found["body"] = json!({ "size": 0 });
+        }
+        PartType::Message(inner) => {
+            found["parts"] = json!([part_in_api(inner, 0, &child(0), request)]);
+            found["body"] = json!({ "size": inner.raw_message.len(), "attachmentId": format!("P{id}-{request}") });
+        }
+        PartType::Text(text) | PartType::Html(text) if name.is_empty() => {
+            found["body"] = json!({ "size": text.len(), "data": BASE64_URL_SAFE_NO_PAD.encode(&**text) });
+        }
+        _ => {
+            found["body"] = json!({ "size": part.contents().len(), "attachmentId": format!("P{id}-{request}") });
+        }
+    }
+    found
 }
 
 impl Mail {
+    /// The bytes of a part of a mail that came as it is.
+    fn bytes_of(&self, id: &str) -> Option<Vec<u8>> {
+        let message = MessageParser::new().parse(self.raw.as_ref()?)?;
+        let mut index = 0;
+        for number in id.split('.').filter(|number| !number.is_empty()) {
+            index = *message.part(index)?.sub_parts()?.get(number.parse::<usize>().ok()?)?;
+        }
+        Some(message.part(index)?.contents().to_vec())
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map_or("", |(_, value)| value.as_str())
@@ -67,8 +129,14 @@ impl Mail {
             let data = BASE64_URL_SAFE_NO_PAD.encode(text);
             json!({ "partId": part, "mimeType": kind, "filename": "", "body": { "size": text.len(), "data": data } })
         };
-        let mut parts = vec![text("0", "text/plain", &self.text)];
-        parts.extend(self.html.as_ref().map(|html| text("1", "text/html", html)));
+        let plain = text("0", "text/plain", &self.text);
+        let mut parts = match &self.html {
+            Some(html) => {
+                let both = [text("0.0", "text/plain", &self.text), text("0.1", "text/html", html)];
+                vec![json!({ "partId": "0", "mimeType": "multipart/alternative", "filename": "", "parts": both })]
+            }
+            None => vec![plain],
+        };
         for (number, (name, kind, bytes)) in self.files.iter().enumerate() {
             let id = format!("{}-{request}", number + 2);
             let body = json!({ "attachmentId": id, "size": bytes.len() });
@@ -76,11 +144,17 @@ impl Mail {
         }
         let headers: Vec<_> =
             self.headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        let payload = match &self.raw {
+            Some(raw) => part_in_api(&MessageParser::new().parse(raw).expect("a mail"), 0, "", request),
+            None => {
+                json!({ "partId": "", "mimeType": "multipart/mixed", "filename": "", "headers": headers, "parts": parts })
+            }
+        };
         json!({
             "id": self.id, "threadId": self.thread, "labelIds": self.labels,
             "snippet": self.text.chars().take(100).collect::<String>(),
             "internalDate": self.at.as_millisecond().to_string(),
-            "payload": { "partId": "", "mimeType": "multipart/mixed", "filename": "", "headers": headers, "parts": parts },
+            "payload": payload,
         })
     }
 }
@@ -143,6 +217,20 @@ impl Mailbox {
             }
             ("GET", ["threads"]) => self.list(asked),
             ("GET", ["history"]) => self.happened(asked),
+            ("GET", ["settings", "sendAs"]) => {
+                let own = json!({ "sendAsEmail": ADA, "displayName": "Ada", "isPrimary": true, "isDefault": true });
+                let aliases = self.aliases.iter().map(|(email, confirmed)| {
+                    let status = if *confirmed { "accepted" } else { "pending" };
+                    json!({ "sendAsEmail": email, "displayName": "Ada of the desk", "verificationStatus": status })
+                });
+                let all: Vec<_> = std::iter::once(own).chain(aliases).collect();
+                Ok(json!({ "sendAs": all }))
+            }
+            ("GET", ["threads", _]) if self.refused.is_some_and(|(_, times)| times > 0) => {
+                let (status, times) = self.refused.expect("it is there");
+                self.refused = Some((status, times - 1));
+                Err((status, "refused"))
+            }
             ("GET", ["threads", id]) => {
                 let mails: Vec<_> =
                     self.mails.iter().filter(|mail| mail.thread == *id).map(|mail| mail.in_api(request)).collect();
@@ -164,6 +252,9 @@ impl Mailbox {
                 let (part, of) = attachment.split_once('-').ok_or(NOT_FOUND)?;
                 // The ids that were given a while ago are not known any more.
                 let fresh = of.parse().is_ok_and(|of: u64| of + 5 > request);
+                if let Some(bytes) = part.strip_prefix('P').filter(|_| fresh).and_then(|part| mail.bytes_of(part)) {
+                    return Ok(json!({ "size": bytes.len(), "data": BASE64_URL_SAFE_NO_PAD.encode(bytes) }));
+                }
                 let number = part.parse::<usize>().ok().filter(|_| fresh).and_then(|part| part.checked_sub(2));
                 let (_, _, bytes) = number.and_then(|number| mail.files.get(number)).ok_or(NOT_FOUND)?;
                 Ok(json!({ "size": bytes.len(), "data": BASE64_URL_SAFE_NO_PAD.encode(bytes) }))
@@ -257,6 +348,7 @@ impl Mailbox {
             html: mail.body_html(0).map(|html| html.into_owned()),
             files: files.collect(),
             at: asked.now,
+            raw: None,
         };
         self.put(sent);
         Ok(json!({ "id": id, "threadId": thread, "labelIds": ["SENT"] }))
