@@ -55,7 +55,7 @@ pub(super) fn routes() -> ApiRouter<Host> {
         )
         .api_route(
             "/connections/{id}/resume",
-            post_with(resume, op("resumeConnection", "Let a suspended connection go on", &[409])),
+            post_with(resume, op("resumeConnection", "Let a suspended or rate-limited connection go on", &[409])),
         )
         .api_route("/connections/{id}/state", get_with(state, op("getState", "What the connector has stored", &[])))
 }

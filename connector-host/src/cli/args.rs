@@ -102,7 +102,7 @@ pub(super) enum Command {
         /// Its id
         connection: String,
     },
-    /// Let a suspended connection go on
+    /// Let a suspended or rate-limited connection go on
     Resume {
         /// Its id
         connection: String,
