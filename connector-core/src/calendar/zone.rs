@@ -78,8 +78,8 @@ pub fn zone_of_vtimezone(component: &str) -> Result<String> {
     let lines: Vec<String> = lines::unfolded(component).collect();
     let lines: Vec<Line<'_>> = lines.iter().filter_map(|line| Line::parse(line)).collect();
     let value = |name: &str| lines.iter().find(|line| line.name == name).map(|line| line.value.trim());
-    let names = ["TZID", "X-LIC-LOCATION"].into_iter().filter_map(value);
-    if let Some(name) = names.filter(|name| time_zone(name).is_ok()).last() {
+    let mut names = ["X-LIC-LOCATION", "TZID"].into_iter().filter_map(value);
+    if let Some(name) = names.find(|name| time_zone(name).is_ok()) {
         return Ok(name.to_owned());
     }
     let named = value("TZID").unwrap_or("without a name");
