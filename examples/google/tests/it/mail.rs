@@ -361,6 +361,7 @@ async fn a_composed_mail_is_sent_once() {
             content: Some("At **noon**?".to_owned()),
             recipients: vec![to],
             attachments: Vec::new(),
+            schedules: Vec::new(),
         };
         rig.host.runtime().compose(compose).await.expect("it is stored");
         rig.host.settle().await;
