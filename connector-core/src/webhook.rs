@@ -401,7 +401,7 @@ pub enum Algorithm {
 ///
 /// ```
 /// use base64::prelude::{BASE64_STANDARD, Engine};
-/// use connector_core::Secret;
+/// use connector_core::secret::Secret;
 /// use connector_core::webhook::{Algorithm, VerifyError, WebhookRequest, fresh, signed};
 ///
 /// fn hubspot(request: &WebhookRequest, secret: Option<&Secret>) -> Result<(), VerifyError> {

@@ -8,7 +8,7 @@
 //! `axum::serve` has no time limits and no bound on connections: a client that sends half of a request's headers keeps
 //! its connection, and the process at its end, for as long as it likes. `hyper`'s own `header_read_timeout` has one
 //! limit for headers and for connections that are idle between two requests, and none for a client that does not take
-//! its answer. So each connection here has a [`Phase`], and closes when it has been in it for too long.
+//! its answer. So each connection here has a phase, and closes when it has been in it for too long.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
