@@ -94,9 +94,6 @@ pub trait Credentials: Send + Sync + 'static {
 
     /// What is stored with the end of a connection, so that its credential ends at the service too.
     fn release<'a>(&'a self, connection: &'a ConnectionRow) -> BoxFuture<'a, Result<Vec<Write>>>;
-
-    /// A connection has ended: what [`release`](Self::release) gave for it is stored.
-    fn released(&self) {}
 }
 
 /// Everything that the framework needs from its host.

@@ -101,7 +101,7 @@ impl Shared {
         if !budget.limits() {
             return Ok(true);
         }
-        let Some(reason) = self.budgets.count(budget, id, dispatches, requests, self.ports.clock.now()) else {
+        let Some(reason) = self.follower.budgets.count(budget, id, dispatches, requests, self.ports.clock.now()) else {
             return Ok(true);
         };
         tracing::warn!(connection = %id, "suspended: {reason}");

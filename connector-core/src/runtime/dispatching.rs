@@ -92,7 +92,7 @@ impl Shared {
         }
         // Who ran it looks for the next that is ready; its own next run may be the first timer.
         if scheduler.next_timer() != before {
-            self.timer.notify_one();
+            self.follower.timer.notify_one();
         }
     }
 
@@ -103,13 +103,13 @@ impl Shared {
     /// Goes on with the tasks of a connection.
     pub(super) fn unpark(&self, id: ConnectionId) {
         self.scheduler().set_parked(id, false);
-        self.ready.notify_one();
+        self.follower.ready.notify_one();
     }
 
     /// The code of a task has ended, and it waits for the store: the code of another can run. Or it runs again.
     fn set_commits(&self, id: TaskId, now: bool) {
         if self.scheduler().set_commits(id, now) {
-            self.ready.notify_one();
+            self.follower.ready.notify_one();
         }
     }
 

@@ -31,6 +31,7 @@ pub use hooks::{DeliveryView, Hook, HookAnswer, HookError};
 pub use subscriptions::{SubscriptionState, SubscriptionView};
 pub use worker::Workers;
 
+use crate::clock::Clock;
 use crate::context::Dispatch;
 use crate::engine::{
     CommitError, CommitListener, Committed, Completion, ConnectionChange, ConnectionStatus, Expect, TaskPriority,
@@ -116,15 +117,24 @@ pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) registry: Registry,
     pub(crate) config: Config,
+    follower: Arc<Follower>,
+    pub(crate) rates: RateLimiter,
+    pub(crate) kept: KeptAnswers,
+}
+
+/// What this process keeps in memory of the store. It follows each commit, whoever made it and whoever waits for it.
+///
+/// The engine tells it on a thread of its own, which holds it meanwhile. So it owns no engine: the last owner of an
+/// engine must not be one of the engine's threads.
+struct Follower {
+    clock: Arc<dyn Clock>,
     scheduler: Mutex<Scheduler>,
-    /// Rings when there may be something to run.
+    /// Notified when there may be a task to run.
     ready: Notify,
-    /// Rings when a timer was set that may be the first.
+    /// Notified when a newly set timer may be the earliest.
     timer: Notify,
     feed_end: watch::Sender<u64>,
     connections: Mutex<Connections>,
-    pub(crate) rates: RateLimiter,
-    pub(crate) kept: KeptAnswers,
     budgets: budget::Budgets,
 }
 
@@ -139,22 +149,25 @@ pub struct Runtime {
 impl Runtime {
     /// A runtime for these connectors.
     pub fn new(registry: Registry, ports: Ports, config: Config) -> Self {
-        let scheduler = Mutex::new(Scheduler::new(config.concurrency, config.per_connection));
-        let shared = Arc::new(Shared {
-            ports,
-            registry,
-            config,
-            scheduler,
+        let follower = Arc::new(Follower {
+            clock: Arc::clone(&ports.clock),
+            scheduler: Mutex::new(Scheduler::new(config.concurrency, config.per_connection)),
             ready: Notify::new(),
             timer: Notify::new(),
             feed_end: watch::Sender::new(0),
             connections: Mutex::default(),
-            rates: RateLimiter::default(),
-            kept: KeptAnswers::default(),
             budgets: budget::Budgets::default(),
         });
-        let listener: Weak<Shared> = Arc::downgrade(&shared);
-        shared.ports.engine.listen(listener);
+        let listener: Weak<Follower> = Arc::downgrade(&follower);
+        ports.engine.listen(listener);
+        let shared = Arc::new(Shared {
+            ports,
+            registry,
+            config,
+            follower,
+            rates: RateLimiter::default(),
+            kept: KeptAnswers::default(),
+        });
         Self { shared }
     }
 
@@ -170,7 +183,7 @@ impl Runtime {
 
     /// Rings with the last position of the change feed whenever something was added to it here.
     pub fn feed_changes(&self) -> watch::Receiver<u64> {
-        self.shared.feed_end.subscribe()
+        self.shared.follower.feed_end.subscribe()
     }
 
     /// When the task was due that has waited longest of those that are ready; none if none is.
@@ -184,11 +197,10 @@ impl Runtime {
     }
 }
 
-/// What this process keeps in memory follows each commit, whoever made it and whoever waits for it.
-impl CommitListener for Shared {
+impl CommitListener for Follower {
     fn committed(&self, sets: &mut dyn Iterator<Item = &Committed>) {
-        let now = self.ports.clock.now();
-        let (mut feed_end, mut ended) = (None, false);
+        let now = self.clock.now();
+        let mut feed_end = None;
         let mut scheduler = self.scheduler();
         let before = (scheduler.has_runnable(), scheduler.next_timer());
         for set in sets {
@@ -208,7 +220,6 @@ impl CommitListener for Shared {
                     ConnectionChange::Ended(id) => {
                         scheduler.set_parked(id, false);
                         self.budgets.forget(id);
-                        ended = true;
                     }
                     ConnectionChange::Stored { .. } | ConnectionChange::Channels(_) => {}
                 }
@@ -224,9 +235,6 @@ impl CommitListener for Shared {
         if after.1 != before.1 {
             self.timer.notify_one();
         }
-        if ended {
-            self.ports.credentials.released();
-        }
         if let Some(end) = feed_end {
             self.feed_end.send_if_modified(|last| {
                 let newer = end > *last;
@@ -237,13 +245,23 @@ impl CommitListener for Shared {
     }
 }
 
-impl Shared {
-    pub(crate) fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
+impl Follower {
+    fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
         self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    pub(crate) fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
+        self.follower.scheduler()
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.follower.connections()
     }
 
     /// Stores what a dispatch did, with the end of its task if it has ended.

@@ -63,7 +63,7 @@ impl Runtime {
             set.spawn(run(Arc::clone(&self.shared), Arc::clone(&stop)));
         }
         set.spawn(watch_timers(Arc::clone(&self.shared), Arc::clone(&stop)));
-        self.shared.ready.notify_one();
+        self.shared.follower.ready.notify_one();
         Ok(Workers { count: set.len(), set, stop })
     }
 
@@ -122,13 +122,13 @@ impl Workers {
     /// Lets the running tasks end, takes no others, and returns when all have ended.
     pub async fn stop(mut self, runtime: &Runtime) {
         self.stop.wanted.store(true, Ordering::Relaxed);
-        runtime.shared.ready.notify_waiters();
-        runtime.shared.timer.notify_waiters();
-        runtime.shared.ready.notify_one();
-        runtime.shared.timer.notify_one();
+        runtime.shared.follower.ready.notify_waiters();
+        runtime.shared.follower.timer.notify_waiters();
+        runtime.shared.follower.ready.notify_one();
+        runtime.shared.follower.timer.notify_one();
         while self.set.join_next().await.is_some() {
-            runtime.shared.ready.notify_one();
-            runtime.shared.timer.notify_one();
+            runtime.shared.follower.ready.notify_one();
+            runtime.shared.follower.timer.notify_one();
         }
     }
 }
@@ -136,10 +136,10 @@ impl Workers {
 async fn run(shared: Arc<Shared>, stop: Arc<Stop>) {
     let _ends = Ends(Arc::clone(&stop));
     loop {
-        let notified = shared.ready.notified();
+        let notified = shared.follower.ready.notified();
         if stop.wanted.load(Ordering::Relaxed) {
             // The next one to stop waits as well.
-            shared.ready.notify_one();
+            shared.follower.ready.notify_one();
             return;
         }
         let (entry, more, ahead) = {
@@ -148,7 +148,7 @@ async fn run(shared: Arc<Shared>, stop: Arc<Stop>) {
             (entry, scheduler.has_runnable(), scheduler.read_ahead())
         };
         if more {
-            shared.ready.notify_one();
+            shared.follower.ready.notify_one();
         }
         if !ahead.is_empty() {
             shared.read_ahead(ahead).await;
@@ -166,7 +166,7 @@ async fn run(shared: Arc<Shared>, stop: Arc<Stop>) {
 async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
     let _ends = Ends(Arc::clone(&stop));
     loop {
-        let notified = shared.timer.notified();
+        let notified = shared.follower.timer.notified();
         if stop.wanted.load(Ordering::Relaxed) {
             return;
         }
@@ -176,7 +176,7 @@ async fn watch_timers(shared: Arc<Shared>, stop: Arc<Stop>) {
             scheduler.fire(now);
             (scheduler.next_timer(), scheduler.horizon())
         };
-        shared.ready.notify_one();
+        shared.follower.ready.notify_one();
         if let Some(horizon) = horizon.filter(|(at, _)| next.is_none_or(|next| next >= *at) && *at <= now)
             && let Err(error) = shared.load_timers(horizon).await
         {
@@ -220,7 +220,7 @@ impl Shared {
         while !stop.wanted.load(Ordering::Relaxed) {
             match self.load_page().await {
                 Ok(more) => {
-                    self.ready.notify_one();
+                    self.follower.ready.notify_one();
                     if !more {
                         return;
                     }

@@ -60,10 +60,6 @@ impl Credentials for OAuth {
     fn release<'a>(&'a self, connection: &'a ConnectionRow) -> BoxFuture<'a, Result<Vec<Write>>> {
         Box::pin(async move { self.inner.release(connection).await })
     }
-
-    fn released(&self) {
-        self.inner.revoking.notify_one();
-    }
 }
 
 /// Nothing has to be done for it now.

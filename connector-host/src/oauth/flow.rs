@@ -366,7 +366,7 @@ impl Inner {
         if let Err(error) = admitted {
             // It is of no use to anyone now.
             self.commit([self.revocation_of(settings.id, &credential, None)?]).await.map_err(store_failed)?;
-            self.revoking.notify_one();
+            self.revoking.due.notify_one();
             return Err(error.into());
         }
         Ok(())

@@ -9,11 +9,13 @@ mod revocation;
 mod settings;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use connector_core::clock::Clock;
 use connector_core::credential::Credential;
-use connector_core::engine::{CommitError, Engine, EngineError, Write, WriteSet};
+use connector_core::engine::{
+    CommitError, CommitListener, Committed, ConnectionChange, Engine, EngineError, Write, WriteSet,
+};
 use connector_core::id::{ConnectionId, ConnectorId};
 use connector_core::network::NetworkPort;
 use connector_core::ports::Vault;
@@ -61,8 +63,7 @@ struct Inner {
     refreshing: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// How the providers have answered to refreshes.
     endpoints: outage::Endpoints,
-    /// Rings when there may be a token to be revoked.
-    revoking: tokio::sync::Notify,
+    revoking: Arc<Revoking>,
 }
 
 /// A credential as it was last seen in the store.
@@ -72,6 +73,23 @@ struct Held {
     connection: i64,
     name: String,
     credential: Arc<Credential>,
+}
+
+/// Wakes the task that revokes tokens.
+#[derive(Default)]
+struct Revoking {
+    /// Notified when there may be a token to revoke.
+    due: tokio::sync::Notify,
+}
+
+/// The end of a connection is stored together with the token that is to be revoked for it.
+impl CommitListener for Revoking {
+    fn committed(&self, sets: &mut dyn Iterator<Item = &Committed>) {
+        let mut changes = sets.flat_map(|set| &set.connections);
+        if changes.any(|change| matches!(change, ConnectionChange::Ended(_))) {
+            self.due.notify_one();
+        }
+    }
 }
 
 /// What the host gives to it.
@@ -91,6 +109,9 @@ impl OAuth {
         let base = config.base_url()?;
         let redirect = Url::parse(&format!("{}/{CALLBACK_PATH}", base.as_str().trim_end_matches('/')))
             .map_err(|error| ConfigError(vec![format!("`{base}` cannot be what redirect URLs begin with: {error}")]))?;
+        let revoking = Arc::new(Revoking::default());
+        let listener: Weak<Revoking> = Arc::downgrade(&revoking);
+        engine.listen(listener);
         Ok(Self {
             inner: Arc::new(Inner {
                 registry,
@@ -107,7 +128,7 @@ impl OAuth {
                 return_to: config.return_to.clone(),
                 held: Mutex::default(),
                 refreshing: Mutex::default(),
-                revoking: tokio::sync::Notify::new(),
+                revoking,
             }),
         })
     }

@@ -63,7 +63,7 @@ impl OAuth {
     /// Revokes as long as the host runs.
     pub(crate) async fn keep_revoking(self, runtime: Runtime) {
         loop {
-            let woken = self.inner.revoking.notified();
+            let woken = self.inner.revoking.due.notified();
             let next = match self.revoke_due(&runtime).await {
                 Ok(next) => next,
                 Err(EngineError::Closed) => return,

@@ -12,7 +12,7 @@ impl Runtime {
     /// take no requests until a later time, with all others of the same account (R6.6).
     pub async fn resume(&self, id: ConnectionId) -> Result<(), ActionError> {
         let row = self.connection(id).await?;
-        self.shared.budgets.forget(id);
+        self.shared.follower.budgets.forget(id);
         let lifted = match self.shared.active(id).await {
             Ok(connection) => self.shared.rates.lift(&connection.quota_account(), self.shared.ports.clock.now()),
             Err(_) => false,
