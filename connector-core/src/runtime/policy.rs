@@ -114,8 +114,8 @@ impl Shared {
                 After::Retry { run_at: None, attempt: row.attempt, errors: self.errors(row, error) }
             }
             ErrorKind::ScopeMissing { .. } => self.dead(row, error),
-            // The list that declared work is for is gone: people have to see that.
-            ErrorKind::Gone if is_declared(row) => self.dead(row, error),
+            // The list that a sync walks is gone: people have to see that.
+            ErrorKind::Gone if matches!(payload, TaskPayload::Sync { .. }) => self.dead(row, error),
             ErrorKind::Gone => self.goes_on(row).map_or(After::Delete, |at| After::Again { run_at: Some(at) }),
             // Its user sees it, and decides.
             ErrorKind::Rejected if shown_on(payload).is_some() => After::Delete,
@@ -150,13 +150,15 @@ impl Shared {
             },
         };
         let ended = matches!(then, After::Delete | After::Dead { .. });
+        // Other declared work goes on, and shows what it did not find.
+        let shown = ended || (matches!(error.kind(), ErrorKind::Gone) && is_declared(row));
         let restarts = u32::from(matches!(error.kind(), ErrorKind::CursorExpired) && !ended);
-        if ended || restarts > 0 {
-            let last = self.errors(row, error).pop().filter(|_| ended);
+        if shown || restarts > 0 {
+            let last = self.errors(row, error).pop().filter(|_| shown);
             let log = self.logged(&dispatch.connection.connector, row, payload, |log| {
                 log.midway |= restarts > 0;
                 log.restarts += restarts;
-                if ended {
+                if shown {
                     log.last_end = log.last_run;
                     log.error = last;
                 }
