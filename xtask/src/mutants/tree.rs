@@ -152,7 +152,13 @@ impl<'a> Tree<'a> {
         Ok(Outcome::Missed)
     }
 
+    /// Runs the tests of a filter. A run that ends neither by its tests nor by its build, such as one whose compiler
+    /// was killed, is tried a second time.
     fn nextest(&self, filter: &str) -> Result<Ran, MutantsError> {
+        self.try_nextest(filter).or_else(|_| self.try_nextest(filter))
+    }
+
+    fn try_nextest(&self, filter: &str) -> Result<Ran, MutantsError> {
         let mut command = self.workspace.cargo();
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target).stdout(Stdio::piped());
         command.env("PROPTEST_CASES", "64").env_remove("CARGO_MANIFEST_DIR");
