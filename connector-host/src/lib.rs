@@ -10,6 +10,7 @@ pub mod config;
 mod deliveries;
 mod detached;
 pub mod engine;
+mod holding;
 pub mod host;
 mod keys;
 mod limits;

@@ -21,9 +21,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::http::{Request, Response};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -32,6 +32,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower::ServiceExt;
+
+use crate::holding::Holding;
 
 /// Largest head of a request, in bytes; a larger one is answered with 431.
 const MAX_HEAD: usize = 64 * 1024;
@@ -359,7 +361,7 @@ struct Service {
 }
 
 impl hyper::service::Service<Request<Incoming>> for Service {
-    type Response = Response<Answer>;
+    type Response = Response<Holding<Answering>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -368,37 +370,17 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let (router, state) = (self.router.clone(), Arc::clone(&self.state));
         Box::pin(async move {
             let response = router.oneshot(request.map(Body::new)).await?;
-            Ok(response.map(|body| Answer { body, state }))
+            Ok(response.map(|body| Holding::new(body, Answering(state))))
         })
     }
 }
 
-/// The body of an answer. When it is dropped, the connection is idle.
-struct Answer {
-    body: Body,
-    state: Arc<State>,
-}
+/// An answer that is being sent. When it is dropped, the connection is idle.
+struct Answering(Arc<State>);
 
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Answer {
+impl Drop for Answering {
     fn drop(&mut self) {
-        self.state.times().phase = Phase::Idle(Instant::now());
+        self.0.times().phase = Phase::Idle(Instant::now());
     }
 }
 

@@ -21,6 +21,7 @@ use tracing::Instrument;
 use super::caller::{Caller, Identity};
 use super::problem::Problem;
 use super::{changes, files, hooks};
+use crate::holding::Holding;
 use crate::host::Host;
 use crate::limits::{Permit, Reached};
 use crate::vault::hex;
@@ -133,29 +134,7 @@ pub(super) fn too_many(problem: Problem) -> Response {
 
 /// The response, which counts until its body has ended.
 fn holding(response: Response, permit: Permit<Identity>) -> Response {
-    response.map(|body| Body::new(Holding { body, _permit: permit }))
-}
-
-struct Holding {
-    body: Body,
-    _permit: Permit<Identity>,
-}
-
-impl HttpBody for Holding {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    response.map(|body| Body::new(Holding::new(body, permit)))
 }
 
 /// Bounds the time that a body takes to arrive: from one piece to the next, and in all unless it is an upload. A
