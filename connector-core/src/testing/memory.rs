@@ -197,8 +197,7 @@ impl MemoryEngine {
     fn commit_and_tell(&self, set: WriteSet) -> Result<Committed, CommitError> {
         let _telling = lock(&self.shared.telling);
         let committed = lock(&self.shared.tables).commit(set)?;
-        let listeners = lock(&self.shared.listeners).clone();
-        for listener in listeners.iter().filter_map(Weak::upgrade) {
+        for listener in lock(&self.shared.listeners).iter().filter_map(Weak::upgrade) {
             listener.committed(&mut std::iter::once(&committed));
         }
         Ok(committed)

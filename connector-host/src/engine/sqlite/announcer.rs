@@ -77,8 +77,7 @@ impl Announcer {
     }
 
     fn tell(&self, group: &Group) {
-        let listeners = lock(&self.listeners).clone();
-        for listener in listeners.iter().filter_map(Weak::upgrade) {
+        for listener in lock(&self.listeners).iter().filter_map(Weak::upgrade) {
             let mut committed = group.iter().filter_map(|(_, outcome)| outcome.as_ref().ok());
             // A panic must not stop those who wait for this group and for the next ones.
             if catch_unwind(AssertUnwindSafe(|| listener.committed(&mut committed))).is_err() {
