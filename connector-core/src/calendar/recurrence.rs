@@ -218,7 +218,7 @@ impl Set<'_> {
     }
 }
 
-/// What a day or time is in a zone.
+/// The local time of a day or time in a zone; a day begins at midnight.
 pub(super) fn local(when: When, zone: &TimeZone) -> DateTime {
     match when {
         When::Day(day) => day.at(0, 0, 0, 0),
@@ -230,11 +230,11 @@ pub(super) fn local(when: When, zone: &TimeZone) -> DateTime {
 /// How long each occurrence takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Length {
-    /// Nobody says it.
+    /// The event does not say its length.
     Unknown,
-    /// So many days.
+    /// A number of days.
     Days(Span),
-    /// So much time.
+    /// A duration.
     Exactly(SignedDuration),
 }
 

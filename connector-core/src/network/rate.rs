@@ -606,7 +606,7 @@ mod tests {
         limiter
     }
 
-    /// Findings 15, L11: the service may take more than it did when it refused.
+    /// L11: the service may take more than it did when it refused.
     #[test]
     fn a_learned_quota_grows_when_all_of_it_was_used() {
         let limiter = learned();
@@ -614,7 +614,6 @@ mod tests {
         assert_eq!(windows, [100, 101, 103, 105, 107], "a hundredth more each time, and at least one");
     }
 
-    /// Findings 15
     #[test]
     fn a_learned_quota_that_was_not_used_up_stays() {
         let limiter = learned();
@@ -624,7 +623,6 @@ mod tests {
         assert_eq!(send(&limiter, 1_000, 300), 101);
     }
 
-    /// Findings 15
     #[test]
     fn a_quota_that_the_service_says_does_not_grow() {
         let limiter = RateLimiter::default();

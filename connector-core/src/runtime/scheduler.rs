@@ -757,7 +757,7 @@ mod tests {
         assert_eq!([run(&mut scheduler), run(&mut scheduler)], [Some(1), Some(2)]);
     }
 
-    /// Findings 15: a task that could not be stored is not run hot, and is not forgotten.
+    /// A task that could not be stored is not run hot, and is not forgotten.
     #[test]
     fn a_task_that_is_put_back_runs_when_its_time_has_come() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();

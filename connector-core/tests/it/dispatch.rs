@@ -341,7 +341,7 @@ async fn a_host_that_is_killed_often_loses_no_task() {
     assert!(bench.tasks_of("act").await.is_empty());
 }
 
-/// Findings 15, R6.6: the note that a task may have stopped the host is no error of a run that has ended since.
+/// R6.6: the note that a task may have stopped the host is no error of a run that has ended since.
 #[tokio::test]
 async fn the_note_of_a_stop_goes_and_earlier_errors_stay() {
     let bench = Bench::new().await;

@@ -29,7 +29,6 @@ fn put(row: ConnectionRow) -> Write {
     Write::PutConnection { row: Box::new(row), expect }
 }
 
-/// Findings 13
 #[tokio::test]
 async fn an_option_copied_to_another_connection_does_not_open() {
     let bench = Bench::new("copied-option").await;
@@ -53,7 +52,7 @@ fn is_bound(sealed: &str) -> bool {
     sealed.starts_with('A') && sealed.chars().nth(1).is_some_and(|letter| ('g'..='v').contains(&letter))
 }
 
-/// R7.1, findings 13: a database of an earlier version opens as before, and is sealed anew.
+/// R7.1: a database of an earlier version opens as before, and is sealed anew.
 #[tokio::test]
 async fn what_an_earlier_version_sealed_is_bound_at_the_start() {
     let directory = desk::directory("earlier-seals");
@@ -157,7 +156,6 @@ async fn a_first_start_that_fails_leaves_no_key_file() {
     std::fs::remove_dir_all(&directory).expect("the directory goes");
 }
 
-/// Findings 14
 #[tokio::test]
 async fn a_short_first_api_key_refuses_the_start() {
     let directory = desk::directory("short-key");

@@ -40,7 +40,6 @@ fn losers(answers: Vec<(StatusCode, Value)>) -> Vec<String> {
     refused.into_iter().map(|(_, problem)| problem["detail"].as_str().expect("a detail").to_owned()).collect()
 }
 
-/// Findings 8
 #[tokio::test]
 async fn one_of_concurrent_keys_gets_the_name() {
     let bench = bench("unique-keys").await;
@@ -54,7 +53,7 @@ async fn one_of_concurrent_keys_gets_the_name() {
     bench.end().await;
 }
 
-/// Findings 8: a database of an earlier version may hold several keys with one name.
+/// A database of an earlier version may hold several keys with one name.
 #[tokio::test]
 async fn revoking_a_name_ends_all_keys_of_it() {
     let bench = bench("revoked-names").await;
@@ -75,7 +74,6 @@ async fn revoking_a_name_ends_all_keys_of_it() {
     bench.end().await;
 }
 
-/// Findings 8
 #[tokio::test]
 async fn one_of_concurrent_requests_makes_the_only_instance() {
     let bench = bench("unique-instances").await;

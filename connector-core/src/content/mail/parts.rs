@@ -59,7 +59,7 @@ struct Structure<'a> {
 /// A mail that was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadMail {
-    /// What its author wrote, with their signature.
+    /// The text that the author of the mail wrote, with their signature.
     pub text: Document,
     /// The other mail at its end, with the lines that introduce it.
     pub quoted: Option<(QuotationKind, Document)>,
@@ -224,7 +224,7 @@ fn of_message(message: &Message<'_>, index: u32, id: String, depth: usize) -> Ma
     found
 }
 
-/// What the header of a part says.
+/// Describes a part by its header.
 fn described(part: &mail_parser::MessagePart<'_>) -> MailPart {
     let kind = part.content_type();
     let media_type = match (kind.map(|kind| kind.ctype()), kind.and_then(|kind| kind.subtype())) {
