@@ -83,6 +83,7 @@ pub(crate) fn run(workspace: &Workspace, ask: &Ask) -> Result<bool, MutantsError
         return Err(MutantsError::None(only.clone()));
     }
     let tree = Tree::sync(workspace, &folder)?;
+    results.forget_missed(tree.files());
     let mut tested = Vec::new();
     for (number, mutant) in chosen.iter().enumerate() {
         let known = results.get(mutant)?;

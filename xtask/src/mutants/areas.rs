@@ -7,7 +7,7 @@ pub(crate) struct Area {
     pub(crate) name: &'static str,
     /// Files, or folders with a slash at the end, from the root of the workspace.
     files: &'static [&'static str],
-    /// The nearest tests, as nextest selects them. All others of both crates come after them.
+    /// The nearest tests, as nextest selects them. Those in the package of the changed file are the first to run.
     pub(crate) near: &'static str,
 }
 
@@ -32,7 +32,7 @@ pub(super) const AREAS: &[Area] = &[
             "connector-core/src/runtime/dispatching.rs",
             "connector-core/src/runtime/dispatching/",
         ],
-        near: "package(connector-core) & test(/scheduler|worker|dispatch|tasks|drain|upgrades|work/)",
+        near: "test(/scheduler|worker|dispatch|tasks|drain|upgrades|work/)",
     },
     Area {
         name: "commit",
@@ -48,18 +48,14 @@ pub(super) const AREAS: &[Area] = &[
     Area {
         name: "records",
         files: &["connector-core/src/records.rs", "connector-core/src/records/"],
-        near: "package(connector-core) & test(/records|threads|events|write_back|lessons/)",
+        near: "test(/records|threads|events|write_back|lessons/)",
     },
     Area {
         name: "policy",
         files: &["connector-core/src/runtime/policy.rs", "connector-core/src/runtime/budget.rs"],
-        near: "package(connector-core) & test(/policy|budget|errors|tasks|dispatch|lifecycle/)",
+        near: "test(/policy|budget|errors|tasks|dispatch|lifecycle/)",
     },
-    Area {
-        name: "quota",
-        files: &["connector-core/src/network/rate.rs"],
-        near: "package(connector-core) & test(/rate/)",
-    },
+    Area { name: "quota", files: &["connector-core/src/network/rate.rs"], near: "test(/rate/)" },
     Area {
         name: "webhooks",
         files: &[
@@ -70,7 +66,7 @@ pub(super) const AREAS: &[Area] = &[
         ],
         near: "test(/hook|webhook|subscription|desk/)",
     },
-    Area { name: "oauth", files: &["connector-host/src/oauth/"], near: "package(connector-host) & test(/^oauth::/)" },
+    Area { name: "oauth", files: &["connector-host/src/oauth/"], near: "test(/^oauth::/)" },
     Area {
         name: "vault",
         files: &[
@@ -81,6 +77,6 @@ pub(super) const AREAS: &[Area] = &[
             "connector-host/src/keys.rs",
             "connector-host/src/sessions.rs",
         ],
-        near: "package(connector-host) & test(/^vault::|^seals::|^unique::|^oauth::vault|^access::|^api::/)",
+        near: "test(/^vault::|^seals::|^unique::|^oauth::vault|^access::|^api::/)",
     },
 ];

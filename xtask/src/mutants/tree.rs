@@ -16,7 +16,7 @@ const TESTS_FAILED: i32 = 100;
 const BUILD_FAILED: i32 = 101;
 
 /// The packages whose tests are run.
-const PACKAGES: [&str; 4] = ["-p", "connector-core", "-p", "connector-host"];
+const PACKAGES: &[&str] = &["connector-core", "connector-host"];
 
 /// The slowest tests, which come last.
 const SLOW: &str = "test(/^conformance::/)";
@@ -122,7 +122,7 @@ impl<'a> Tree<'a> {
 
     /// Refuses code whose tests fail without a change.
     pub(super) fn check_baseline(&self) -> Result<(), MutantsError> {
-        match self.nextest("all()")? {
+        match self.nextest(PACKAGES, "all()")? {
             Ran::Passed => Ok(()),
             Ran::Failed(why) | Ran::TimedOut(why) | Ran::NotBuilt(why) => Err(MutantsError::Baseline(why)),
         }
@@ -141,8 +141,15 @@ impl<'a> Tree<'a> {
 
     fn outcome(&self, mutant: &Mutant) -> Result<Outcome, MutantsError> {
         let near = area_of(&mutant.file).map_or("none()", |area: &Area| area.near);
-        for filter in [format!("({near}) - {SLOW}"), format!("all() - ({near}) - {SLOW}"), SLOW.to_owned()] {
-            match self.nextest(&filter)? {
+        // A package depends on those before it only, so most changes are noticed without building the others.
+        let own = PACKAGES.iter().position(|package| mutant.file.starts_with(&format!("{package}/"))).unwrap_or(0);
+        let runs = [
+            (PACKAGES.get(own..=own).unwrap_or(PACKAGES), format!("({near}) - {SLOW}")),
+            (PACKAGES, format!("all() - {SLOW}")),
+            (PACKAGES, SLOW.to_owned()),
+        ];
+        for (packages, filter) in runs {
+            match self.nextest(packages, &filter)? {
                 Ran::Passed => {}
                 Ran::Failed(_) => return Ok(Outcome::Caught),
                 Ran::TimedOut(_) => return Ok(Outcome::Timeout),
@@ -154,15 +161,16 @@ impl<'a> Tree<'a> {
 
     /// Runs the tests of a filter. A run that ends neither by its tests nor by its build, such as one whose compiler
     /// was killed, is tried a second time.
-    fn nextest(&self, filter: &str) -> Result<Ran, MutantsError> {
-        self.try_nextest(filter).or_else(|_| self.try_nextest(filter))
+    fn nextest(&self, packages: &[&str], filter: &str) -> Result<Ran, MutantsError> {
+        self.try_nextest(packages, filter).or_else(|_| self.try_nextest(packages, filter))
     }
 
-    fn try_nextest(&self, filter: &str) -> Result<Ran, MutantsError> {
+    fn try_nextest(&self, packages: &[&str], filter: &str) -> Result<Ran, MutantsError> {
         let mut command = self.workspace.cargo();
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target).stdout(Stdio::piped());
         command.env("PROPTEST_CASES", "64").env_remove("CARGO_MANIFEST_DIR");
-        command.args(["nextest", "run", "--profile", "mutants", "--no-tests", "pass"]).args(PACKAGES);
+        command.args(["nextest", "run", "--profile", "mutants", "--no-tests", "pass"]);
+        command.args(packages.iter().flat_map(|package| ["-p", package]));
         command.args(["-E", filter]);
         let said = command.output().map_err(MutantsError::file(&self.root, "cannot be tested"))?;
         let errors = String::from_utf8_lossy(&said.stderr).into_owned();
