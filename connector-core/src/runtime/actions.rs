@@ -155,6 +155,9 @@ impl std::error::Error for ConnectorError {}
 
 impl From<Error> for ActionError {
     fn from(error: Error) -> Self {
+        if let Some(store) = error.cause::<EngineError>() {
+            return Self::Engine(store.clone());
+        }
         match error.kind() {
             _ if error.is_conflict() => Self::Conflict(format!("{error}: try again")),
             ErrorKind::Rejected => Self::Invalid(error.to_string()),

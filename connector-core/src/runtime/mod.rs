@@ -334,7 +334,7 @@ fn refused(error: CommitError) -> Error {
             Error::conflict(error.to_string())
         }
         CommitError::TaskGone => Error::gone(error.to_string()),
-        CommitError::Engine(error) => Error::transient(error.to_string()),
+        CommitError::Engine(error) => error.into(),
     }
 }
 

@@ -204,12 +204,6 @@ impl Bench {
         Self { directory, host, router, _watch: watch }
     }
 
-    /// A host that is open already.
-    pub(crate) fn over(host: Host, directory: &std::path::Path) -> Self {
-        let router = host.router();
-        Self { directory: directory.to_owned(), host, router, _watch: secrets::Watch::start() }
-    }
-
     pub(crate) async fn end(self) {
         look_around(&self.router, KEY).await;
         self.host.shutdown().await.expect("an end in order");
