@@ -146,10 +146,18 @@ impl Credential {
     }
 }
 
+/// What the names of secrets that hold credentials begin with.
+const PREFIX: &str = "credential/";
+
 /// The name of the secret that holds a connection's credential: its own, or its workspace's (R1.4).
 pub(crate) fn name(row: &ConnectionRow, declaration: &Declaration) -> String {
     match row.workspace.as_ref().filter(|_| declaration.shared) {
-        Some(workspace) => format!("credential/{}/{workspace}", declaration.id),
-        None => format!("credential/{}", row.id.number()),
+        Some(workspace) => format!("{PREFIX}{}/{workspace}", declaration.id),
+        None => format!("{PREFIX}{}", row.id.number()),
     }
+}
+
+/// Whether a secret of this name holds a credential.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.starts_with(PREFIX)
 }

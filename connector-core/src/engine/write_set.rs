@@ -417,13 +417,20 @@ pub struct Committed {
     pub tasks: Vec<TaskChange>,
     /// Changes of connections, in the order of the writes.
     pub connections: Vec<ConnectionChange>,
+    /// Names of the secrets that were stored or removed, but for those that ended with their connections.
+    pub secrets: Vec<String>,
     /// Last position of the feed; `None` means that the set added nothing to it.
     pub feed_end: Option<u64>,
 }
 
 impl Committed {
-    /// Notes what a write changes of connections. An engine calls this for each write that it applies.
+    /// Notes what a write changes of connections and secrets. An engine calls this for each write that it applies.
     pub fn note(&mut self, write: &Write) {
+        match write {
+            Write::PutSecret { row, .. } => self.secrets.push(row.name.clone()),
+            Write::DeleteSecret { name, .. } => self.secrets.push(name.clone()),
+            _ => {}
+        }
         self.connections.extend(match write {
             Write::PutConnection { row, .. } => Some(ConnectionChange::Stored { id: row.id, status: row.status }),
             Write::DeleteConnection { id } => Some(ConnectionChange::Ended(*id)),

@@ -110,6 +110,11 @@ impl<T> Connections<T> {
     pub(super) fn forget(&mut self, id: ConnectionId) {
         self.known.remove(&id);
     }
+
+    /// Something was changed that all of these have in common. What is being read may have it too.
+    pub(super) fn forget_if(&mut self, changed: impl Fn(&T) -> bool) {
+        self.known.retain(|_, known| matches!(known, Known::Ready(connection) if !changed(connection)));
+    }
 }
 
 /// Why there is no connection to run something for.
@@ -287,5 +292,21 @@ mod tests {
         assert_eq!(connections.look_up(id).as_deref(), Ok(&"after"));
         connections.forget(id);
         assert!(connections.look_up(id).is_err());
+    }
+
+    #[test]
+    fn what_they_have_in_common_is_read_anew() {
+        let [one, other, read] = [1, 2, 3].map(ConnectionId::from_number);
+        let mut connections = Connections::<&str>::default();
+        for (id, shared) in [(one, "before"), (other, "another")] {
+            let reading = connections.look_up(id).unwrap_err();
+            connections.keep(id, reading, &Arc::new(shared));
+        }
+        let reading = connections.look_up(read).unwrap_err();
+        connections.forget_if(|shared| *shared == "before");
+        connections.keep(read, reading, &Arc::new("before"));
+        assert!(connections.look_up(one).is_err());
+        assert!(connections.look_up(read).is_err());
+        assert_eq!(connections.look_up(other).as_deref(), Ok(&"another"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod drains;
 mod hooks;
+mod sharing;
 mod syncs;
 mod upgrades;
 
@@ -19,6 +20,7 @@ use metrics::Label;
 use tracing::Instrument;
 
 pub(crate) use self::hooks::acting;
+pub(crate) use self::sharing::recovery;
 use super::connections::Unavailable;
 use super::payload::{HookTask, TaskPayload, walked_key};
 use super::scheduler::Entry;
@@ -435,6 +437,7 @@ impl Shared {
                 dispatch.unit().records.push(RecordIntent::Channels(channels));
                 Ok(End::Done)
             }
+            TaskPayload::ShareCredential => self.share_credential(dispatch).await.map(|()| End::Done),
             TaskPayload::Disconnect => self.end_disconnected(dispatch).await.map(|()| End::Done),
         }
     }

@@ -33,6 +33,7 @@ pub use worker::Workers;
 
 use crate::clock::Clock;
 use crate::context::Dispatch;
+use crate::credential;
 use crate::engine::{
     CommitError, CommitListener, Committed, Completion, ConnectionChange, ConnectionStatus, Expect, TaskPriority,
     WriteSet,
@@ -209,6 +210,9 @@ impl CommitListener for Follower {
                 for change in &set.connections {
                     connections.forget(change.connection());
                 }
+            }
+            for name in set.secrets.iter().filter(|name| credential::is_name(name)) {
+                self.connections().forget_if(|known| known.row.credential.as_ref() == Some(name));
             }
             scheduler.apply(&set.tasks, now);
             for change in &set.connections {

@@ -49,6 +49,8 @@ pub(crate) enum TaskPayload {
     Subscription { name: Name, channel: Option<ChannelId> },
     /// Looks for channels that are new or gone.
     RefreshChannels,
+    /// Has other connections of a workspace go on with the credential that was given to this one.
+    ShareCredential,
     /// Has the service stop pushing to a connection that is disconnected, which then ends.
     Disconnect,
 }
@@ -157,6 +159,7 @@ impl TaskPayload {
             | Self::Sync { .. }
             | Self::Every { .. }
             | Self::RefreshChannels
+            | Self::ShareCredential
             | Self::Disconnect => TaskPriority::Incremental,
         };
         Ok(TaskRow {
@@ -200,6 +203,7 @@ impl TaskPayload {
             Self::Subscription { name, .. } => format!("subscription {name}"),
             Self::Delivery { name, .. } => format!("webhook {name}"),
             Self::RefreshChannels => "get_channels".to_owned(),
+            Self::ShareCredential => "share credential".to_owned(),
             Self::Disconnect => "disconnect".to_owned(),
         }
     }

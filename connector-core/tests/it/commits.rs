@@ -214,3 +214,25 @@ async fn a_task_of_a_checkpoint_runs_though_its_run_ended() {
     assert!(logged().contains(&"child".to_owned()));
     assert!(bench.tasks_of("act").await.iter().all(|task| task.run_at.is_some()), "{:?}", bench.tasks().await);
 }
+
+#[tokio::test]
+async fn changes_of_a_connection_at_once_are_all_made() {
+    for polls in 1..400 {
+        let bench = Bench::new().await;
+        bench.host.engine().suspend_calls(true);
+        let (runtime, connection) = (bench.runtime(), bench.connection);
+        let options = json!({"size": 7}).as_object().cloned();
+        let mut first = pin!(runtime.update_connection(connection, ConnectionUpdate { options, ..Default::default() }));
+        let ended = dropped_after(polls, first.as_mut()).await;
+        let name = Some("Mine".to_owned());
+        runtime.update_connection(connection, ConnectionUpdate { name, ..Default::default() }).await.unwrap();
+        if ended {
+            assert!(polls > 2, "a change never waits for the store");
+            return;
+        }
+        first.await.unwrap_or_else(|error| panic!("changed after {polls} polls by another: {error}"));
+        let row = runtime.connection(connection).await.unwrap();
+        assert_eq!((row.name.as_str(), &row.options["size"]), ("Mine", &json!(7)));
+    }
+    panic!("a change does not end");
+}

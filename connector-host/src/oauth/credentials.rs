@@ -12,7 +12,7 @@ use connector_core::secret::Secret;
 use jiff::{SignedDuration, Timestamp};
 
 use super::providers::Refresh;
-use super::{Held, Inner, MAX_CACHED, OAuth, OAuthError};
+use super::{Inner, OAuth, OAuthError};
 
 /// Who refreshes has it for this long, which is more than all of its requests may take; after that, it is taken to have died.
 const LEASE: SignedDuration = SignedDuration::from_secs(25);
@@ -29,10 +29,10 @@ impl Credentials for OAuth {
         Box::pin(async move {
             let Some(name) = &connection.credential else { return Ok(None) };
             let inner = &self.inner;
-            let held = match inner.held(connection, name) {
-                Some(held) => held,
-                None => match inner.read(name).await? {
-                    Some((_, credential)) => inner.hold(connection, name, credential),
+            let held = match inner.held.get(name) {
+                Ok(held) => held,
+                Err(before) => match inner.read(name).await? {
+                    Some((_, credential)) => inner.held.hold(before, name, credential),
                     None => return Ok(None),
                 },
             };
@@ -69,23 +69,6 @@ fn is_fresh(credential: &Credential, now: Timestamp) -> bool {
 }
 
 impl Inner {
-    fn held(&self, connection: &ConnectionRow, name: &str) -> Option<Arc<Credential>> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = held.get(&connection.id)?;
-        (held.connection == connection.version && held.name == name).then(|| Arc::clone(&held.credential))
-    }
-
-    fn hold(&self, connection: &ConnectionRow, name: &str, credential: Credential) -> Arc<Credential> {
-        let credential = Arc::new(credential);
-        let held = Held { connection: connection.version, name: name.to_owned(), credential: Arc::clone(&credential) };
-        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MAX_CACHED {
-            all.clear();
-        }
-        all.insert(connection.id, held);
-        credential
-    }
-
     pub(super) async fn read(&self, name: &str) -> Result<Option<(SecretRow, Credential)>> {
         let Some(row) = self.engine.secret(name.to_owned()).await? else { return Ok(None) };
         let credential = Credential::open(&*self.vault, name, &row.sealed)?;
@@ -104,12 +87,12 @@ impl Inner {
         let work = tokio::spawn(async move {
             let lock = inner.lock_of(&name);
             let guard = lock.lock().await;
+            let before = inner.held.now();
             let renewed = inner.renew(&connection, &name, refused.as_ref()).await;
             drop(guard);
             inner.forget_lock(&name, lock);
-            renewed.map(|credential| {
-                credential.map(|credential| inner.hold(&connection, &name, credential).access_token.clone())
-            })
+            // One that could not be stored must be remembered: the provider takes the one before no more.
+            renewed.map(|renewed| renewed.map(|new| inner.held.hold(before, &name, new).access_token.clone()))
         });
         work.await.unwrap_or_else(|error| Err(Error::bug("the refresh of a token failed").with_source(error)))
     }

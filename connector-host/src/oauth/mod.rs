@@ -2,6 +2,7 @@
 
 mod credentials;
 mod flow;
+mod held;
 mod outage;
 mod protocol;
 mod providers;
@@ -12,11 +13,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use connector_core::clock::Clock;
-use connector_core::credential::Credential;
 use connector_core::engine::{
     CommitError, CommitListener, Committed, ConnectionChange, Engine, EngineError, Write, WriteSet,
 };
-use connector_core::id::{ConnectionId, ConnectorId};
+use connector_core::id::ConnectorId;
 use connector_core::network::NetworkPort;
 use connector_core::ports::Vault;
 use connector_core::registry::Registry;
@@ -27,6 +27,7 @@ pub(crate) use protocol::OAuthError;
 
 use crate::config::{Config, ConfigError};
 use crate::sessions::Sessions;
+use held::HeldCredentials;
 use protocol::Protocol;
 use settings::Settings;
 
@@ -35,9 +36,6 @@ pub(crate) const CALLBACK_PATH: &str = "oauth/callback";
 
 /// The page on which an authorization is confirmed, below the public URL; its ticket follows.
 pub(crate) const AUTHORIZE_PATH: &str = "oauth/authorize";
-
-/// Connections whose tokens are in memory; beyond it, all are forgotten and read again as they are needed.
-const MAX_CACHED: usize = 10_000;
 
 /// Authorizes connections and keeps their tokens fresh. Cheap to clone.
 #[derive(Clone)]
@@ -59,20 +57,11 @@ struct Inner {
     base: Url,
     redirect: Url,
     return_to: Vec<Url>,
-    held: Mutex<HashMap<ConnectionId, Held>>,
+    held: Arc<HeldCredentials>,
     refreshing: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// How the providers have answered to refreshes.
     endpoints: outage::Endpoints,
     revoking: Arc<Revoking>,
-}
-
-/// A credential as it was last seen in the store.
-#[derive(Clone)]
-struct Held {
-    /// The version of the connection that it was read for: another authorization changes it.
-    connection: i64,
-    name: String,
-    credential: Arc<Credential>,
 }
 
 /// Wakes the task that revokes tokens.
@@ -112,6 +101,9 @@ impl OAuth {
         let revoking = Arc::new(Revoking::default());
         let listener: Weak<Revoking> = Arc::downgrade(&revoking);
         engine.listen(listener);
+        let held = Arc::new(HeldCredentials::default());
+        let listener: Weak<HeldCredentials> = Arc::downgrade(&held);
+        engine.listen(listener);
         Ok(Self {
             inner: Arc::new(Inner {
                 registry,
@@ -126,7 +118,7 @@ impl OAuth {
                 base,
                 redirect,
                 return_to: config.return_to.clone(),
-                held: Mutex::default(),
+                held,
                 refreshing: Mutex::default(),
                 revoking,
             }),

@@ -284,9 +284,9 @@ struct Things {
 impl Things {
     /// Waits until nothing is under way; what waits after that, which must be right in all else.
     async fn rest(&mut self, process: &mut Process, when: &str) -> Option<String> {
-        let fault = process.ask("rest");
-        assert_eq!(fault, "", "{when}");
-        self.look(process, when).await
+        let due = process.ask("rest");
+        let seen = self.look(process, when).await;
+        Some(due).filter(|due| !due.is_empty()).or(seen)
     }
 
     /// Whether something waits that people see. All else must be right.
@@ -429,6 +429,7 @@ async fn what_was_accepted_is_done_whatever_callers_do() {
         };
         let mut times = 0;
         while let Some(waits) = things.rest(&mut process, &when).await {
+            // What met a store that could not write waits for a time by the clock of the host.
             let may_wait = matches!(event, Event::Kill | Event::NoRoom) && times < TIMES;
             assert!(may_wait, "{when}: after {times} times {LATER} seconds, this waits: {waits}");
             process.ask("later");

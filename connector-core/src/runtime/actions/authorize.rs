@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use super::connect::Probed;
 use super::{ActionError, Requester};
 use crate::credential::{self, Credential};
 use crate::declaration::{Declaration, ScopeGroup};
 use crate::engine::{
-    CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SecretRow, TaskPriority, Write, WriteSet,
+    CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, SecretRow, Write, WriteSet,
 };
-use crate::error::Error;
-use crate::id::{ConnectionId, UserId};
-use crate::records::{enable_writes, work_task};
+use crate::id::{ConnectionId, TaskId, UserId};
 use crate::registry::RegisteredConnector;
 use crate::runtime::Runtime;
 use crate::runtime::claims::{MAX_NUMBER, is_default_name, name_claim, not_stored, numbered, rename};
-use crate::runtime::payload::walked_key;
+use crate::runtime::dispatching::recovery;
+use crate::runtime::payload::TaskPayload;
 use crate::secret::Secret;
-use crate::value;
-use crate::work::Work;
+
+/// Connections that are looked through at once.
+const PAGE: usize = 500;
 
 /// What a connection is admitted with.
 pub(super) enum Admitted {
@@ -29,9 +31,6 @@ pub(super) enum Admitted {
     /// Nothing: the connector needs no credential, or has its key among the options.
     Without,
 }
-
-/// Connections that are looked through at once.
-const PAGE: usize = 500;
 
 /// The optional scope groups that a user has chosen.
 pub(super) fn chosen_groups(declaration: &Declaration, chosen: Option<&[String]>) -> Result<Vec<String>, ActionError> {
@@ -73,16 +72,19 @@ impl Runtime {
         requester: &Requester,
     ) -> Result<Arc<ConnectionRow>, ActionError> {
         let requester = requester.clone();
-        self.to_its_end(move |runtime| async move { runtime.admit_credential(id, credential, &requester).await }).await
+        self.to_its_end(move |runtime| async move {
+            // A provider gives a credential once: that a task has changed the connection meanwhile must not lose it.
+            runtime.with_latest(id, |row| runtime.admit_credential(row, credential.clone(), &requester).boxed()).await
+        })
+        .await
     }
 
     async fn admit_credential(
         &self,
-        id: ConnectionId,
+        row: Arc<ConnectionRow>,
         credential: Credential,
         requester: &Requester,
     ) -> Result<Arc<ConnectionRow>, ActionError> {
-        let row = self.connection_in_use(id).await?;
         let connector = self.connector(&row.connector)?;
         if connector.declaration.provider.is_none() {
             let name = connector.declaration.name;
@@ -245,10 +247,14 @@ impl Runtime {
         } else {
             let mut set = WriteSet { connection: Some(id), ..WriteSet::default() };
             set.writes.push(Write::PutConnection { row: Box::new(row.clone()), expect: Some(row.version) });
-            set.writes.extend(self.recovery(&row, &connector).await?);
+            set.writes.extend(recovery(&*shared.ports.engine, &row, &connector).await?);
             set
         };
         set.writes.extend(also);
+        if row.workspace.is_some() && row.credential.is_some() && !stored {
+            let task = TaskPayload::ShareCredential.task(TaskId::from_number(shared.ports.engine.take_ids(1)), id)?;
+            set.writes.push(Write::PutTask { task, keyed: KeyedTask::Replace });
+        }
         if let (Some(credential), false, Some(name)) = (&credential, stored, &row.credential) {
             let before = shared.ports.engine.secret(name.clone()).await?;
             // Another member may have given one meanwhile; a later one is a conflict.
@@ -273,76 +279,7 @@ impl Runtime {
                 Err(error) => return Err(not_stored(error, &row, connector.declaration)),
             }
         }
-        if !stored {
-            self.share(&row).await?;
-        }
         self.connection(id).await
-    }
-
-    /// Other connections of the workspace have the same credential (R1.4): those that waited for it go on,
-    /// and none of them keeps the one before in memory.
-    async fn share(&self, authorized: &ConnectionRow) -> Result<(), ActionError> {
-        if authorized.workspace.is_none() || authorized.credential.is_none() {
-            return Ok(());
-        }
-        let connector = self.connector(&authorized.connector)?;
-        let engine = &self.shared.ports.engine;
-        let mut after = None;
-        loop {
-            let rows = engine.connections(None, Some(authorized.connector.clone()), after, PAGE).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = Some(last.id);
-            for listed in rows {
-                let id = listed.id;
-                let mut current = Some(listed).filter(|_| id != authorized.id);
-                while let Some(before) = current.take().filter(|before| before.credential == authorized.credential) {
-                    let mut row = ConnectionRow::clone(&before);
-                    let mut writes = Vec::new();
-                    if row.status == ConnectionStatus::NeedsReauth {
-                        row.status = ConnectionStatus::Active;
-                        row.status_reason = None;
-                        writes = self.recovery(&row, &connector).await?;
-                    }
-                    let put = Write::PutConnection { row: Box::new(row), expect: Some(before.version) };
-                    writes.push(put);
-                    match self
-                        .shared
-                        .ports
-                        .engine
-                        .commit(WriteSet { connection: Some(id), ..WriteSet::of(writes) })
-                        .await
-                    {
-                        Ok(_) => {}
-                        // It was changed meanwhile.
-                        Err(CommitError::RecordConflict) => current = engine.connection(id).await?,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            }
-        }
-    }
-
-    /// What lets a connection make up for what it missed (R3.4, R3.7).
-    async fn recovery(&self, row: &ConnectionRow, connector: &RegisteredConnector) -> Result<Vec<Write>, ActionError> {
-        let (engine, id) = (&self.shared.ports.engine, row.id);
-        let mut writes = vec![Write::Feed(FeedEntry::new(FeedKind::Connection, id, id))];
-        for channel in engine.channels(id).await?.into_iter().filter(|channel| channel.enabled) {
-            writes.extend(enable_writes(&**engine, connector, &channel, Some(channel.version), true));
-        }
-        for entry in connector.work().filter(|entry| !entry.per_channel) {
-            if !matches!(entry.work, Some(Work::Sync { .. })) {
-                continue;
-            }
-            let key = walked_key(entry.name);
-            // One that has not ended its first walk goes on with that.
-            if engine.state(id, vec![key.clone()]).await?.pop().flatten().is_some() {
-                let value = value::to_bytes(&false)
-                    .map_err(|error| Error::bug("the walk cannot be stored").with_source(error))?;
-                writes.push(Write::PutState { connection: id, key, value: value.into() });
-            }
-            writes.extend(work_task(&**engine, id, entry.name, entry.work, None, TaskPriority::Backfill));
-        }
-        Ok(writes)
     }
 }
 

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use super::authorize::{Admitted, chosen_groups};
 use super::history::{reaches_further, walk_again};
 use super::{ActionError, Requester};
+use crate::clock::BoxFuture;
 use crate::context::{Dispatch, Mode};
 use crate::credential::{self, Credential};
 use crate::declaration::{Declaration, Hooks};
@@ -37,7 +39,7 @@ use crate::work::Work;
 /// Connections of a user to one connector that are read at once.
 const PAGE: usize = 100;
 
-/// How often a connection that awaits its authorization is stored anew because another request was faster.
+/// How often a change of a connection is begun anew because another change was faster.
 const MAX_TRIES: usize = 16;
 
 /// A connection to make.
@@ -391,16 +393,40 @@ impl Runtime {
         id: ConnectionId,
         update: ConnectionUpdate,
     ) -> Result<Arc<ConnectionRow>, ActionError> {
-        self.to_its_end(move |runtime| async move { runtime.change_connection(id, update).await }).await
+        self.to_its_end(move |runtime| async move {
+            runtime.with_latest(id, |before| runtime.change_connection(before, update.clone()).boxed()).await
+        })
+        .await
+    }
+
+    /// Does something with a connection as it is in the store, and does it again when the connection was changed before
+    /// the outcome could be stored: tasks change connections at any time, which is nothing that a caller can know of.
+    pub(super) async fn with_latest<'a, T>(
+        &self,
+        id: ConnectionId,
+        act: impl Fn(Arc<ConnectionRow>) -> BoxFuture<'a, Result<T, ActionError>>,
+    ) -> Result<T, ActionError> {
+        let mut before = self.connection_in_use(id).await?;
+        for _ in 1..MAX_TRIES {
+            let done = act(Arc::clone(&before)).await;
+            let known = before.version;
+            if !matches!(done, Err(ActionError::Conflict(_))) {
+                return done;
+            }
+            before = self.connection_in_use(id).await?;
+            if before.version == known {
+                return done;
+            }
+        }
+        act(before).await
     }
 
     async fn change_connection(
         &self,
-        id: ConnectionId,
+        before: Arc<ConnectionRow>,
         update: ConnectionUpdate,
     ) -> Result<Arc<ConnectionRow>, ActionError> {
-        let shared = &self.shared;
-        let before = self.connection_in_use(id).await?;
+        let (shared, id) = (&self.shared, before.id);
         let connector = self.connector(&before.connector)?;
         let mut row = ConnectionRow::clone(&before);
         if let Some(name) = update.name.filter(|name| *name != before.name) {
