@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::ChannelId;
 use crate::model::{
     Account, Actor, Attachment, Attendance, Authorization, Channel, Contact, ContactChanges, Download, Emoji, Link,
-    LinkChanges, LinkDraft, NewLink, Note, Schedule, SyncContext, Thread, WriteBack,
+    LinkChanges, LinkDraft, LinkFilter, NewLink, Note, Schedule, SyncContext, Thread, WriteBack,
 };
 use crate::options::Options;
 use crate::schema::{ArgumentsFn, ArgumentsSchema};
@@ -58,6 +58,8 @@ pub enum EncodedStep {
     Wait(jiff::Timestamp, Bytes),
     /// The walk has ended.
     Done(Bytes),
+    /// The walk has ended, and has met everything that meets the filter.
+    Complete(LinkFilter, Bytes),
 }
 
 /// One call of one callback of a block.
@@ -141,6 +143,7 @@ where
         Step::Next(cursor) => EncodedStep::Next(encode(cursor)?),
         Step::Wait(until, cursor) => EncodedStep::Wait(until, encode(cursor)?),
         Step::Done(cursor) => EncodedStep::Done(encode(cursor)?),
+        Step::Complete(filter, cursor) => EncodedStep::Complete(filter, encode(cursor)?),
     }))
 }
 

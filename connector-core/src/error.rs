@@ -82,12 +82,15 @@ struct Inner {
     conflict: bool,
     /// The dispatch has to wait for its place in the line for a quota; never seen by an author as something else than its kind.
     paced: bool,
+    /// A walk that comes back to where it was; never seen by an author as something else than its kind.
+    endless: bool,
 }
 
 impl Error {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { inner: Box::new(Inner { kind, message: message.into(), source: None, conflict: false, paced: false }) }
+        let message = message.into();
+        Self { inner: Box::new(Inner { kind, message, source: None, conflict: false, paced: false, endless: false }) }
     }
 
     /// The credential does not work any more.
@@ -146,6 +149,17 @@ impl Error {
         let mut error = Self::rate_limited(until);
         error.inner.paced = true;
         error
+    }
+
+    /// A walk comes back to where it was: the list that it walks over has no end (L32).
+    pub(crate) fn endless(message: impl Into<String>) -> Self {
+        let mut error = Self::rejected(message);
+        error.inner.endless = true;
+        error
+    }
+
+    pub(crate) fn is_endless(&self) -> bool {
+        self.inner.endless
     }
 
     pub(crate) fn is_paced(&self) -> bool {

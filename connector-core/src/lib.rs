@@ -34,6 +34,7 @@ pub mod testing;
 pub mod tool;
 mod unit_of_work;
 pub mod value;
+pub mod walk;
 pub mod webhook;
 pub mod whole_file;
 pub mod work;

@@ -7,6 +7,7 @@
 mod channels;
 mod links;
 mod notes;
+mod sweep;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub(crate) use channels::{
     OWN_WALK, auto_enables, channels_task, enable_writes, end_walk, new_channel, with_parents, work_task,
 };
 pub(crate) use links::draft_key;
+pub(crate) use sweep::Sweep;
 
 use crate::context::Mode;
 use crate::engine::{
@@ -46,6 +48,8 @@ pub(crate) enum RecordIntent {
     Link(Box<LinkInput>),
     Note(Box<NewNote>),
     ArchiveLinks(LinkFilter),
+    /// A walk was complete: what it did not meet is no longer there.
+    Sweep(Box<Sweep>),
     ArchiveNotes(NoteFilter),
     ToDo {
         link: Source,
@@ -89,6 +93,8 @@ pub(crate) struct Resolution<'a> {
     pub(crate) identity: Option<&'a Actor>,
     pub(crate) auto_enable: bool,
     pub(crate) mode: Mode,
+    /// Declared sync of which this is a step, and its channel.
+    pub(crate) sync: Option<(&'a str, Option<&'a ChannelId>)>,
     pub(crate) now: Timestamp,
 }
 
@@ -172,6 +178,7 @@ pub(crate) async fn resolve(
             RecordIntent::Link(input) => resolver.link(input).await?,
             RecordIntent::Note(note) => resolver.note(note).await?,
             RecordIntent::ArchiveLinks(filter) => resolver.archive_links(filter).await?,
+            RecordIntent::Sweep(sweep) => resolver.sweep(sweep).await?,
             RecordIntent::ArchiveNotes(filter) => resolver.archive_notes(filter).await?,
             RecordIntent::ToDo { link, todo, date } => resolver.mark_to_do(link, *todo, *date).await?,
             RecordIntent::Reactions { note, reactions } => resolver.reactions(note, reactions),
@@ -193,6 +200,7 @@ pub(crate) async fn resolve(
             RecordIntent::Composed { link, created } => resolver.composed(*link, created.as_deref()).await?,
         }
     }
+    resolver.tell_walks(intents).await?;
     Ok(resolver.finish())
 }
 
@@ -442,7 +450,12 @@ impl Resolver<'_> {
                 deleted.push(Write::DeleteLink { id });
             } else if link.changed() {
                 let expect = link.stored.as_ref().map(|row| row.version);
+                let shows = link.stored.as_ref().is_none_or(|stored| stored.link != link.current.link);
                 self.writes.push(Write::PutLink { row: link.current, expect });
+                // Which sync has saved it is nothing that anyone sees.
+                if !shows {
+                    continue;
+                }
             } else {
                 continue;
             }

@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use crate::engine::{Expect, TaskRow, Write};
 use crate::id::{ChannelId, ConnectionId, TaskId};
+use crate::model::Source;
 use crate::records::RecordIntent;
+use crate::walk::{LeftOut, short_hash};
 
 /// Writes and reads of one dispatch since it began, or since its last checkpoint.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub(crate) struct UnitOfWork {
     pub(crate) records: Vec<RecordIntent>,
     /// Items that were handed over to be saved since the dispatch began.
     pub(crate) saved: u64,
+    /// What the dispatch has met at the service since it began.
+    pub(crate) met: MetItems,
     /// Channels whose first walk a connector says is complete.
     pub(crate) completed_channels: Vec<ChannelId>,
     /// The connector says that the credential does not work any more.
@@ -33,6 +37,55 @@ pub(crate) struct UnitOfWork {
     pub(crate) callbacks_deleted: bool,
     /// How often this dispatch has deleted all callbacks, with what is stored of it: callbacks that it makes are of a later generation.
     pub(crate) generations: i64,
+}
+
+/// What a dispatch has met at the service, that of checkpoints included.
+#[derive(Debug, Default)]
+pub(crate) struct MetItems {
+    /// The declared sync of which the dispatch is a step, and its channel.
+    pub(crate) sync: Option<(String, Option<ChannelId>)>,
+    /// The step begins a walk over everything, in place of following what changes.
+    pub(crate) anew: bool,
+    /// Short hashes of the sources of items that are at the service.
+    pub(crate) sources: Vec<u64>,
+    /// Sum of the hashes of what was saved: the same for the same items, in any order.
+    pub(crate) print: u64,
+    /// Number of items that were left out.
+    pub(crate) left_out: u64,
+    /// The last of them.
+    pub(crate) last_left_out: Vec<LeftOut>,
+    /// One of them is not known: it may be any item of the service.
+    pub(crate) unknown: bool,
+    /// Something was stored by a checkpoint.
+    pub(crate) stored: bool,
+}
+
+/// Items that were left out, of which it is kept what is wrong with them.
+pub(crate) const MAX_LEFT_OUT: usize = 5;
+
+impl MetItems {
+    /// An item is at the service.
+    pub(crate) fn source(&mut self, source: &Source) {
+        self.sources.push(short_hash(source.as_str().as_bytes()));
+    }
+
+    /// Something with this identity and of this version was handed over to be saved.
+    pub(crate) fn saves(&mut self, identity: &str, version: &[u8]) {
+        let mut bytes = Vec::with_capacity(identity.len() + version.len() + 1);
+        bytes.extend_from_slice(identity.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(version);
+        self.print = self.print.wrapping_add(short_hash(&bytes));
+    }
+
+    /// An item is left out, and its siblings are saved.
+    pub(crate) fn leave_out(&mut self, item: LeftOut) {
+        self.left_out += 1;
+        self.last_left_out.push(item);
+        if self.last_left_out.len() > MAX_LEFT_OUT {
+            self.last_left_out.remove(0);
+        }
+    }
 }
 
 /// What the unit of work knows about a state key.
@@ -84,6 +137,16 @@ impl UnitOfWork {
 
     pub(crate) fn note_listed(&mut self, prefix: String, versions: Vec<(String, i64)>) {
         self.listed.push((prefix, versions));
+    }
+
+    /// Nothing was written since the dispatch began.
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.met.stored
+            && self.state.is_empty()
+            && self.cleared.is_empty()
+            && self.writes.is_empty()
+            && self.records.is_empty()
+            && self.completed_channels.is_empty()
     }
 
     pub(crate) fn push(&mut self, write: Write) {
@@ -140,6 +203,7 @@ impl UnitOfWork {
     /// What must still be so, and what is to be stored, but for the records. A dispatch that writes
     /// nothing relies on nothing.
     pub(crate) fn drain(&mut self, connection: ConnectionId) -> (Vec<Expect>, Vec<Write>) {
+        self.met.stored = !self.is_untouched();
         let mut writes = Vec::with_capacity(self.state.len() + self.writes.len() + self.cleared.len());
         for prefix in self.cleared.drain(..) {
             writes.push(Write::DeleteStatePrefix { connection, prefix });

@@ -12,6 +12,7 @@ use crate::callback::BoundCallback;
 use crate::clock::BoxFuture;
 use crate::context::{Context, Dispatch};
 use crate::error::{Error, Result};
+use crate::model::LinkFilter;
 use crate::webhook::WebhookDeclaration;
 
 /// How a `#[sync]` goes on. The cursor is stored in the same commit as the items of the step (L7).
@@ -24,6 +25,22 @@ pub enum Step<C> {
     Wait(Timestamp, C),
     /// That is all for now; the next run begins here.
     Done(C),
+    /// The walk has met everything at the service that meets the filter; the next run begins here.
+    ///
+    /// What meets the filter and was not met in the walk, from its first step to this one, is no longer there and is
+    /// archived: of the links of the channel those that this sync has saved, or that no sync has saved and that are of a
+    /// kind which only this sync saves. A link is met by being [saved](crate::context::Integrations::save_links), whether
+    /// or not it has changed, or by [`met`](crate::context::Integrations::met). These are never archived:
+    ///
+    /// - what anything else saved or changed while the walk was under way: a webhook, a drain, another sync, a user;
+    /// - what a user composed or changed, as long as it has not arrived at the service;
+    /// - anything, if an item of the walk [could not be read](crate::walk::Items): it may be any of those that are missing.
+    ///
+    /// The filter says what the walk was over: [`LinkFilter::default`] means everything in the channel. A walk that asks
+    /// only for what changed from a time on says so with [`LinkFilter::changed_from`]. The list has to keep its order
+    /// while it is walked, by time of creation or by id: in a list whose newest change comes first, what changes during
+    /// the walk moves to a page that was passed already.
+    Complete(LinkFilter, C),
 }
 
 /// What a `#[drain]` has done with the ids that it was given.

@@ -5,17 +5,22 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Dispatch, Mode};
-use crate::engine::ChannelRow;
+use crate::engine::{ChannelRow, LinkQuery};
 use crate::error::{Error, Result};
 use crate::id::ChannelId;
 use crate::model::{
-    Actor, Channel, CustomEmoji, LinkFilter, LinkInput, LinkPatch, NewLink, NewNote, NoteFilter, NoteRef, Reaction,
-    Source,
+    Actor, Channel, CustomEmoji, Link, LinkFilter, LinkInput, LinkPatch, NewLink, NewNote, NoteFilter, NoteRef,
+    Reaction, Source,
 };
 use crate::network::Outbound;
 use crate::records::{RecordIntent, contact_key};
 use crate::secret::Secret;
+use crate::unit_of_work::UnitOfWork;
 use crate::value;
+use crate::walk::LeftOut;
+
+/// Links that are read at once while a connector lists them.
+const LINKS_PAGE: usize = 1000;
 
 /// Links, notes, people and channels of a connection (R8).
 pub struct Integrations<'a> {
@@ -62,6 +67,13 @@ impl Integrations<'_> {
         now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).ok()
     }
 
+    /// How far a first walk goes back that looks at so many days: not beyond what is [kept](Self::earliest).
+    pub fn history(&self, days: u32) -> Timestamp {
+        let now = self.dispatch.shared.ports.clock.now();
+        let start = now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN);
+        start.max(self.earliest().unwrap_or(Timestamp::MIN))
+    }
+
     /// Saves one item; a bad one is an error.
     pub async fn save_link(&self, link: NewLink) -> Result<SaveReport> {
         let mut report = self.save_links([link]).await?;
@@ -77,13 +89,18 @@ impl Integrations<'_> {
         let earliest = self.earliest();
         let mut unit = self.dispatch.unit();
         for link in links {
+            unit.met.source(link.source());
             if let Err(message) = self.check(&link.input) {
-                report.fail(&self.dispatch.name, link.source(), message);
+                self.fail(&mut report, &mut unit, link.source(), message);
             } else if earliest.is_some_and(|earliest| is_older(&link, earliest)) {
                 report.filtered += 1;
             } else {
                 report.saved += 1;
                 let source = link.input.source.clone();
+                unit.met.saves(source.as_str(), &version_of(&link.input));
+                for note in &link.notes {
+                    unit.met.saves(note.key.as_str(), source.as_str().as_bytes());
+                }
                 unit.records.push(RecordIntent::Link(Box::new(link.input)));
                 if link.notes_are_all {
                     let keys = link.notes.iter().map(|note| note.key.clone());
@@ -101,6 +118,8 @@ impl Integrations<'_> {
         self.check(&patch.input).map_err(Error::bug)?;
         let mut unit = self.dispatch.unit();
         unit.saved += 1;
+        unit.met.source(&patch.input.source);
+        unit.met.saves(patch.input.source.as_str(), &version_of(&patch.input));
         unit.records.push(RecordIntent::Link(Box::new(patch.input)));
         Ok(())
     }
@@ -135,9 +154,10 @@ impl Integrations<'_> {
         for note in notes {
             if missing.contains(&note.link) {
                 let message = format!("the note `{}` is of a link that was not saved: save its link first", note.key);
-                report.fail(&self.dispatch.name, &note.link, message);
+                self.fail(&mut report, &mut unit, &note.link, message);
             } else {
                 report.saved += 1;
+                unit.met.saves(note.key.as_str(), note.link.as_str().as_bytes());
                 unit.records.push(RecordIntent::Note(Box::new(note)));
             }
         }
@@ -147,7 +167,10 @@ impl Integrations<'_> {
 
     /// Saves people of the account, for a user to address.
     pub async fn save_contacts(&self, contacts: impl IntoIterator<Item = Actor>) -> Result<()> {
-        self.dispatch.unit().records.push(RecordIntent::Contacts(contacts.into_iter().collect()));
+        let contacts: Vec<_> = contacts.into_iter().collect();
+        let mut unit = self.dispatch.unit();
+        contacts.iter().for_each(|contact| unit.met.saves(&contact.id, b"contact"));
+        unit.records.push(RecordIntent::Contacts(contacts));
         Ok(())
     }
 
@@ -168,6 +191,46 @@ impl Integrations<'_> {
     pub async fn save_custom_emoji(&self, emoji: impl IntoIterator<Item = CustomEmoji>) -> Result<()> {
         self.dispatch.unit().records.push(RecordIntent::CustomEmoji(emoji.into_iter().collect()));
         Ok(())
+    }
+
+    /// Says that these items are at the service, without saving them: a walk that [is complete](crate::work::Step::Complete)
+    /// has met them.
+    pub async fn met(&self, sources: impl IntoIterator<Item = Source>) -> Result<()> {
+        let mut unit = self.dispatch.unit();
+        sources.into_iter().for_each(|source| unit.met.source(&source));
+        Ok(())
+    }
+
+    /// The links of this connection that were saved by earlier dispatches and meet a filter, at most so many: those that
+    /// changed last come first. Archived links are not among them.
+    pub async fn links(&self, filter: &LinkFilter, limit: usize) -> Result<Vec<Link>> {
+        let engine = &self.dispatch.shared.ports.engine;
+        let mut found = Vec::new();
+        if let Some(sources) = &filter.sources {
+            let rows = engine.links_by_source(self.dispatch.connection_id(), sources.clone()).await?;
+            found.extend(rows.into_iter().flatten().map(|row| row.link));
+            found.retain(|link| !link.archived && filter.matches(link));
+            found.sort_by_key(|link| std::cmp::Reverse((link.updated_at, link.id)));
+            found.truncate(limit);
+            return Ok(found);
+        }
+        let mut query = LinkQuery {
+            connections: Some(vec![self.dispatch.connection_id()]),
+            channel: filter.channel.clone(),
+            link_type: filter.link_type.as_ref().map(ToString::to_string),
+            limit: LINKS_PAGE,
+            ..LinkQuery::default()
+        };
+        loop {
+            let rows = engine.links(query.clone()).await?;
+            query.after = rows.last().map(|row| (row.link.updated_at, row.link.id));
+            let last = rows.len() < LINKS_PAGE;
+            found.extend(rows.into_iter().map(|row| row.link).filter(|link| filter.matches(link)));
+            if last || found.len() >= limit {
+                found.truncate(limit);
+                return Ok(found);
+            }
+        }
     }
 
     /// Archives links that are no longer current.
@@ -221,6 +284,15 @@ impl Integrations<'_> {
         unit.records.retain(|intent| !matches!(intent, RecordIntent::Channels(_)));
         unit.records.push(RecordIntent::Channels(channels.into_iter().collect()));
         Ok(())
+    }
+
+    /// Leaves a bad item out, visibly.
+    fn fail(&self, report: &mut SaveReport, unit: &mut UnitOfWork, source: &Source, message: String) {
+        let at = self.dispatch.shared.ports.clock.now();
+        let item = LeftOut { at, item: source.to_string(), reason: message.clone(), raw: None };
+        self.dispatch.report_left_out(&item);
+        unit.met.leave_out(item);
+        report.failed.push(ItemError { source_text: source.to_string(), message });
     }
 
     /// What is wrong with an item.
@@ -285,9 +357,11 @@ fn is_older(link: &NewLink, earliest: Timestamp) -> bool {
     updated < earliest
 }
 
-impl SaveReport {
-    fn fail(&mut self, name: &str, source: &Source, message: String) {
-        tracing::warn!(dispatch = name, %source, "an item was left out: {message}");
-        self.failed.push(ItemError { source_text: source.to_string(), message });
-    }
+/// What tells a version of an item from others, as far as the item says it.
+fn version_of(link: &LinkInput) -> Vec<u8> {
+    let title = link.fields.title.as_option().flatten().map(String::as_str).unwrap_or_default();
+    let changed = link.fields.updated_at.as_option().flatten().map(|at| at.as_nanosecond()).unwrap_or_default();
+    let mut version = changed.to_be_bytes().to_vec();
+    version.extend_from_slice(title.as_bytes());
+    version
 }

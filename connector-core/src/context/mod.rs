@@ -37,6 +37,7 @@ use crate::runtime::payload::Creates;
 use crate::runtime::{ActiveConnection, Shared};
 use crate::secret::Secret;
 use crate::unit_of_work::UnitOfWork;
+use crate::walk::LeftOut;
 
 /// Why a dispatch looks at the service (R8.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -96,6 +97,20 @@ impl Dispatch {
     /// The connection is not stored yet, so nothing of it may be.
     pub(crate) fn is_provisional(&self) -> bool {
         self.connection.row.version == 0
+    }
+
+    /// Leaves an item out of which the identity is not known, visibly, while its siblings are saved (L42).
+    pub(crate) fn leave_out(&self, item: LeftOut) {
+        self.report_left_out(&item);
+        let mut unit = self.unit();
+        unit.met.unknown = true;
+        unit.met.leave_out(item);
+    }
+
+    fn report_left_out(&self, LeftOut { item, reason, .. }: &LeftOut) {
+        let connector = self.connection.connector.declaration.id;
+        tracing::warn!(connector, connection = %self.connection_id(), dispatch = self.name, item, "an item was left out: {reason}");
+        metrics::counter!("connectors_items_left_out_total", "connector" => connector).increment(1);
     }
 
     /// Counts a request, and refuses where requests are not allowed. How many there were before it.

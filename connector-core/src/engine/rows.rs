@@ -222,6 +222,9 @@ pub struct LinkRow {
     pub connection: ConnectionId,
     /// The link.
     pub link: Link,
+    /// The declared syncs that have saved it, in the order in which they did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub syncs: Vec<String>,
     /// Counts the writes of the row.
     #[serde(default)]
     pub version: i64,
@@ -275,6 +278,8 @@ pub struct LinkDocument<'a> {
     pub meta: Arc<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Cow<'a, Delivery>>,
+    #[serde(default, skip_serializing_if = "nothing_in")]
+    pub syncs: Cow<'a, [String]>,
 }
 
 fn nothing_in<T>(list: &[T]) -> bool {
@@ -285,8 +290,8 @@ fn is_null(meta: &Value) -> bool {
     meta.is_null()
 }
 
-impl<'a> From<&'a Link> for LinkDocument<'a> {
-    fn from(link: &'a Link) -> Self {
+impl<'a> From<&'a LinkRow> for LinkDocument<'a> {
+    fn from(LinkRow { link, syncs, .. }: &'a LinkRow) -> Self {
         Self {
             title: link.title.as_deref().map(Cow::Borrowed),
             preview: link.preview.as_deref().map(Cow::Borrowed),
@@ -298,14 +303,16 @@ impl<'a> From<&'a Link> for LinkDocument<'a> {
             author: Cow::Borrowed(&link.author),
             meta: Arc::clone(&link.raw_meta),
             delivery: link.delivery.as_ref().map(Cow::Borrowed),
+            syncs: Cow::Borrowed(syncs),
         }
     }
 }
 
 impl LinkDocument<'_> {
-    /// The link that it was made from, with its columns.
-    pub fn into_link(self, columns: LinkColumns) -> Link {
-        Link {
+    /// The row that it was made from, with its columns.
+    pub fn into_row(self, connection: ConnectionId, columns: LinkColumns, version: i64) -> LinkRow {
+        let syncs = self.syncs.into_owned();
+        let link = Link {
             id: columns.id,
             thread: columns.thread,
             source: columns.source,
@@ -325,7 +332,8 @@ impl LinkDocument<'_> {
             raw_meta: self.meta,
             delivery: self.delivery.map(Cow::into_owned),
             archived: columns.archived,
-        }
+        };
+        LinkRow { connection, link, syncs, version }
     }
 }
 
@@ -558,6 +566,11 @@ impl FeedEntry {
 }
 
 impl LinkRow {
+    /// A link of a connection that is not stored yet, and that no sync has saved.
+    pub fn new(connection: ConnectionId, link: Link) -> Self {
+        Self { connection, link, syncs: Vec::new(), version: 0 }
+    }
+
     /// The link's id.
     pub fn id(&self) -> LinkId {
         self.link.id

@@ -403,6 +403,12 @@ fn is_null(meta: &Value) -> bool {
 }
 
 impl Link {
+    /// Whether the service has it as it is here, as far as is known: nothing that a user composed or changed is still to
+    /// arrive.
+    pub fn has_arrived(&self) -> bool {
+        matches!(self.delivery, None | Some(super::Delivery::Delivered))
+    }
+
     /// Whether it is of this kind.
     pub fn is<T: LinkType>(&self) -> bool {
         self.link_type.as_str() == T::DECLARATION.id
@@ -547,6 +553,15 @@ pub struct LinkFilter {
     pub sources: Option<Vec<Source>>,
     /// That came into being before then.
     pub before: Option<Timestamp>,
+    /// None of those with these identities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub except: Option<Vec<Source>>,
+    /// That came into being then or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_from: Option<Timestamp>,
+    /// That last changed then or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_from: Option<Timestamp>,
 }
 
 impl LinkFilter {
@@ -572,11 +587,32 @@ impl LinkFilter {
         self
     }
 
+    /// The links of a channel that are at the service, other than those with these identities: what a user composed that
+    /// has not arrived there is not among them.
+    pub fn except(channel: impl AsRef<ChannelId>, sources: impl IntoIterator<Item = Source>) -> Self {
+        Self { except: Some(sources.into_iter().collect()), ..Self::channel(channel) }
+    }
+
+    /// That came into being then or later.
+    pub fn occurred_from(mut self, from: Timestamp) -> Self {
+        self.occurred_from = Some(from);
+        self
+    }
+
+    /// That last changed then or later.
+    pub fn changed_from(mut self, from: Timestamp) -> Self {
+        self.changed_from = Some(from);
+        self
+    }
+
     /// Whether this link meets it.
     pub fn matches(&self, link: &Link) -> bool {
         self.channel.as_ref().is_none_or(|channel| *channel == link.channel)
             && self.link_type.as_ref().is_none_or(|link_type| *link_type == link.link_type)
             && self.sources.as_ref().is_none_or(|sources| sources.contains(&link.source))
             && self.before.is_none_or(|before| link.occurred_at < before)
+            && self.except.as_ref().is_none_or(|except| link.has_arrived() && !except.contains(&link.source))
+            && self.occurred_from.is_none_or(|from| link.occurred_at >= from)
+            && self.changed_from.is_none_or(|from| link.updated_at >= from)
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -448,18 +449,26 @@ impl<'a> RequestBuilder<'a> {
     /// Sends it, and reads that page and all that follow it, by the `Link` header of each (RFC 8288),
     /// with the same headers. For lists that fit into one dispatch: a `#[sync]` takes one page a step.
     ///
-    /// A next page at another scheme, host or port is an error, as it would get the account's token.
+    /// A next page at another scheme, host or port is an error, as it would get the account's token. So is one that was
+    /// read already: the list has no end.
     pub async fn fetch_pages<P: DeserializeOwned>(self) -> Result<Vec<P>> {
         let outbound = self.outbound;
         let mut built = self.build().await?;
-        let mut pages = Vec::new();
+        let (mut pages, mut seen) = (Vec::new(), HashSet::new());
         loop {
+            seen.insert(built.request.url.clone());
             let response = succeeded(built.exchange(outbound).await?)?;
             pages.push(response.json()?);
             let Some(next) = response.next_page() else {
                 return Ok(pages);
             };
             let next = parse(&next)?;
+            if seen.contains(&next) {
+                return Err(Error::endless(format!(
+                    "a page of `{}` leads back to one before it: the list has no end",
+                    host_and_path(&built.request.url)
+                )));
+            }
             if next.origin() != built.request.url.origin() {
                 return Err(Error::bug(format!(
                     "the page after `{}` is at another host, `{}`",

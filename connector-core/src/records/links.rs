@@ -66,6 +66,7 @@ impl Resolver<'_> {
                 let Some(create) = input.create.as_ref().filter(|_| !input.update_only) else { return Ok(()) };
                 if let Some(draft) = self.draft_of(input, create).await? {
                     self.composed(draft, Some(input)).await?;
+                    self.saved_by_sync(draft);
                     *self.saved.entry(create.channel.clone()).or_default() += 1;
                     return Ok(());
                 }
@@ -93,7 +94,7 @@ impl Resolver<'_> {
                     archived: false,
                 };
                 apply(&mut link, &input.fields);
-                self.links.insert(id, Tracked::new(LinkRow { connection: self.about.connection, link, version: 0 }));
+                self.links.insert(id, Tracked::new(LinkRow::new(self.about.connection, link)));
                 self.known(&input.source).link = Some(id);
                 self.complete.push(id);
                 let unarchive = input.fields.unarchive == Some(true);
@@ -102,10 +103,16 @@ impl Resolver<'_> {
             }
         };
         self.join_threads(id, &input.also);
-        if self.links.get(&id).is_some_and(Tracked::changed)
+        let shows = |tracked: &Tracked<LinkRow>| {
+            tracked.stored.as_ref().is_none_or(|stored| stored.link != tracked.current.link)
+        };
+        if self.links.get(&id).is_some_and(shows)
             && let Some(create) = &input.create
         {
             *self.saved.entry(create.channel.clone()).or_default() += 1;
+        }
+        if input.create.is_some() {
+            self.saved_by_sync(id);
         }
         Ok(())
     }
@@ -218,7 +225,7 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    fn track(&mut self, rows: impl IntoIterator<Item = LinkRow>) {
+    pub(super) fn track(&mut self, rows: impl IntoIterator<Item = LinkRow>) {
         for row in rows {
             self.known(&row.link.source).link = Some(row.id());
             self.links.entry(row.id()).or_insert_with(|| Tracked::loaded(row));

@@ -5,6 +5,7 @@ mod hooks;
 mod sharing;
 mod syncs;
 mod upgrades;
+mod walks;
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +22,7 @@ use tracing::Instrument;
 
 pub(crate) use self::hooks::acting;
 pub(crate) use self::sharing::recovery;
+pub(super) use self::walks::forget_walk;
 use super::connections::Unavailable;
 use super::payload::{HookTask, TaskPayload, walked_key};
 use super::scheduler::Entry;
@@ -275,6 +277,7 @@ impl Shared {
         let log = self.logged(&dispatch.connection.connector, row, payload, |log| {
             (log.midway, log.error) = (midway, None);
             log.saved += saved;
+            log.leave_out(&dispatch.unit().met);
             if !midway {
                 log.last_end = log.last_run;
             }

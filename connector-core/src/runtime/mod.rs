@@ -270,6 +270,7 @@ impl Shared {
 
     /// Stores what a dispatch did, with the end of its task if it has ended.
     pub(crate) async fn commit(&self, dispatch: &Dispatch, completes: Option<Completion>) -> Result<Committed> {
+        let mut sync = None;
         let (mut expects, mut writes, records, needs_reauth) = {
             let mut unit = dispatch.unit();
             let (mut expects, writes) = unit.drain(dispatch.connection_id());
@@ -279,6 +280,7 @@ impl Shared {
             }
             let records = std::mem::take(&mut unit.records);
             let completed = std::mem::take(&mut unit.completed_channels);
+            sync.clone_from(&unit.met.sync);
             let marks = (unit.needs_reauth.take(), std::mem::take(&mut unit.callbacks_deleted), completed);
             (expects, writes, records, marks)
         };
@@ -306,6 +308,7 @@ impl Shared {
                     identity: row.identity.as_ref(),
                     auto_enable: auto_enables(row, &dispatch.connection.connector),
                     mode: dispatch.mode,
+                    sync: sync.as_ref().map(|(name, channel): &(String, Option<_>)| (name.as_str(), channel.as_ref())),
                     now: self.ports.clock.now(),
                 };
                 let (more_expects, more_writes) = resolve(&resolution, &records).await?;

@@ -296,6 +296,17 @@ pub(crate) fn began_key(name: &str, channel: Option<&ChannelId>) -> String {
     format!("h/{}", work_task_key("began", name, channel))
 }
 
+/// Where a sync keeps, in the connection's state, what is known of its walk while one is under way.
+pub(crate) fn walk_key(name: &str, channel: Option<&ChannelId>) -> String {
+    format!("h/{}", work_task_key("walk", name, channel))
+}
+
+/// Where the items are kept, in the connection's state, that a sync's walk has met, or that others have saved while it was
+/// under way.
+pub(crate) fn met_prefix(name: &str, channel: Option<&ChannelId>) -> String {
+    format!("h/{}/", work_task_key("met", name, channel))
+}
+
 /// Where a sync of the whole connection keeps, in the connection's state, whether it has ended a walk:
 /// absent before its first, false while it makes up for what it missed.
 pub(crate) fn walked_key(name: &str) -> String {

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Shared;
+use super::dispatching::forget_walk;
 use super::payload::{HookTask, LookScope, TaskPayload, cursor_key, look_now, unsent_key, walked_key};
 use crate::context::Dispatch;
 use crate::engine::{
@@ -94,6 +95,11 @@ impl Shared {
         let mut writes = Vec::new();
         let lost = self.may_have_arrived(payload, dispatch, error);
         let interval = interval_of(&dispatch.connection.connector, row, payload);
+        if let TaskPayload::Sync { name, channel } = payload
+            && error.is_endless()
+        {
+            writes.extend(self.give_up_walk(row.connection, name, channel.as_ref()).await?);
+        }
         let then = match error.kind() {
             _ if lost => After::Delete,
             ErrorKind::Transient if matches!(payload, TaskPayload::Disconnect) => {
@@ -126,6 +132,7 @@ impl Shared {
                         connection: row.connection,
                         key: cursor_key(name, channel.as_ref()),
                     });
+                    writes.extend(forget_walk(row.connection, name, channel.as_ref()));
                     if let Some(channel) = channel {
                         self.change_channel(dispatch, channel, |row| {
                             row.recovering = true;
@@ -156,7 +163,7 @@ impl Shared {
         if shown || restarts > 0 {
             let last = self.errors(row, error).pop().filter(|_| shown);
             let log = self.logged(&dispatch.connection.connector, row, payload, |log| {
-                log.midway |= restarts > 0;
+                log.midway = (log.midway || restarts > 0) && !error.is_endless();
                 log.restarts += restarts;
                 if shown {
                     log.last_end = log.last_run;

@@ -9,7 +9,9 @@ use crate::engine::{TaskError, TaskRow};
 use crate::error::{Error, Result};
 use crate::id::{ChannelId, ConnectionId};
 use crate::registry::RegisteredConnector;
+use crate::unit_of_work::{MAX_LEFT_OUT, MetItems};
 use crate::value;
+use crate::walk::LeftOut;
 use crate::work::Work;
 
 /// The history of one piece of declared work in one scope.
@@ -28,6 +30,24 @@ pub(crate) struct WorkLog {
     pub(crate) restarts: u32,
     /// Why the last run was given up; none if it went well.
     pub(crate) error: Option<TaskError>,
+    /// Number of items that were left out since the last walk over everything began.
+    pub(crate) left_out: u64,
+    /// The last of them, newest last.
+    pub(crate) last_left_out: Vec<LeftOut>,
+}
+
+impl WorkLog {
+    /// Takes over what a run has left out.
+    pub(crate) fn leave_out(&mut self, met: &MetItems) {
+        if met.anew {
+            self.left_out = 0;
+            self.last_left_out.clear();
+        }
+        self.left_out += met.left_out;
+        self.last_left_out.extend(met.last_left_out.iter().cloned());
+        let surplus = self.last_left_out.len().saturating_sub(MAX_LEFT_OUT);
+        self.last_left_out.drain(..surplus);
+    }
 }
 
 /// Where it is kept. It falls with its channel.

@@ -31,6 +31,7 @@ mod tasks;
 mod threads;
 mod tools;
 mod upgrades;
+mod walks;
 mod work;
 mod workers;
 mod write_back;

@@ -365,6 +365,7 @@ impl Runtime {
             identity: row.identity.as_ref(),
             auto_enable: false,
             mode: Mode::Live,
+            sync: None,
             now: shared.ports.clock.now(),
         };
         let (expects, recorded) = resolve(&about, &records).await?;

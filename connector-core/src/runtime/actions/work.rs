@@ -13,6 +13,7 @@ use crate::id::{ChannelId, ConnectionId, TaskId};
 use crate::runtime::Runtime;
 use crate::runtime::payload::{declared_drain_key, drain_mark_prefix, drain_task_key, work_task_key};
 use crate::runtime::work_log::{WorkLog, log_key};
+use crate::walk::LeftOut;
 use crate::work::Work;
 
 /// Marks that are counted at most.
@@ -61,6 +62,11 @@ pub struct WorkView {
     pub interval: Option<u64>,
     /// Items that it has handed over to be saved.
     pub saved: u64,
+    /// Number of items that it has left out since its last walk over everything began: they could not be read, or not be
+    /// saved.
+    pub left_out: u64,
+    /// The last of them, newest last: which, and what is wrong with them.
+    pub last_left_out: Vec<LeftOut>,
     /// How often it began anew because the service did not know its cursor any more.
     pub restarts: u32,
     /// Ids that are marked dirty and wait for it.
@@ -175,6 +181,8 @@ impl Runtime {
                 next_run: task.as_ref().and_then(|task| task.run_at).filter(|_| !running),
                 interval: scope.interval().map(|interval| interval.as_secs()),
                 saved: log.saved,
+                left_out: log.left_out,
+                last_left_out: log.last_left_out,
                 restarts: log.restarts,
                 marked,
                 attempt: task.as_ref().map_or(0, |task| task.attempt),

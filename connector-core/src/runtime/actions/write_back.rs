@@ -785,7 +785,7 @@ impl Runtime {
             schedules: composed,
             ..LinkDraft::new(compose.link_type, compose.title, compose.user.clone(), thread)
         };
-        let row = LinkRow { connection: compose.connection, link: link.clone(), version: 0 };
+        let row = LinkRow::new(compose.connection, link.clone());
         let mut writes = vec![
             Write::PutLink { row: Box::new(row.clone()), expect: None },
             Write::Feed(FeedEntry::new(FeedKind::Link, compose.connection, id)),

@@ -11,7 +11,7 @@ use crate::engine::{ChannelRow, CommitError, FeedEntry, FeedKind, SyncState, Wri
 use crate::error::{Error, Result};
 use crate::id::ChannelId;
 use crate::records::end_walk;
-use crate::runtime::payload::{LookScope, began_key, cursor_key, walked_key};
+use crate::runtime::payload::{LookScope, began_key, cursor_key, walk_key, walked_key};
 use crate::runtime::work_log::{WorkLog, log_key};
 use crate::runtime::{MAX_RESOLUTIONS, Shared};
 use crate::value;
@@ -34,24 +34,41 @@ impl Shared {
             self.begin_walk(dispatch, channel).await?;
         }
         let key = cursor_key(name, channel);
-        let cursor = dispatch.read_state(vec![key.clone()]).await?.pop().flatten();
+        let mut stored = dispatch.read_state(vec![key.clone(), walk_key(name, channel)]).await?.into_iter();
+        let (cursor, walk) = (stored.next().flatten(), stored.next().flatten());
+        let walk = self.walk(dispatch, name, channel, cursor.as_ref(), walk)?;
         let asked_again = self.note_requests(dispatch, name, channel, cursor.is_none()).await?;
         let cursor = match cursor {
             Some(cursor) => cursor,
             None => value::to_bytes(&None::<()>).map_err(|error| Error::bug("no cursor").with_source(error))?.into(),
         };
+        let given = cursor.clone();
         let args = scope_args(channel)?;
         let step = match dispatch.call("", name, &args, Input::Cursor(cursor)).await? {
             Returned::Step(step) => step,
             Returned::Value(_) | Returned::Drained(_) => return Err(Error::bug(format!("`{name}` returned no step"))),
         };
+        let ended = || {
+            let every = SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX);
+            let next = now.checked_add(every).unwrap_or(Timestamp::MAX);
+            if asked_again { End::Anew } else { End::Next(next) }
+        };
         let (cursor, end) = match step {
-            EncodedStep::Next(cursor) => (cursor, End::Again(None)),
-            EncodedStep::Wait(until, cursor) => (cursor, End::Again(Some(until))),
+            EncodedStep::Next(cursor) => {
+                walk.went_on(dispatch, name, channel, &given)?;
+                (cursor, End::Again(None))
+            }
+            EncodedStep::Wait(until, cursor) => {
+                walk.waits(dispatch, name, channel, &given, &cursor)?;
+                (cursor, End::Again(Some(until)))
+            }
             EncodedStep::Done(cursor) => {
-                let every = SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX);
-                let next = now.checked_add(every).unwrap_or(Timestamp::MAX);
-                (cursor, if asked_again { End::Anew } else { End::Next(next) })
+                walk.ended(dispatch, name, channel);
+                (cursor, ended())
+            }
+            EncodedStep::Complete(filter, cursor) => {
+                walk.completed(dispatch, name, channel, filter);
+                (cursor, ended())
             }
         };
         self.step_succeeded(dispatch, name, channel, !matches!(end, End::Again(_)), now).await?;

@@ -241,7 +241,7 @@ pub(super) fn link_row(connection: ConnectionId, id: i64, thread: ThreadId, sour
         delivery: None,
         archived: false,
     };
-    LinkRow { connection, link, version: 0 }
+    LinkRow::new(connection, link)
 }
 
 pub(super) fn note_row(link: &LinkRow, id: i64, key: Option<&str>) -> NoteRow {

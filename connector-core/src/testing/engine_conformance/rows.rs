@@ -233,6 +233,7 @@ fn full_link(empty: &LinkRow, text: &str) -> LinkRow {
     link.raw_meta = json_of(text).into();
     link.delivery = Some(Delivery::Failed { reason: text.to_owned() });
     link.archived = true;
+    row.syncs = vec![text.to_owned(), String::new()];
     row
 }
 

@@ -62,7 +62,7 @@ pub(super) fn documents(set: &WriteSet) -> Result<(Vec<String>, usize), serde_js
             documents.push(document);
         };
         match write {
-            Write::PutLink { row, .. } => add(json(&LinkDocument::from(&row.link))?),
+            Write::PutLink { row, .. } => add(json(&LinkDocument::from(&**row))?),
             Write::PutNote { row, .. } => add(json(&row.note)?),
             Write::PutConnection { row, .. } => add(json(row)?),
             Write::PutChannel { row, .. } => add(json(row)?),
@@ -166,7 +166,7 @@ pub(super) fn link(row: &Row<'_>) -> Result<LinkRow, Fail> {
         archived: row.get(9)?,
     };
     let connection = ConnectionId::from_number(row.get(1)?);
-    Ok(LinkRow { connection, link: document.into_link(columns), version: row.get(10)? })
+    Ok(document.into_row(connection, columns, row.get(10)?))
 }
 
 /// Columns: those of `link_sql`, of which all but the thread are null where the link is another's.

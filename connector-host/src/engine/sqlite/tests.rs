@@ -80,7 +80,7 @@ fn link(id: i64, source: &str, title: &str) -> LinkRow {
         "author": {"kind": "owner"}, "occurred_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T03:04:05.123456Z",
         "meta": {"number": 0.1 + 0.2, "large": u64::MAX, "text": "\u{0}\u{1f600}\\"},
     });
-    LinkRow { connection: CONNECTION, link: serde_json::from_value(link).unwrap(), version: 0 }
+    LinkRow::new(CONNECTION, serde_json::from_value(link).unwrap())
 }
 
 fn put_link(row: &LinkRow) -> Write {
