@@ -175,7 +175,8 @@ impl TestHost {
 
     /// Drives something that waits for time: its own pauses pass at once, but never while it waits for the service.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
+        // A work that has to yield to other tasks of the executor does not wait for time.
+        let mut work = pin!(tokio::task::unconstrained(work));
         loop {
             let done = poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(value) => Poll::Ready(Some(value)),
