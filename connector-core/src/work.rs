@@ -33,7 +33,7 @@ pub enum Step<C> {
     /// or not it has changed, or by [`met`](crate::context::Integrations::met). These are never archived:
     ///
     /// - what anything else saved or changed while the walk was under way: a webhook, a drain, another sync, a user;
-    /// - what a user composed or changed, as long as it has not arrived at the service;
+    /// - what a user composed or changed, as long as it has not arrived at the service, or no sync has found it there;
     /// - anything, if an item of the walk [could not be read](crate::walk::Items): it may be any of those that are missing.
     ///
     /// The filter says what the walk was over: [`LinkFilter::default`] means everything in the channel. A walk that asks

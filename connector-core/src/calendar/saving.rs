@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +92,22 @@ impl EventWalk {
     pub fn earliest(&self) -> Option<Timestamp> {
         self.from
     }
+
+    /// Whether the service was certainly asked for an event that takes place so.
+    fn asks_for(&self, schedules: &[Schedule]) -> bool {
+        let Some(from) = self.from else { return true };
+        let mut series = Series::default();
+        for schedule in schedules {
+            series.put(Timestamp::UNIX_EPOCH, schedule.clone());
+        }
+        // By a day more, as days and floating times end at another time in each zone.
+        let start = from.checked_add(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
+        [400, 20_000].into_iter().any(|days| {
+            let end = start.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MAX);
+            // More than can be told takes place often.
+            series.agenda(start, end, &TimeZone::UTC).is_ok_and(|agenda| !agenda.occurrences.is_empty())
+        })
+    }
 }
 
 impl Integrations<'_> {
@@ -117,6 +134,22 @@ impl Integrations<'_> {
         pieces: impl IntoIterator<Item = Piece>,
     ) -> Result<SaveReport> {
         self.save_pieces(channel, pieces, Some(walk)).await
+    }
+
+    /// Ends a walk over all events of a channel, before [`Step::Complete`](crate::work::Step::Complete): what ended before
+    /// the time from which the walk asked was not asked for, and is not taken for missing.
+    ///
+    /// ```
+    /// # use connector_core::calendar::EventWalk;
+    /// # use connector_core::prelude::*;
+    /// # async fn end<C: connector_core::component::Component>(cx: &Context<C>, channel: &ChannelId, walk: &EventWalk) -> Result<Step<u64>> {
+    /// cx.integrations().end_all_events(channel, walk).await?;
+    /// Ok(Step::Complete(LinkFilter::default(), 1))
+    /// # }
+    /// ```
+    pub async fn end_all_events(&self, channel: &ChannelId, walk: &EventWalk) -> Result<()> {
+        let links = self.links(&LinkFilter::channel(channel), usize::MAX).await?;
+        self.met(links.into_iter().filter(|link| !walk.asks_for(&link.schedules)).map(|link| link.source)).await
     }
 
     async fn save_pieces(
@@ -176,6 +209,8 @@ impl Integrations<'_> {
                 gone.push(source);
                 continue;
             }
+            // Also where what the page says of it is nothing new.
+            self.dispatch.unit().met.source(&source);
             let said = match series.master() {
                 Some(_) => master,
                 None => occurrence,

@@ -201,6 +201,31 @@ impl Integrations<'_> {
         Ok(())
     }
 
+    /// Leaves an item out that could not be read, as [`Items`](crate::walk::Items) does in a list: for items that each take
+    /// a request. `None` means that it was left out; an error that is not about the shape of what the service gave stays.
+    ///
+    /// ```
+    /// # use connector_core::prelude::*;
+    /// # #[derive(Deserialize)]
+    /// # struct Issue { title: String }
+    /// # async fn issue<C: connector_core::component::Component>(cx: &Context<C>, id: u64) -> Result<Option<Issue>> {
+    /// let issue = cx.provider().get(format!("/issues/{id}")).fetch().await;
+    /// cx.integrations().unless_odd(format!("issue {id}"), issue)
+    /// # }
+    /// ```
+    pub fn unless_odd<T>(&self, item: impl Into<String>, read: Result<T>) -> Result<Option<T>> {
+        let is_odd = |error: &Error| error.cause::<serde_json::Error>().is_some_and(serde_json::Error::is_data);
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if is_odd(&error) => {
+                let at = self.dispatch.shared.ports.clock.now();
+                self.dispatch.leave_out(LeftOut { at, item: item.into(), reason: error.to_string(), raw: None });
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The links of this connection that were saved by earlier dispatches and meet a filter, at most so many: those that
     /// changed last come first. Archived links are not among them.
     pub async fn links(&self, filter: &LinkFilter, limit: usize) -> Result<Vec<Link>> {

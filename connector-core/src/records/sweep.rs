@@ -70,7 +70,8 @@ impl Resolver<'_> {
                     && link.id.number() < sweep.began
                     && sweep.filter.matches(link)
                     && !met.contains(&short_hash(link.source.as_str().as_bytes()))
-                    && (row.syncs.is_empty() || row.syncs.contains(&sweep.sync));
+                    // What a user composed, and no sync has found so far, is where the service does not list it.
+                    && (row.syncs.contains(&sweep.sync) || row.syncs.is_empty() && link.delivery.is_none());
                 if is_missing {
                     missing.push(row);
                 }

@@ -75,6 +75,11 @@ impl<T> Items<T> {
         self.len() == 0
     }
 
+    /// Whether all items could be read: what is not among them is not there.
+    pub fn is_whole(&self) -> bool {
+        self.odd.is_empty()
+    }
+
     /// The items that could be read. The odd ones are reported: a walk that met one is not complete.
     pub fn take<C: Component>(self, cx: &Context<C>) -> Vec<T> {
         let at = cx.now();

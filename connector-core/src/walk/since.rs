@@ -96,11 +96,10 @@ impl Since {
         if self.is_past(now, changed) {
             return false;
         }
-        if changed > after(now, TOLERANCE.as_secs()) {
+        if !self.saw(now, changed) {
             // Its time says nothing, also not that it has not changed.
             return true;
         }
-        self.newest = self.newest.max(changed.min(now));
         let met = self.met.entry(short_hash(id.as_ref().as_bytes()));
         let met = met.and_modify(|met| {
             if met.changed != changed {
@@ -114,6 +113,16 @@ impl Since {
             self.trim();
         }
         !known
+    }
+
+    /// Notes the time of an item that may change without a later time: such an item has to be looked at whenever it is
+    /// listed. False if the time lies in the future and says nothing.
+    pub fn saw(&mut self, now: Timestamp, changed: Timestamp) -> bool {
+        let sane = changed <= after(now, TOLERANCE.as_secs());
+        if sane {
+            self.newest = self.newest.max(changed.min(now));
+        }
+        sane
     }
 
     /// The walk has ended: what the next walk begins from.

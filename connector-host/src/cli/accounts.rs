@@ -263,6 +263,13 @@ pub(super) async fn work(client: &Client, connection: &str, output: Output) -> D
                 error if error.is_empty() => field(work, "/state"),
                 error => format!("{}: {error}", field(work, "/state")),
             };
+            let state = match work.pointer("/left_out").and_then(Value::as_u64) {
+                None | Some(0) => state,
+                Some(1) => format!("{state}; 1 item was left out: {}", field(work, "/last_left_out/0/reason")),
+                Some(count) => {
+                    format!("{state}; {count} items were left out: {}", field(work, "/last_left_out/0/reason"))
+                }
+            };
             let columns = ["/kind", "/name", "/channel", "/last_run", "/next_run", "/saved"];
             let mut row: Vec<_> = columns.iter().map(|column| field(work, column)).collect();
             row.push(state);

@@ -79,26 +79,36 @@ impl Acme {
     /// The tasks of a list, the change that is longest ago first.
     #[sync(every = "15m")]
     async fn tasks(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Cursor>) -> Result<Step<Cursor>> {
-        let cursor = after.unwrap_or(Cursor { since: Timestamp::UNIX_EPOCH, newest: Timestamp::UNIX_EPOCH, page: 1 });
+        let first = || Cursor { since: Since::new(Timestamp::UNIX_EPOCH), pages: Pages::default(), all: true };
+        let Cursor { mut since, pages, all } = after.unwrap_or_else(first);
+        let number = pages.number(1)?;
         let request = cx.provider().get(format!("/lists/{channel}/tasks"));
-        let page: Vec<ApiTask> =
-            request.query("updated_since", cursor.since).query("page", cursor.page).fetch().await?;
-        cx.integrations().save_links(page.iter().map(|task| task.link(&channel))).await?;
-        let newest = page.iter().map(|task| task.updated_at).fold(cursor.newest, Timestamp::max);
-        Ok(match page.is_empty() {
-            false => Step::Next(Cursor { newest, page: cursor.page + 1, ..cursor }),
-            // What changed in the last minutes may be listed late, so the next walk begins before it.
-            true => Step::Done(Cursor { since: (newest - SignedDuration::from_mins(5)).max(cursor.since), newest, page: 1 }),
-        })
+        let request = request.query("updated_since", since.start(cx.now())).query("page", number);
+        // A task that cannot be read is left out and reported, and the others are saved.
+        let mut tasks = request.fetch::<Items<ApiTask>>().await?.take(cx);
+        let next = pages.after((!tasks.is_empty()).then_some(number + 1));
+        // What is known already need not be saved again, and is there.
+        cx.integrations().met(tasks.iter().map(ApiTask::source)).await?;
+        tasks.retain(|task| since.is_new(cx.now(), task.updated_at, task.id.to_string()));
+        cx.integrations().save_links(tasks.iter().map(|task| task.link(&channel))).await?;
+        if let Some(pages) = next {
+            return Ok(Step::Next(Cursor { since, pages, all }));
+        }
+        let next = Cursor { since: since.ended(), pages: Pages::default(), all: false };
+        // The first walk, and one after the service has forgotten a cursor, meets all tasks: those that it does not meet
+        // are deleted there, and archived here.
+        Ok(if all { Step::Complete(LinkFilter::default(), next) } else { Step::Done(next) })
     }
 }
 
 /// How far a walk over the tasks of a list has come.
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct Cursor {
-    since: Timestamp,
-    newest: Timestamp,
-    page: u32,
+    /// What changed before a time is known.
+    since: Since,
+    pages: Pages,
+    /// The walk is over all tasks, in place of those that have changed.
+    all: bool,
 }
 
 #[derive(Deserialize)]
@@ -139,8 +149,12 @@ struct ApiComment {
 }
 
 impl ApiTask {
+    fn source(&self) -> Source {
+        Source::new("acme", [self.id.to_string()])
+    }
+
     fn link(&self, channel: &ChannelId) -> NewLink {
-        let source = Source::new("acme", [self.id.to_string()]);
+        let source = self.source();
         let notes = self.comments.iter().map(|comment| {
             let content = Content::markdown(&comment.text);
             NewNote::new(source.clone(), comment.id.to_string(), comment.author.actor(), comment.created_at, content)
