@@ -11,8 +11,32 @@ pub(crate) const BODY: &str = "body";
 
 /// All of a list that fits into one dispatch.
 pub(crate) async fn list<T: DeserializeOwned>(cx: &Context<GitHub>, path: impl AsRef<str>) -> Result<Vec<T>> {
-    let pages: Vec<Vec<T>> = cx.provider().get(path).query("per_page", 100).fetch_pages().await?;
-    Ok(pages.into_iter().flatten().collect())
+    Ok(whole_list(cx, path).await?.0)
+}
+
+/// The same, and whether all of its items could be read.
+async fn whole_list<T: DeserializeOwned>(cx: &Context<GitHub>, path: impl AsRef<str>) -> Result<(Vec<T>, bool)> {
+    let pages: Vec<Items<T>> = cx.provider().get(path).query("per_page", 100).fetch_pages().await?;
+    let is_whole = pages.iter().all(Items::is_whole);
+    Ok((pages.into_iter().flat_map(|page| page.take(cx)).collect(), is_whole))
+}
+
+/// The comments on an issue or a pull request.
+#[derive(Default)]
+pub(crate) struct Comments {
+    all: Vec<ApiComment>,
+    /// One of them could not be read: those that are known stay.
+    odd: bool,
+}
+
+impl Comments {
+    pub(crate) async fn of(cx: &Context<GitHub>, channel: &ChannelId, issue: &ApiIssue) -> Result<Self> {
+        if !issue.has_comments() {
+            return Ok(Self::default());
+        }
+        let (all, is_whole) = whole_list(cx, issue.item(channel).issue_path() + "/comments").await?;
+        Ok(Self { all, odd: !is_whole })
+    }
 }
 
 /// Where an issue or a pull request is. A channel is `owner/name`: GitHub redirects the old name of a
@@ -107,14 +131,14 @@ impl ApiRepository {
 
 #[derive(Deserialize)]
 pub(crate) struct ApiSearch {
-    pub(crate) items: Vec<ApiRepository>,
+    pub(crate) items: Items<ApiRepository>,
 }
 
 /// An issue or a pull request.
 #[derive(Deserialize)]
 pub(crate) struct ApiIssue {
     id: u64,
-    number: u64,
+    pub(crate) number: u64,
     title: String,
     state: ApiState,
     html_url: String,
@@ -154,9 +178,22 @@ struct ApiBranch {
     label: String,
 }
 
+/// A label. GitHub's description of its API allows the name alone
+/// (<https://docs.github.com/en/rest/issues/issues>).
 #[derive(Deserialize)]
-struct ApiLabel {
-    name: String,
+#[serde(untagged)]
+enum ApiLabel {
+    Whole { name: Option<String> },
+    Name(String),
+}
+
+impl ApiLabel {
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Whole { name } => name.clone(),
+            Self::Name(name) => Some(name.clone()),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -169,7 +206,7 @@ impl ApiIssue {
         self.pull_request.is_some() || self.pull.is_some()
     }
 
-    pub(crate) fn has_comments(&self) -> bool {
+    fn has_comments(&self) -> bool {
         self.pull.is_some() || self.comments != Some(0)
     }
 
@@ -177,16 +214,16 @@ impl ApiIssue {
         Item { channel: channel.clone(), number: self.number, pull: self.pull.is_some() }
     }
 
-    fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         source(self.pull.is_some(), self.id)
     }
 
     /// The item with its text and its comments.
-    pub(crate) fn link(&self, channel: &ChannelId, comments: &[ApiComment]) -> NewLink {
+    pub(crate) fn link(&self, channel: &ChannelId, comments: &Comments) -> NewLink {
         let (source, author) = (self.source(), ApiUser::author(self.user.as_ref()));
         let meta = IssueMeta {
             number: self.number,
-            labels: self.labels.iter().map(|label| label.name.clone()).collect(),
+            labels: self.labels.iter().filter_map(ApiLabel::name).collect(),
             milestone: self.milestone.as_ref().map(|milestone| milestone.title.clone()),
         };
         let body = self.body.as_deref().filter(|body| !body.is_empty()).map(|body| {
@@ -194,7 +231,7 @@ impl ApiIssue {
             with_reactions(note.url(&self.html_url), self.reactions.as_ref())
         });
         let notes: Vec<_> =
-            body.into_iter().chain(comments.iter().map(|comment| comment.note(source.clone()))).collect();
+            body.into_iter().chain(comments.all.iter().map(|comment| comment.note(source.clone()))).collect();
         let link = match &self.pull {
             None => NewLink::new(self.issue_status().with(meta), source, channel, author, self.created_at),
             Some(pull) => {
@@ -207,11 +244,12 @@ impl ApiIssue {
                 NewLink::new(pull.status(self.state).with(meta), source, channel, author, self.created_at)
             }
         };
-        link.title(&self.title)
+        let link = link
+            .title(&self.title)
             .url(&self.html_url)
             .assignee(self.assignee.as_ref().map(ApiUser::actor))
-            .updated_at(self.updated_at)
-            .all_notes(notes)
+            .updated_at(self.updated_at);
+        if comments.odd { link.notes(notes) } else { link.all_notes(notes) }
     }
 
     fn issue_status(&self) -> Issue {
@@ -222,9 +260,9 @@ impl ApiIssue {
     }
 
     /// The notes of it that have reactions.
-    pub(crate) fn reacted(&self, comments: &[ApiComment]) -> Vec<Reacted> {
+    pub(crate) fn reacted(&self, comments: &Comments) -> Vec<Reacted> {
         let body = (NoteKey::from_static(BODY), self.reactions.as_ref());
-        let comments = comments.iter().map(|comment| (comment.key(), comment.reactions.as_ref()));
+        let comments = comments.all.iter().map(|comment| (comment.key(), comment.reactions.as_ref()));
         std::iter::once(body)
             .chain(comments)
             .filter(|(_, reactions)| reactions.is_some_and(|reactions| reactions.total_count > 0))

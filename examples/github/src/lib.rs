@@ -6,7 +6,9 @@ mod sync;
 use connector_core::prelude::*;
 use serde_json::json;
 
-use api::{ApiComment, ApiIssue, ApiOrganization, ApiReaction, ApiRepository, ApiSearch, ApiUser, BODY, Item};
+use api::{
+    ApiComment, ApiIssue, ApiOrganization, ApiReaction, ApiRepository, ApiSearch, ApiUser, BODY, Comments, Item,
+};
 
 /// Issues and pull requests of the repositories you choose.
 #[connector(
@@ -147,7 +149,7 @@ impl Connector for GitHub {
             let search =
                 cx.provider().get("/search/repositories").query("q", format!("org:{login}")).query("per_page", 100);
             let found = search.fetch_pages::<ApiSearch>().await?;
-            repositories.extend(found.into_iter().flat_map(|page| page.items));
+            repositories.extend(found.into_iter().flat_map(|page| page.items.take(cx)));
         }
         repositories.sort_unstable();
         repositories.dedup();
@@ -176,7 +178,7 @@ impl Connector for GitHub {
         let channel = draft.require_channel()?;
         let issue = json!({ "title": draft.title, "body": draft.content });
         let created: ApiIssue = cx.provider().post(format!("/repos/{channel}/issues")).json(&issue).fetch().await?;
-        Ok(Some(created.link(channel, &[])))
+        Ok(Some(created.link(channel, &Comments::default())))
     }
 
     async fn on_note_created(&self, cx: &Context<Self>, note: &Note, thread: &Thread) -> Result<WriteBack> {

@@ -4,50 +4,59 @@ use connector_core::network::Response;
 use connector_core::prelude::*;
 use serde_json::json;
 
-use crate::GitHub;
-use crate::api::{self, ApiComment, ApiEvent, ApiHook, ApiIssue, ApiReaction, Item};
+use crate::api::{self, ApiEvent, ApiHook, ApiIssue, ApiReaction, Comments, Item};
+use crate::{GitHub, Issue, PullRequest};
 
 /// Issues that a step of a walk takes; the comments of each are a request of their own.
 const PAGE: usize = 50;
 
-/// What GitHub may have listed late is looked at again this long (L30).
-const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
-
-/// A walk over a list, from the newest change back to where the last one began. What changes
-/// meanwhile moves to the front: pages that follow repeat some items, and miss none.
+/// A walk over a list, from the newest change back to where the last one began.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Walk {
-    /// What changed before then is known.
-    since: Timestamp,
-    /// The newest change that was seen.
-    newest: Timestamp,
-    /// The next page; none at the beginning of a walk.
-    page: Option<String>,
+    since: Since,
+    pages: Pages,
+    /// The walk is over everything that changed from then on. `None` means that it is over what changed since the last
+    /// one.
+    all: Option<Timestamp>,
 }
 
 impl Walk {
     /// The first: as far back as the user wants.
     fn first(cx: &Context<GitHub>) -> Self {
-        let history = SignedDuration::from_hours(24 * i64::from(cx.options().history_days));
-        let since = (cx.now() - history).max(cx.integrations().earliest().unwrap_or(Timestamp::MIN));
-        Self { since, newest: since, page: None }
+        let start = cx.integrations().history(cx.options().history_days);
+        Self { since: Since::new(start), pages: Pages::default(), all: Some(start) }
     }
 
-    /// What comes after a page with these issues.
-    fn after(self, page: &Response, issues: &[ApiIssue]) -> Step<Self> {
-        let changes = || issues.iter().map(|issue| issue.updated_at);
-        let newest = changes().fold(self.newest, Timestamp::max);
-        match page.next_page().filter(|_| changes().all(|change| change >= self.since)) {
-            Some(next) => Step::Next(Self { newest, page: Some(next), ..self }),
-            None => Step::Done(Self { since: newest - OVERLAP, newest, page: None }),
+    /// What comes after a page, of a list that holds nothing but links of this type.
+    fn after<T: LinkType>(self, page: &Response, leaves: bool) -> Step<Self> {
+        let Self { since, pages, all } = self;
+        if let Some(next) = pages.after_link(page).filter(|_| !leaves) {
+            return Step::Next(Self { since, pages: next, all });
+        }
+        let is_one_page = pages == Pages::default();
+        let since = since.ended();
+        match all {
+            None => Step::Done(Self { since, pages: Pages::default(), all }),
+            Some(start) if is_one_page => {
+                let all = LinkFilter::default().of::<T>().changed_from(start);
+                Step::Complete(all, Self { since, pages: Pages::default(), all: None })
+            }
+            // What has changed meanwhile went to the front, where the walk had been already.
+            Some(_) => Step::Next(Self { since, pages: Pages::default(), all }),
         }
     }
 }
 
 /// One step of a walk over `issues` or `pulls`.
-async fn walk(cx: &Context<GitHub>, channel: &ChannelId, list: &str, after: Option<Walk>) -> Result<Step<Walk>> {
-    let walk = after.unwrap_or_else(|| Walk::first(cx));
-    let request = match &walk.page {
+async fn walk<T: LinkType>(
+    cx: &Context<GitHub>,
+    channel: &ChannelId,
+    list: &str,
+    after: Option<Walk>,
+) -> Result<Step<Walk>> {
+    let mut walk = after.unwrap_or_else(|| Walk::first(cx));
+    let (now, start) = (cx.now(), walk.since.start(cx.now()));
+    let request = match walk.pages.at()? {
         Some(url) => cx.provider().get(url),
         None => cx
             .provider()
@@ -55,27 +64,25 @@ async fn walk(cx: &Context<GitHub>, channel: &ChannelId, list: &str, after: Opti
             .query("state", "all")
             .query("sort", "updated")
             .query("direction", "desc")
-            .query("since", walk.since.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            .query("since", start.strftime("%Y-%m-%dT%H:%M:%SZ"))
             .query("per_page", PAGE),
     };
     let page = request.send().await?;
-    let mut issues: Vec<ApiIssue> = page.json()?;
-    let since = walk.since;
-    let step = walk.after(&page, &issues);
+    let mut issues = page.json::<Items<ApiIssue>>()?.take(cx);
+    let leaves = issues.iter().any(|issue| walk.since.is_past(now, issue.updated_at));
     // GitHub lists pull requests among the issues as well, with less of what they are.
-    issues.retain(|issue| issue.updated_at >= since && !(list == "issues" && issue.is_pull_request()));
+    issues.retain(|issue| !(list == "issues" && issue.is_pull_request()));
+    cx.integrations().met(issues.iter().map(ApiIssue::source)).await?;
+    issues.retain(|issue| walk.since.is_new(now, issue.updated_at, issue.number.to_string()));
     save(cx, channel, &issues).await?;
-    Ok(step)
+    Ok(walk.after::<T>(&page, leaves))
 }
 
 /// Saves issues and pull requests with all of their comments.
 async fn save(cx: &Context<GitHub>, channel: &ChannelId, issues: &[ApiIssue]) -> Result<()> {
     let (mut links, mut reacted) = (Vec::with_capacity(issues.len()), Vec::new());
     for issue in issues {
-        let mut comments: Vec<ApiComment> = Vec::new();
-        if issue.has_comments() {
-            comments = api::list(cx, issue.item(channel).issue_path() + "/comments").await?;
-        }
+        let comments = Comments::of(cx, channel, issue).await?;
         reacted.extend(issue.reacted(&comments));
         links.push(issue.link(channel, &comments));
     }
@@ -96,7 +103,7 @@ impl GitHub {
     /// The issues of a repository.
     #[sync(every = "15m")]
     async fn issues(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
-        walk(cx, &channel, "issues", after).await
+        walk::<Issue>(cx, &channel, "issues", after).await
     }
 
     /// The pull requests of a repository.
@@ -105,14 +112,15 @@ impl GitHub {
         if !cx.options().pull_requests {
             return Ok(Step::Done(after.unwrap_or_else(|| Walk::first(cx))));
         }
-        walk(cx, &channel, "pulls", after).await
+        walk::<PullRequest>(cx, &channel, "pulls", after).await
     }
 
     /// What a webhook named.
     #[drain(batch = 20, delay = "500ms")]
     async fn changed_items(&self, cx: &Context<Self>, channel: ChannelId, items: Vec<Item>) -> Result<Drained<Item>> {
         for item in items {
-            if let Some(issue) = cx.provider().get(item.path()).fetch::<ApiIssue>().await.unless_gone()? {
+            let found = cx.provider().get(item.path()).fetch::<ApiIssue>().await.unless_gone();
+            if let Some(issue) = cx.integrations().unless_odd(item.path(), found)?.flatten() {
                 save(cx, &channel, &[issue]).await?;
             }
         }

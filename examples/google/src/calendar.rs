@@ -12,7 +12,8 @@ use crate::{Event, EventMeta, Google, Page, horizon, mail, own_id, page_of};
 pub(crate) struct Walk {
     /// What Google gave at the end of the last one; it may forget it.
     sync_token: Option<String>,
-    page: Option<String>,
+    #[serde(default)]
+    pages: Pages,
     /// The walk over all events that the page belongs to. `None` means a walk over changes, or a first page.
     #[serde(default)]
     all: Option<EventWalk>,
@@ -195,24 +196,25 @@ pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, walk: Walk) 
             (request.query("timeMin", all.earliest().unwrap_or_else(|| horizon(cx))), Some(all))
         }
     };
-    let page: Page<ApiEvent> =
-        page_of(request, walk.page.as_deref()).fetch().await.map_err(|error| match error.kind() {
-            // 410: https://developers.google.com/workspace/calendar/api/guides/sync
-            ErrorKind::Gone if walk.sync_token.is_some() => {
-                Error::cursor_expired("Google Calendar forgot the sync token")
-            }
-            _ => error,
-        })?;
+    let page: Page<ApiEvent> = page_of(request, &walk.pages)?.fetch().await.map_err(|error| match error.kind() {
+        // 410: https://developers.google.com/workspace/calendar/api/guides/sync
+        ErrorKind::Gone if walk.sync_token.is_some() => Error::cursor_expired("Google Calendar forgot the sync token"),
+        _ => error,
+    })?;
     let updated = page.updated.unwrap_or_else(|| cx.now());
-    let pieces = page.items.iter().filter_map(|event| event.piece(channel, updated));
+    let items = page.items.take(cx);
+    let pieces = items.iter().filter_map(|event| event.piece(channel, updated));
     match &all {
         Some(all) => cx.integrations().save_all_events(channel, all, pieces).await?,
         None => cx.integrations().save_events(channel, pieces).await?,
     };
-    Ok(match page.next_page_token {
-        Some(token) => Step::Next(Walk { page: Some(token), all, ..walk }),
-        None => Step::Done(Walk { sync_token: page.next_sync_token, page: None, all: None }),
-    })
+    if let Some(pages) = walk.pages.after(page.next_page_token) {
+        return Ok(Step::Next(Walk { pages, all, ..walk }));
+    }
+    let next = Walk { sync_token: page.next_sync_token, pages: Pages::default(), all: None };
+    let Some(all) = all else { return Ok(Step::Done(next)) };
+    cx.integrations().end_all_events(channel, &all).await?;
+    Ok(Step::Complete(LinkFilter::default(), next))
 }
 
 /// Where an event of a link is in the API; those who come hear of what changes.
@@ -319,7 +321,7 @@ async fn occurrence_id(cx: &Context<Google>, link: &Link, schedule: &Schedule) -
     let path = format!("{}/{event}/instances", path(&link.channel));
     let request = cx.provider().get(path).query("originalStart", original).query("showDeleted", true);
     let page: Page<ApiEvent> = request.fetch().await?;
-    let found = page.items.into_iter().next();
+    let found = page.items.take(cx).into_iter().next();
     found.map(|event| event.id).ok_or_else(|| Error::rejected("the event does not take place then any more"))
 }
 

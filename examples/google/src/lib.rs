@@ -143,16 +143,15 @@ fn own_id(channel: &ChannelId) -> &str {
 
 /// As far back as the user wants.
 fn horizon(cx: &Context<Google>) -> Timestamp {
-    let history = SignedDuration::from_hours(24 * i64::from(cx.options().history_days));
-    (cx.now() - history).max(cx.integrations().earliest().unwrap_or(Timestamp::MIN))
+    cx.integrations().history(cx.options().history_days)
 }
 
 /// A page of one of Google's lists.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", bound = "T: serde::de::DeserializeOwned")]
 struct Page<T> {
-    #[serde(alias = "threads", alias = "labels", alias = "history", default = "Vec::new")]
-    items: Vec<T>,
+    #[serde(alias = "threads", alias = "labels", alias = "history", default = "Items::default")]
+    items: Items<T>,
     next_page_token: Option<String>,
     next_sync_token: Option<String>,
     history_id: Option<String>,
@@ -160,23 +159,21 @@ struct Page<T> {
 }
 
 /// The request for a page of a list.
-fn page_of<'a>(request: RequestBuilder<'a>, token: Option<&str>) -> RequestBuilder<'a> {
-    token.into_iter().fold(request, |request, token| request.query("pageToken", token))
+fn page_of<'a>(request: RequestBuilder<'a>, pages: &Pages) -> Result<RequestBuilder<'a>> {
+    Ok(pages.at()?.into_iter().fold(request, |request, token| request.query("pageToken", token)))
 }
 
 /// A list that fits into one dispatch.
 async fn list<T: serde::de::DeserializeOwned>(cx: &Context<Google>, path: &str) -> Result<Vec<T>> {
-    let (mut items, mut token) = (Vec::new(), None::<String>);
-    loop {
-        let request = page_of(cx.provider().get(path), token.as_deref());
+    let (mut items, mut pages) = (Vec::new(), Some(Pages::default()));
+    while let Some(at) = pages {
+        let request = page_of(cx.provider().get(path), &at)?;
         // A product that the account does not have, or that was not granted.
-        let Some(page) = request.fetch::<Page<T>>().await.unless_gone()? else { return Ok(items) };
-        items.extend(page.items);
-        token = page.next_page_token;
-        if token.is_none() {
-            return Ok(items);
-        }
+        let Some(page) = request.fetch::<Page<T>>().await.unless_gone()? else { break };
+        items.extend(page.items.take(cx));
+        pages = at.after(page.next_page_token);
     }
+    Ok(items)
 }
 
 #[derive(Deserialize)]

@@ -28,10 +28,10 @@ const MAX_FILES: u64 = 25 << 20;
 /// A walk over the conversations with a label, then over what has happened to them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) enum Walk {
-    /// Those that are there; what happens from its beginning on is asked for at its end.
-    All { page: Option<String>, history: String },
+    /// Those with a mail since then that are there; what happens from its beginning on is asked for at its end.
+    All { since: Timestamp, pages: Pages, history: String },
     /// What has happened since; Gmail may forget what did.
-    Since { history: String, page: Option<String> },
+    Changes { history: String, pages: Pages },
 }
 
 #[derive(Deserialize)]
@@ -309,33 +309,42 @@ pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, after: Optio
         Some(walk) => walk,
         None => {
             let profile: ApiProfile = cx.provider().get("/gmail/v1/users/me/profile").fetch().await?;
-            Walk::All { page: None, history: profile.history_id }
+            // Gmail compares whole seconds.
+            let since = Timestamp::from_second(horizon(cx).as_second()).unwrap_or(Timestamp::MIN);
+            Walk::All { since, pages: Pages::default(), history: profile.history_id }
         }
     };
     match walk {
-        Walk::All { page, history } => {
+        Walk::All { since, pages, history } => {
             let request = cx.provider().get("/gmail/v1/users/me/threads").query("labelIds", own_id(channel));
-            let request = request.query("maxResults", PAGE).query("q", format!("after:{}", horizon(cx).as_second()));
-            let found: Page<ApiThread> = page_of(request, page.as_deref()).fetch().await?;
-            save(cx, found.items.into_iter().map(|thread| thread.id)).await?;
-            Ok(match found.next_page_token {
-                Some(token) => Step::Next(Walk::All { page: Some(token), history }),
-                None => Step::Done(Walk::Since { history, page: None }),
+            let request = request.query("maxResults", PAGE).query("q", format!("after:{}", since.as_second()));
+            let found: Page<ApiThread> = page_of(request, &pages)?.fetch().await?;
+            save(cx, found.items.take(cx).into_iter().map(|thread| thread.id)).await?;
+            Ok(match pages.after(found.next_page_token) {
+                Some(pages) => Step::Next(Walk::All { since, pages, history }),
+                // A conversation is of the time of its last mail, and Gmail's search is not exact to the second.
+                None => Step::Complete(
+                    LinkFilter::default().changed_from(since + SignedDuration::from_hours(24)),
+                    Walk::Changes { history, pages: Pages::default() },
+                ),
             })
         }
-        Walk::Since { history, page } => {
+        Walk::Changes { history, pages } => {
             let request = cx.provider().get("/gmail/v1/users/me/history").query("startHistoryId", &history);
-            let request = page_of(request.query("maxResults", PAGE), page.as_deref());
+            let request = page_of(request.query("maxResults", PAGE), &pages)?;
             let found: Page<ApiHistory> = request.fetch().await.map_err(|error| match error.kind() {
                 // 404: https://developers.google.com/workspace/gmail/api/guides/sync
                 ErrorKind::Gone => Error::cursor_expired("Gmail forgot what had happened by then"),
                 _ => error,
             })?;
-            let threads = found.items.into_iter().flat_map(|entry| entry.messages).map(|mail| mail.thread_id);
+            let threads = found.items.take(cx).into_iter().flat_map(|entry| entry.messages).map(|mail| mail.thread_id);
             save(cx, threads.collect::<BTreeSet<_>>()).await?;
-            Ok(match found.next_page_token {
-                Some(token) => Step::Next(Walk::Since { history, page: Some(token) }),
-                None => Step::Done(Walk::Since { history: found.history_id.unwrap_or(history), page: None }),
+            Ok(match pages.after(found.next_page_token) {
+                Some(pages) => Step::Next(Walk::Changes { history, pages }),
+                None => {
+                    let history = found.history_id.unwrap_or(history);
+                    Step::Done(Walk::Changes { history, pages: Pages::default() })
+                }
             })
         }
     }
@@ -344,7 +353,9 @@ pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, after: Optio
 /// Saves conversations that are, or were, in a channel: which one is the same whoever looks.
 async fn save(cx: &Context<Google>, ids: impl IntoIterator<Item = String>) -> Result<()> {
     for id in ids {
-        let found = thread(cx, &id).await?;
+        // One that cannot be read stays as it is known.
+        let found = thread(cx, &id).await;
+        let Some(found) = cx.integrations().unless_odd(format!("conversation {id}"), found)? else { continue };
         let home = found.as_ref().and_then(|found| found.home(cx));
         match found.as_ref().zip(home).and_then(|(found, home)| Some((found, found.link(cx, &home)?))) {
             Some((found, link)) => {
@@ -353,7 +364,9 @@ async fn save(cx: &Context<Google>, ids: impl IntoIterator<Item = String>) -> Re
                 cx.integrations().set_thread_to_do(source(cx, &id), starred, None).await?;
             }
             // It stays where the user wrote it.
-            None if found.as_ref().is_some_and(ApiThread::is_sent) => {}
+            None if found.as_ref().is_some_and(ApiThread::is_sent) => {
+                cx.integrations().met([source(cx, &id)]).await?;
+            }
             // Archived, filed elsewhere or deleted.
             None => cx.integrations().archive_links(LinkFilter::sources([source(cx, &id)])).await?,
         }

@@ -5,15 +5,13 @@ use serde_json::json;
 
 use crate::{Google, Page, Task, TaskMeta, own_id, page_of};
 
-/// What Google may have indexed late is looked at again this long (L30).
-const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
-
 /// A walk over the tasks that have changed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Walk {
-    since: Timestamp,
-    newest: Timestamp,
-    page: Option<String>,
+    since: Since,
+    pages: Pages,
+    /// The walk is the first, over all tasks.
+    all: bool,
 }
 
 #[derive(Deserialize)]
@@ -72,19 +70,24 @@ fn path(link: &Link) -> Result<String> {
 }
 
 pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
-    let walk = after.unwrap_or(Walk { since: Timestamp::UNIX_EPOCH, newest: Timestamp::UNIX_EPOCH, page: None });
+    let first = || Walk { since: Since::new(Timestamp::UNIX_EPOCH), pages: Pages::default(), all: true };
+    let Walk { mut since, pages, all } = after.unwrap_or_else(first);
+    let now = cx.now();
     let request = cx.provider().get(format!("/tasks/v1/lists/{}/tasks", own_id(channel)));
     let request = request.query("maxResults", 100).query("showCompleted", true).query("showHidden", true);
-    let request = request.query("showDeleted", true).query("updatedMin", walk.since);
-    let page: Page<ApiTask> = page_of(request, walk.page.as_deref()).fetch().await?;
-    let newest = page.items.iter().map(|task| task.updated).fold(walk.newest, Timestamp::max);
-    let (gone, there): (Vec<_>, Vec<_>) = page.items.iter().partition(|task| task.deleted);
+    let request = request.query("showDeleted", true).query("updatedMin", since.start(now));
+    let page: Page<ApiTask> = page_of(request, &pages)?.fetch().await?;
+    let mut items = page.items.take(cx);
+    cx.integrations().met(items.iter().filter(|task| !task.deleted).map(|task| source(channel, &task.id))).await?;
+    items.retain(|task| since.is_new(now, task.updated, &task.id));
+    let (gone, there): (Vec<_>, Vec<_>) = items.iter().partition(|task| task.deleted);
     cx.integrations().save_links(there.iter().map(|task| task.link(channel))).await?;
     cx.integrations().archive_links(LinkFilter::sources(gone.iter().map(|task| source(channel, &task.id)))).await?;
-    Ok(match page.next_page_token {
-        Some(token) => Step::Next(Walk { newest, page: Some(token), ..walk }),
-        None => Step::Done(Walk { since: (newest - OVERLAP).max(walk.since), newest, page: None }),
-    })
+    if let Some(pages) = pages.after(page.next_page_token) {
+        return Ok(Step::Next(Walk { since, pages, all }));
+    }
+    let next = Walk { since: since.ended(), pages: Pages::default(), all: false };
+    Ok(if all { Step::Complete(LinkFilter::default(), next) } else { Step::Done(next) })
 }
 
 pub(crate) async fn update(cx: &Context<Google>, link: &Link, changes: &LinkChanges) -> Result<()> {

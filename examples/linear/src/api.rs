@@ -3,6 +3,7 @@
 
 use connector_core::link_type::StatusIcon;
 use connector_core::prelude::*;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{Issue, IssueMeta, Linear, files};
@@ -54,25 +55,31 @@ impl Detail {
     }
 }
 
-/// The issues of a team that have changed, the last change first; with less detail all of them, the newest first.
+/// The issues of a team that have changed since: the last change first, or, in a walk over all of them, those that were
+/// made last, which no change moves. With less detail it is all of them.
 pub(crate) async fn issues(
     cx: &Context<Linear>,
-    detail: Detail,
+    (detail, all): (Detail, bool),
     team: &ChannelId,
     since: Timestamp,
     after: Option<&str>,
-) -> Result<Page<ApiIssue>> {
+) -> Result<List<ApiIssue>> {
     #[derive(Deserialize)]
     struct Found {
         team: Option<Team>,
     }
     #[derive(Deserialize)]
     struct Team {
-        issues: Page<ApiIssue>,
+        issues: List<ApiIssue>,
     }
-    let (variable, limits) = match detail {
-        Detail::Full => (", $filter: IssueFilter", ", filter: $filter, orderBy: updatedAt, includeArchived: true"),
-        Detail::Essential => ("", ""),
+    let (variable, limits) = match (detail, all) {
+        (Detail::Full, false) => {
+            (", $filter: IssueFilter", ", filter: $filter, orderBy: updatedAt, includeArchived: true")
+        }
+        (Detail::Full, true) => {
+            (", $filter: IssueFilter", ", filter: $filter, orderBy: createdAt, includeArchived: true")
+        }
+        (Detail::Essential, _) => ("", ""),
     };
     let query = format!(
         "query($team: String!, $after: String{variable}) {{ team(id: $team) {{
@@ -89,10 +96,10 @@ pub(crate) async fn issues(
 }
 
 /// The issues with these ids, as far as they are there.
-pub(crate) async fn issues_by_id(cx: &Context<Linear>, detail: Detail, ids: &[String]) -> Result<Vec<ApiIssue>> {
+pub(crate) async fn issues_by_id(cx: &Context<Linear>, detail: Detail, ids: &[String]) -> Result<Items<ApiIssue>> {
     #[derive(Deserialize)]
     struct Found {
-        issues: Page<ApiIssue>,
+        issues: List<ApiIssue>,
     }
     let limits = if detail == Detail::Full { ", includeArchived: true" } else { "" };
     let query = format!(
@@ -113,7 +120,7 @@ pub(crate) async fn more_comments(cx: &Context<Linear>, detail: Detail, issue: &
     }
     #[derive(Deserialize)]
     struct Said {
-        comments: Page<ApiComment>,
+        comments: List<ApiComment>,
     }
     let query = format!(
         "query($id: String!, $after: String) {{ issue(id: $id) {{
@@ -121,11 +128,13 @@ pub(crate) async fn more_comments(cx: &Context<Linear>, detail: Detail, issue: &
         }} }} {}",
         detail.comment()
     );
-    while let Some(after) = issue.comments.next() {
-        let found: Found = cx.provider().graphql(&query, &json!({ "id": issue.id, "after": after })).await?;
+    let mut pages = Pages::default().after(issue.comments.next());
+    while let Some(page) = pages {
+        let found: Found = cx.provider().graphql(&query, &json!({ "id": issue.id, "after": page.at()? })).await?;
         let Some(Said { comments }) = found.issue else { return Ok(()) };
-        issue.comments.nodes.extend(comments.nodes);
-        issue.comments.page_info = comments.page_info;
+        pages = page.after(comments.next());
+        issue.odd |= !comments.nodes.is_whole();
+        issue.comments.nodes.extend(comments.nodes.take(cx));
     }
     Ok(())
 }
@@ -134,21 +143,19 @@ pub(crate) async fn more_comments(cx: &Context<Linear>, detail: Detail, issue: &
 pub(crate) async fn teams(cx: &Context<Linear>) -> Result<Vec<Channel>> {
     #[derive(Deserialize)]
     struct Found {
-        teams: Page<ApiTeam>,
+        teams: List<ApiTeam>,
     }
     let query = "query($after: String) { teams(first: 50, after: $after) {
         nodes { id key name states(first: 50) { nodes { id name type position } } }
         pageInfo { hasNextPage endCursor }
     } }";
-    let (mut channels, mut after) = (Vec::new(), None);
-    loop {
-        let Found { teams } = cx.provider().graphql(query, &json!({ "after": after })).await?;
-        after = teams.next().map(str::to_owned);
-        channels.extend(teams.nodes.into_iter().map(ApiTeam::channel));
-        if after.is_none() {
-            return Ok(channels);
-        }
+    let (mut channels, mut pages) = (Vec::new(), Some(Pages::default()));
+    while let Some(page) = pages {
+        let Found { teams } = cx.provider().graphql(query, &json!({ "after": page.at()? })).await?;
+        pages = page.after(teams.next());
+        channels.extend(teams.nodes.take(cx).into_iter().map(ApiTeam::channel));
     }
+    Ok(channels)
 }
 
 pub(crate) async fn viewer(cx: &Context<Linear>) -> Result<ApiUser> {
@@ -251,7 +258,7 @@ pub(crate) async fn webhooks(cx: &Context<Linear>, team: &ChannelId) -> Result<V
     }
     #[derive(Deserialize)]
     struct Team {
-        webhooks: Page<Webhook>,
+        webhooks: List<Webhook>,
     }
     #[derive(Deserialize)]
     struct Webhook {
@@ -260,7 +267,7 @@ pub(crate) async fn webhooks(cx: &Context<Linear>, team: &ChannelId) -> Result<V
     }
     let query = "query($team: String!) { team(id: $team) { webhooks(first: 100) { nodes { id url } } } }";
     let Found { team } = cx.provider().graphql(query, &json!({ "team": team })).await?;
-    let webhooks = team.map(|team| team.webhooks.nodes).unwrap_or_default();
+    let webhooks = team.map(|team| team.webhooks.nodes.take(cx)).unwrap_or_default();
     Ok(webhooks.into_iter().map(|webhook| Registration::new(webhook.id).url(webhook.url)).collect())
 }
 
@@ -289,8 +296,8 @@ impl Success {
 /// A connection in the sense of Relay; without `pageInfo` it was not asked how it goes on.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Page<T> {
-    pub(crate) nodes: Vec<T>,
+struct Page<T> {
+    nodes: Vec<T>,
     #[serde(default)]
     page_info: PageInfo,
 }
@@ -302,10 +309,32 @@ struct PageInfo {
     end_cursor: Option<String>,
 }
 
+impl PageInfo {
+    fn next(&self) -> Option<&str> {
+        self.end_cursor.as_deref().filter(|_| self.has_next_page)
+    }
+}
+
 impl<T> Page<T> {
     /// What comes after it.
+    fn next(&self) -> Option<&str> {
+        self.page_info.next()
+    }
+}
+
+/// The same, of which each item is read by itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", bound = "T: DeserializeOwned")]
+pub(crate) struct List<T> {
+    pub(crate) nodes: Items<T>,
+    #[serde(default)]
+    page_info: PageInfo,
+}
+
+impl<T> List<T> {
+    /// What comes after it.
     pub(crate) fn next(&self) -> Option<&str> {
-        self.page_info.end_cursor.as_deref().filter(|_| self.page_info.has_next_page)
+        self.page_info.next()
     }
 }
 
@@ -442,6 +471,9 @@ pub(crate) struct ApiIssue {
     attachments: Option<Page<ApiAttachment>>,
     /// In the bin, from where Linear deletes it after a while.
     trashed: Option<bool>,
+    /// A comment could not be read: those that are known stay.
+    #[serde(skip)]
+    odd: bool,
 }
 
 #[derive(Deserialize)]
@@ -498,8 +530,9 @@ impl ApiIssue {
         .title(&self.title)
         .url(&self.url)
         .assignee(self.assignee.as_ref().map(ApiUser::actor))
-        .updated_at(self.updated_at)
-        .all_notes(description.into_iter().chain(comments));
+        .updated_at(self.updated_at);
+        let notes = description.into_iter().chain(comments);
+        let link = if self.odd { link.notes(notes) } else { link.all_notes(notes) };
         match &self.attachments {
             Some(attachments) => {
                 link.actions(attachments.nodes.iter().map(|to| ActionButton::open(&to.title, &to.url)))

@@ -5,19 +5,14 @@ use connector_core::prelude::*;
 use crate::Linear;
 use crate::api::{self, ApiEvent, ApiIssue, Detail};
 
-/// What Linear may have indexed late is looked at again this long (L30).
-const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
-
-/// A walk over issues, from the newest change back to where the last one began. What changes meanwhile moves to the
-/// front, where the next walk finds it.
+/// A walk over issues.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Walk {
-    /// What changed before then is known.
-    since: Timestamp,
-    /// The newest change that was seen.
-    newest: Timestamp,
-    /// After this one; none at the beginning of a walk.
-    after: Option<String>,
+    since: Since,
+    pages: Pages,
+    /// The walk is over everything that changed from then on. `None` means that it is over what changed since the last
+    /// one, from the newest change back; what changes meanwhile moves to the front, where the next walk finds it.
+    all: Option<Timestamp>,
     /// With less of it Linear cannot say what has changed: each walk is over all that there is.
     detail: Detail,
 }
@@ -25,19 +20,25 @@ pub(crate) struct Walk {
 impl Walk {
     /// The first: as far back as the user wants.
     fn first(cx: &Context<Linear>) -> Self {
-        let history = SignedDuration::from_hours(24 * i64::from(cx.options().history_days));
-        let since = (cx.now() - history).max(cx.integrations().earliest().unwrap_or(Timestamp::MIN));
-        Self { since, newest: since, after: None, detail: Detail::Full }
+        let start = cx.integrations().history(cx.options().history_days);
+        Self { since: Since::new(start), pages: Pages::default(), all: Some(start), detail: Detail::Full }
     }
 
-    /// What comes after a page with these issues.
-    fn after(self, cx: &Context<Linear>, next: Option<&str>, issues: &[ApiIssue]) -> Step<Self> {
-        let newest = issues.iter().map(|issue| issue.updated_at).fold(self.newest, Timestamp::max);
-        match (next, self.detail) {
-            (Some(next), _) => Step::Next(Self { newest, after: Some(next.to_owned()), ..self }),
-            (None, Detail::Full) => Step::Done(Self { since: newest - OVERLAP, newest, after: None, ..self }),
+    /// What comes after a page.
+    fn after(self, cx: &Context<Linear>, next: Option<&str>) -> Step<Self> {
+        if let Some(pages) = self.pages.after(next) {
+            return Step::Next(Self { pages, ..self });
+        }
+        let next = match self.detail {
+            Detail::Full => {
+                Self { since: self.since.ended(), pages: Pages::default(), all: None, detail: Detail::Full }
+            }
             // Asked for in full again, should it have been a matter of a moment.
-            (None, Detail::Essential) => Step::Done(Self::first(cx)),
+            Detail::Essential => Self::first(cx),
+        };
+        match self.all {
+            Some(start) => Step::Complete(LinkFilter::default().changed_from(start), next),
+            None => Step::Done(next),
         }
     }
 }
@@ -76,19 +77,25 @@ impl Linear {
     #[sync(every = "15m")]
     async fn issues(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
         let mut walk = after.unwrap_or_else(|| Walk::first(cx));
-        let page = async |walk: &Walk| api::issues(cx, walk.detail, &channel, walk.since, walk.after.as_deref()).await;
-        let mut found = match page(&walk).await {
+        let now = cx.now();
+        let page = async |walk: &Walk| {
+            let extent = (walk.detail, walk.all.is_some());
+            api::issues(cx, extent, &channel, walk.since.start(now), walk.pages.at()?).await
+        };
+        let found = match page(&walk).await {
             Err(error) if less(walk.detail, &error) => {
-                walk = Walk { detail: Detail::Essential, after: None, ..Walk::first(cx) };
+                walk = Walk { detail: Detail::Essential, ..Walk::first(cx) };
                 page(&walk).await?
             }
             found => found?,
         };
         let next = found.next().map(str::to_owned);
-        found.nodes.retain(|issue| issue.updated_at >= walk.since);
-        let failed = save(cx, walk.detail, &mut found.nodes).await?;
+        let mut issues = found.nodes.take(cx);
+        cx.integrations().met(issues.iter().filter(|issue| !issue.is_gone()).map(ApiIssue::source)).await?;
+        issues.retain(|issue| walk.since.is_new(now, issue.updated_at, &issue.id));
+        let failed = save(cx, walk.detail, &mut issues).await?;
         cx.mark_dirty(ChangedIssues { channel: channel.clone() }, failed).await?;
-        Ok(walk.after(cx, next.as_deref(), &found.nodes))
+        Ok(walk.after(cx, next.as_deref()))
     }
 
     /// What a webhook named.
@@ -100,17 +107,21 @@ impl Linear {
         ids: Vec<String>,
     ) -> Result<Drained<String>> {
         let mut detail = Detail::Full;
-        let mut found = match api::issues_by_id(cx, detail, &ids).await {
+        let found = match api::issues_by_id(cx, detail, &ids).await {
             Err(error) if less(detail, &error) => {
                 detail = Detail::Essential;
                 api::issues_by_id(cx, detail, &ids).await?
             }
             found => found?,
         };
-        let gone = ids.iter().filter(|id| !found.iter().any(|issue| issue.id == **id)).map(|id| api::source(id));
-        let mut filter = LinkFilter::sources(gone);
-        filter.channel = Some(channel);
-        cx.integrations().archive_links(filter).await?;
+        let is_whole = found.is_whole();
+        let mut found = found.take(cx);
+        if is_whole {
+            let gone = ids.iter().filter(|id| !found.iter().any(|issue| issue.id == **id)).map(|id| api::source(id));
+            let mut filter = LinkFilter::sources(gone);
+            filter.channel = Some(channel);
+            cx.integrations().archive_links(filter).await?;
+        }
         Ok(Drained::retry(save(cx, detail, &mut found).await?))
     }
 

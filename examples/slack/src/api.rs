@@ -71,15 +71,16 @@ pub(crate) fn errors(response: &Response) -> Option<Failure> {
 #[serde(from = "ApiPage<T>")]
 #[serde(bound = "T: DeserializeOwned")]
 pub(crate) struct Page<T> {
-    pub(crate) items: Vec<T>,
+    pub(crate) items: Items<T>,
     /// The cursor of the next page; empty if this is the last.
     pub(crate) next: String,
 }
 
 #[derive(Deserialize)]
+#[serde(bound = "T: DeserializeOwned")]
 struct ApiPage<T> {
     #[serde(alias = "channels", alias = "members", alias = "messages")]
-    items: Vec<T>,
+    items: Items<T>,
     #[serde(default)]
     response_metadata: ApiCursor,
 }
@@ -96,16 +97,16 @@ impl<T> From<ApiPage<T>> for Page<T> {
     }
 }
 
-/// The page of a list that has this cursor; the first, if that is empty.
+/// A page of a list.
 pub(crate) async fn page<T: DeserializeOwned>(
     cx: &Context<Slack>,
     method: &str,
     query: &[(&str, String)],
-    cursor: &str,
+    pages: &Pages,
 ) -> Result<Page<T>> {
     let request = cx.provider().get(method).query("limit", 200);
     let request = query.iter().fold(request, |request, (name, value)| request.query(name, value));
-    call(if cursor.is_empty() { request } else { request.query("cursor", cursor) }).await
+    call(pages.at()?.into_iter().fold(request, |request, cursor| request.query("cursor", cursor))).await
 }
 
 /// All of a list that fits into one dispatch.
@@ -114,19 +115,31 @@ pub(crate) async fn all<T: DeserializeOwned>(
     method: &str,
     query: &[(&str, String)],
 ) -> Result<Vec<T>> {
-    let Page { mut items, mut next } = page(cx, method, query, "").await?;
-    while !next.is_empty() {
-        let more = page(cx, method, query, &next).await?;
-        items.extend(more.items);
-        next = more.next;
-    }
-    Ok(items)
+    Ok(whole(cx, method, query).await?.0)
 }
 
-/// The messages of a thread, the first one first; none if it is gone. Of a reply it gives that one.
-pub(crate) async fn thread(cx: &Context<Slack>, channel: &ChannelId, ts: &str) -> Result<Vec<ApiMessage>> {
+/// The same, and whether all of its items could be read.
+async fn whole<T: DeserializeOwned>(
+    cx: &Context<Slack>,
+    method: &str,
+    query: &[(&str, String)],
+) -> Result<(Vec<T>, bool)> {
+    let (mut items, mut is_whole, mut pages) = (Vec::new(), true, Some(Pages::default()));
+    while let Some(at) = pages {
+        let found: Page<T> = page(cx, method, query, &at).await?;
+        pages = at.after(Some(found.next));
+        is_whole &= found.items.is_whole();
+        items.extend(found.items.take(cx));
+    }
+    Ok((items, is_whole))
+}
+
+/// The messages of a thread, the first one first; none if it is gone. Of a reply it gives that one. `None` means that a
+/// message could not be read: the thread stays as it is known.
+pub(crate) async fn thread(cx: &Context<Slack>, channel: &ChannelId, ts: &str) -> Result<Option<Vec<ApiMessage>>> {
     let query = [("channel", channel.to_string()), ("ts", ts.to_owned())];
-    Ok(all(cx, "/conversations.replies", &query).await.unless_gone()?.unwrap_or_default())
+    let found = whole(cx, "/conversations.replies", &query).await.unless_gone()?;
+    Ok(found.map_or(Some(Vec::new()), |(messages, is_whole)| is_whole.then_some(messages)))
 }
 
 /// The time by which Slack would know a message that was sent then.
@@ -192,7 +205,8 @@ struct ApiUserInfo {
 
 /// Someone of whom the id is known; none if they are not there any more.
 pub(crate) async fn user(cx: &Context<Slack>, id: &str) -> Result<Option<Actor>> {
-    let info = call::<ApiUserInfo>(cx.provider().get("/users.info").query("user", id)).await.unless_gone()?;
+    let info = call::<ApiUserInfo>(cx.provider().get("/users.info").query("user", id)).await.unless_gone();
+    let info = cx.integrations().unless_odd(format!("user {id}"), info)?.flatten();
     Ok(info.map(|info| info.user.actor()))
 }
 

@@ -112,5 +112,5 @@ pub(crate) async fn share(
     let Some(file) = info(cx, &first).await? else { return Ok(None) };
     let Some(ts) = file.message(channel) else { return Ok(None) };
     let messages = api::thread(cx, channel, root.unwrap_or(ts)).await?;
-    Ok(messages.into_iter().find(|message| message.ts == ts))
+    Ok(messages.into_iter().flatten().find(|message| message.ts == ts))
 }

@@ -17,10 +17,9 @@ const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24);
 /// A walk over the messages of a conversation, from the newest back to where it begins.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Walk {
-    oldest: Timestamp,
-    newest: Timestamp,
-    /// The next page; empty at the beginning, and after the last one.
-    page: String,
+    since: Since,
+    /// The next page. `None` means that the last one was read.
+    pages: Option<Pages>,
     /// Threads of the pages so far whose replies are still to be fetched.
     threads: Vec<String>,
 }
@@ -28,16 +27,17 @@ pub(crate) struct Walk {
 impl Walk {
     /// The first: as far back as the user wants.
     fn first(cx: &Context<Slack>) -> Self {
-        let history = SignedDuration::from_hours(24 * i64::from(cx.options().history_days));
-        let oldest = (cx.now() - history).max(cx.integrations().earliest().unwrap_or(Timestamp::MIN));
-        Self { oldest, newest: oldest, page: String::new(), threads: Vec::new() }
+        let since = Since::new(cx.integrations().history(cx.options().history_days)).overlap(LOOK_BACK);
+        Self { since, pages: Some(Pages::default()), threads: Vec::new() }
     }
 
-    fn step(self) -> Step<Self> {
-        if !self.threads.is_empty() || !self.page.is_empty() {
+    fn step(self, now: Timestamp) -> Step<Self> {
+        if !self.threads.is_empty() || self.pages.is_some() {
             return Step::Next(self);
         }
-        Step::Done(Self { oldest: self.oldest.max(self.newest - LOOK_BACK), ..self })
+        // Slack lists each message that is there, so what began since then and was not listed is deleted.
+        let all = LinkFilter::default().occurred_from(self.since.start(now) + SignedDuration::from_micros(1));
+        Step::Complete(all, Self { since: self.since.ended(), pages: Some(Pages::default()), ..self })
     }
 }
 
@@ -47,10 +47,11 @@ async fn save_threads(cx: &Context<Slack>, channel: &ChannelId, roots: &[String]
     for root in roots {
         let mut messages = api::thread(cx, channel, root).await?;
         // A reaction to a reply names that one.
-        if let Some(other) = messages.first().map(ApiMessage::root).filter(|other| other != root) {
+        let first = messages.iter().flatten().next();
+        if let Some(other) = first.map(ApiMessage::root).filter(|other| other != root) {
             messages = api::thread(cx, channel, other).await?;
         }
-        threads.push((root, messages));
+        threads.extend(messages.map(|messages| (root, messages)));
     }
     let conversation = Conversation::of(cx, channel).await?;
     let messages: Vec<_> = threads.iter().flat_map(|(_, messages)| messages).collect();
@@ -72,23 +73,28 @@ impl Slack {
     #[sync(every = "15m")]
     async fn messages(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
         let mut walk = after.unwrap_or_else(|| Walk::first(cx));
+        let now = cx.now();
         if !walk.threads.is_empty() {
             let rest = walk.threads.split_off(walk.threads.len().min(THREADS));
             save_threads(cx, &channel, &std::mem::replace(&mut walk.threads, rest)).await?;
-            return Ok(walk.step());
+            return Ok(walk.step(now));
         }
-        let query = [("channel", channel.to_string()), ("oldest", api::ts(walk.oldest))];
-        let page: Page<ApiMessage> = api::page(cx, "/conversations.history", &query, &walk.page).await?;
+        let query = [("channel", channel.to_string()), ("oldest", api::ts(walk.since.start(now)))];
+        let at = walk.pages.take().unwrap_or_default();
+        let page: Page<ApiMessage> = api::page(cx, "/conversations.history", &query, &at).await?;
+        let items = page.items.take(cx);
         let conversation = Conversation::of(cx, &channel).await?;
-        let (threads, messages): (Vec<_>, Vec<_>) = page.items.iter().partition(|message| message.is_in_thread());
+        let (threads, messages): (Vec<_>, Vec<_>) = items.iter().partition(|message| message.is_in_thread());
         let directory = Directory::of(cx, &messages).await?;
         let links = messages.into_iter().filter_map(|message| directory.link(&conversation, &[message]));
         cx.integrations().save_links(links).await?;
-        walk.newest = page.items.iter().map(ApiMessage::sent_at).fold(walk.newest, Timestamp::max);
+        for message in &items {
+            walk.since.saw(now, message.sent_at());
+        }
         walk.threads = threads.into_iter().map(|message| message.root().to_owned()).collect();
         walk.threads.dedup();
-        walk.page = page.next;
-        Ok(walk.step())
+        walk.pages = at.after(Some(page.next));
+        Ok(walk.step(now))
     }
 
     /// What a push named: the first message of a thread.
@@ -134,10 +140,11 @@ impl Slack {
 
     /// The people of the workspace.
     #[sync(every = "24h")]
-    async fn people(&self, cx: &Context<Self>, after: Option<String>) -> Result<Step<String>> {
-        let page: Page<ApiUser> = api::page(cx, "/users.list", &[], &after.unwrap_or_default()).await?;
-        cx.integrations().save_contacts(page.items.iter().map(ApiUser::actor)).await?;
-        Ok(if page.next.is_empty() { Step::Done(page.next) } else { Step::Next(page.next) })
+    async fn people(&self, cx: &Context<Self>, after: Option<Pages>) -> Result<Step<Pages>> {
+        let pages = after.unwrap_or_default();
+        let page: Page<ApiUser> = api::page(cx, "/users.list", &[], &pages).await?;
+        cx.integrations().save_contacts(page.items.take(cx).iter().map(ApiUser::actor)).await?;
+        Ok(pages.after(Some(page.next)).map_or_else(|| Step::Done(Pages::default()), Step::Next))
     }
 
     /// The custom emoji of the workspace.
