@@ -41,7 +41,7 @@
 //! impl Notes {
 //!     /// The pages that have changed.
 //!     #[sync(every = "15m")]
-//!     async fn pages(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
+//!     async fn changes(&self, cx: &Context<Self>, channel: ChannelId, after: Option<Walk>) -> Result<Step<Walk>> {
 //!         let first = || Walk { since: Since::new(cx.integrations().history(90)), pages: Pages::default() };
 //!         let Walk { mut since, pages } = after.unwrap_or_else(first);
 //!         let request = match pages.at()? {

@@ -12,9 +12,17 @@ impl<S: ConformanceService> Life<'_, S> {
     pub(super) async fn differences(&mut self) -> Vec<Difference> {
         let mut found = self.take_failures();
         let enabled: Vec<_> = self.channel_rows().await.into_iter().filter(|row| row.enabled).collect();
+        let work = match self.connection {
+            Some(id) => self.runtime().work(id).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
         for row in &enabled {
             if row.sync.state != SyncState::Synced {
-                let error = row.sync.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+                // One that is tried again shows its error with its work.
+                let tried = work.iter().filter(|view| view.channel.as_ref() == Some(&row.channel.id));
+                let tried = tried.filter_map(|view| view.error.as_ref()).map(|error| &error.message).next_back();
+                let error = row.sync.error.as_ref().or(tried);
+                let error = error.map(|error| format!(": {error}")).unwrap_or_default();
                 found.push((Kind::State, format!("`{}` is {}{error}", row.channel.id, word(row.sync.state))));
             }
         }

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::odd::Odd;
 use super::{ConformanceService, Push, Refusal};
 use crate::clock::BoxFuture;
 use crate::engine::{ConnectionRow, Write};
@@ -103,6 +104,8 @@ struct State<S> {
     holding: bool,
     exposed: Vec<String>,
     keys: Keys,
+    /// An item with this title is odd, in this way, in each list.
+    odd: Option<(&'static str, Odd)>,
     engine: Option<MemoryEngine>,
 }
 
@@ -131,6 +134,7 @@ impl<S: ConformanceService> Gate<S> {
             holding: false,
             exposed: Vec::new(),
             keys: Keys::default(),
+            odd: None,
             engine: None,
         };
         Self { state: Arc::new(Mutex::new(state)), clock: Arc::default() }
@@ -190,6 +194,11 @@ impl<S: ConformanceService> Gate<S> {
     /// Calls like these are refused from now on.
     pub(super) fn reject(&self, rejects: Vec<String>) {
         self.state().rejects = rejects;
+    }
+
+    /// The item with this title is odd in each list, from now on.
+    pub(super) fn odd(&self, odd: Option<(&'static str, Odd)>) {
+        self.state().odd = odd;
     }
 
     /// Whether answers to changes are held back, from now on.
@@ -300,6 +309,9 @@ impl<S: ConformanceService> State<S> {
             call.registered = self.service.registrations().len() > endpoints;
         }
         self.holding |= self.holds && changed;
+        if let Some((title, how)) = self.odd.filter(|_| !is_write) {
+            how.strike(&mut response, title);
+        }
         match strike {
             Some(Strike::Timeout) => Err(TransportError::Timeout { url: url(), limit: request.timeout }),
             Some(Strike::Truncated) => {

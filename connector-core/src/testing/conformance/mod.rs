@@ -11,6 +11,7 @@ mod compare;
 mod dice;
 mod gate;
 mod life;
+mod odd;
 mod pushes;
 mod report;
 mod scenarios;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 pub use report::{Promise, Report, Verdict};
-pub use service::{App, ConformanceService, Edit, Item, Push, Refusal};
+pub use service::{App, ConformanceService, Edit, Endless, Item, Push, Refusal};
 
 use crate::component::Declared;
 use crate::connector::Connector;

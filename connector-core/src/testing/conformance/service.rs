@@ -89,6 +89,12 @@ pub trait ConformanceService: Send + 'static {
     /// The token has these scopes from now on: the user declined the others. It refuses what needs those.
     fn grant(&mut self, _scopes: &[String]) {}
 
+    /// From now on its lists of items have no end, in this way; `None` means that they end again. False if it has no list
+    /// that could be so.
+    fn never_end(&mut self, _how: Option<Endless>) -> bool {
+        false
+    }
+
     /// No cursor that it has given works any more. False if its cursors never end.
     fn expire_cursors(&mut self) -> bool {
         false
@@ -108,6 +114,18 @@ pub trait ConformanceService: Send + 'static {
     fn describe(&self, request: &Request) -> String {
         format!("{} {}", request.method, request.url.path())
     }
+}
+
+/// In which way a list has no end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Endless {
+    /// Each page names itself as the next one.
+    Itself,
+    /// The last page names the first one as the next.
+    First,
+    /// After the last page comes the last page again, under a name or number of its own.
+    Again,
 }
 
 /// How a service pushes to the one endpoint of an app.

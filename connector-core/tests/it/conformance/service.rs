@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use connector_core::network::{Request, Response};
 use connector_core::prelude::*;
 use connector_core::testing::FakeService;
-use connector_core::testing::conformance::{ConformanceService, Edit, Item, Push};
+use connector_core::testing::conformance::{ConformanceService, Edit, Endless, Item, Push};
 use serde_json::{Value, json};
 
 /// Tickets of projects, numbered in each; comments lose their formatting.
@@ -15,6 +15,9 @@ pub(super) struct TrackerService {
     pushes: bool,
     hooks: BTreeMap<u64, Hook>,
     made: u64,
+    /// The last number that was given.
+    last: u64,
+    endless: Option<Endless>,
     pushed: Vec<Push>,
     scopes: Vec<String>,
 }
@@ -49,6 +52,9 @@ pub(super) struct Comment {
     pub(super) at: Timestamp,
 }
 
+/// Tickets that a page has.
+const PAGE: usize = 3;
+
 const PROJECTS: [&str; 2] = ["alpha", "beta"];
 
 impl TrackerService {
@@ -70,7 +76,9 @@ impl TrackerService {
     }
 
     fn ticket(&mut self, project: &str, title: &str, text: &str, author: &str, at: Timestamp) -> &mut Ticket {
-        let number = self.tickets.keys().filter(|(of, _)| of == project).count() as u64 + 1;
+        let numbers = self.tickets.keys().filter(|(of, _)| of == project).map(|(_, number)| number);
+        let number = numbers.max().copied().unwrap_or_default().max(self.last) + 1;
+        self.last = number;
         let ticket = Ticket {
             number,
             title: title.to_owned(),
@@ -124,7 +132,16 @@ impl TrackerService {
                 let all = self.tickets.iter().filter(|((of, _), ticket)| of == project && ticket.updated >= since);
                 let mut all: Vec<_> = all.map(|(_, ticket)| ticket).collect();
                 all.sort_by_key(|ticket| (ticket.updated, ticket.number));
-                json!(all.into_iter().skip(page * 3).take(3).collect::<Vec<_>>())
+                let last = all.len().saturating_sub(1) / PAGE;
+                let page = match self.endless {
+                    Some(Endless::Itself) => 0,
+                    Some(Endless::First) => page % (last + 1),
+                    Some(_) => page.min(last),
+                    None => page,
+                };
+                let tickets: Vec<_> = all.into_iter().skip(page * PAGE).take(PAGE).collect();
+                let more = self.endless.is_some() || page < last;
+                json!({ "tickets": tickets, "more": more })
             }
             ("POST", ["projects", project]) => {
                 json!(self.ticket(project, body["title"].as_str()?, body["text"].as_str()?, "me", now))
@@ -218,6 +235,11 @@ impl ConformanceService for TrackerService {
             }
             _ => {}
         }
+        if *edit == Edit::Delete {
+            let deleted = self.tickets.remove(&key).is_some();
+            self.push(&key.0, key.1);
+            return deleted;
+        }
         let Some(ticket) = self.tickets.get_mut(&key) else { return false };
         match edit {
             Edit::Title(title) => ticket.title.clone_from(title),
@@ -226,6 +248,11 @@ impl ConformanceService for TrackerService {
         }
         ticket.updated = at;
         self.push(&key.0, key.1);
+        true
+    }
+
+    fn never_end(&mut self, how: Option<Endless>) -> bool {
+        self.endless = how;
         true
     }
 

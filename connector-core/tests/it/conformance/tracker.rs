@@ -45,6 +45,14 @@ pub(super) enum Bug {
     RepeatsAnAppend,
     /// No bug: the same PUT, marked as what it is.
     MarksAnAppend,
+    /// The watermark is the newest time of all.
+    FoldsTheNewest,
+    /// Pages are asked for as long as the service has more, whatever they bring.
+    AsksForEver,
+    /// A walk over everything says no more than that it is done.
+    NeverComplete,
+    /// A page is read whole or not at all.
+    ReadsWholePages,
 }
 
 thread_local! {
@@ -83,9 +91,18 @@ struct TaskMeta {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 struct Walk {
-    since: Timestamp,
-    newest: Timestamp,
+    since: Since,
     page: u32,
+    /// It is over all tickets.
+    all: bool,
+    /// Where it begins, and the newest time so far, for one who folds times by hand.
+    folded: (Timestamp, Timestamp),
+}
+
+#[derive(Deserialize)]
+struct Page {
+    tickets: Items<Ticket>,
+    more: bool,
 }
 
 fn actor(id: &str) -> Actor {
@@ -241,8 +258,10 @@ impl Tracker {
         if has(Bug::NeedsWhatWasDeclined) && !cx.account().granted("hooks") {
             return Err(Error::rejected("the scope `hooks` was declined"));
         }
-        let start = Walk { since: Timestamp::UNIX_EPOCH, newest: Timestamp::UNIX_EPOCH, page: 0 };
-        let mut walk = after.unwrap_or(start);
+        let overlap = SignedDuration::from_mins(if has(Bug::NoOverlap) { 0 } else { 2 });
+        let since = Since::new(Timestamp::UNIX_EPOCH).overlap(overlap);
+        let folded = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        let mut walk = after.unwrap_or(Walk { since, page: 0, all: true, folded });
         if has(Bug::MovesItsCursorFirst) {
             let key = format!("cursor/{channel}");
             walk = cx.get(&key).await?.unwrap_or(walk);
@@ -253,14 +272,28 @@ impl Tracker {
             cx.network().get("https://metrics.example/").send().await?;
         }
         loop {
-            let path = format!("/projects/{channel}?since={}&page={}", walk.since, walk.page);
-            let page: Vec<Ticket> = match ask(cx, "GET", &path, Value::Null).await {
-                Err(error) if has(Bug::SwallowsRefusals) && *error.kind() == ErrorKind::NeedsReauth => Vec::new(),
+            let start = if has(Bug::FoldsTheNewest) { walk.folded.0 } else { walk.since.start(cx.now()) };
+            let path = format!("/projects/{channel}?since={start}&page={}", walk.page);
+            let page: Value = match ask(cx, "GET", &path, Value::Null).await {
+                Err(error) if has(Bug::SwallowsRefusals) && *error.kind() == ErrorKind::NeedsReauth => {
+                    json!({ "tickets": [], "more": false })
+                }
                 page => page?,
             };
-            save(cx, &channel, &page).await?;
-            walk.newest = page.iter().map(|ticket| ticket.updated).fold(walk.newest, Timestamp::max);
-            if page.len() == 3 {
+            if has(Bug::ReadsWholePages) {
+                Vec::<Ticket>::deserialize(&page["tickets"]).or_kind(ErrorKind::Bug)?;
+            }
+            let Page { tickets, more } = serde_json::from_value(page).or_kind(ErrorKind::Bug)?;
+            let mut tickets = tickets.take(cx);
+            if has(Bug::AsksForEver) {
+                tickets.retain(|ticket| walk.page < 3 || ticket.updated > cx.now());
+            }
+            save(cx, &channel, &tickets).await?;
+            for ticket in &tickets {
+                walk.since.is_new(cx.now(), ticket.updated, ticket.number.to_string());
+                walk.folded.1 = walk.folded.1.max(ticket.updated);
+            }
+            if more {
                 walk.page += 1;
                 if has(Bug::AllInOneRun) {
                     continue;
@@ -270,15 +303,13 @@ impl Tracker {
             if has(Bug::NeverEnds) {
                 return Ok(Step::Wait(cx.now() + SignedDuration::from_mins(15), walk));
             }
-            let since = match BUG.get() {
-                Bug::NoOverlap => walk.newest + SignedDuration::from_secs(1),
-                _ => walk.newest - SignedDuration::from_mins(2),
-            };
-            let next = Walk { since: since.max(Timestamp::UNIX_EPOCH), page: 0, ..walk };
+            let folded = ((walk.folded.1 - overlap).max(walk.folded.0), walk.folded.1);
+            let next = Walk { since: walk.since.ended(), page: 0, all: false, folded };
             if has(Bug::MovesItsCursorFirst) {
                 cx.set(&format!("cursor/{channel}"), &next).await?;
             }
-            return Ok(Step::Done(next));
+            let complete = walk.all && !has(Bug::NeverComplete);
+            return Ok(if complete { Step::Complete(LinkFilter::default(), next) } else { Step::Done(next) });
         }
     }
 
@@ -318,8 +349,14 @@ impl Tracker {
     #[drain(batch = 20, delay = "1s")]
     async fn changed(&self, cx: &Context<Self>, channel: ChannelId, numbers: Vec<u64>) -> Result<Drained<u64>> {
         for number in numbers {
-            let ticket: Ticket = ask(cx, "GET", &format!("/projects/{channel}/{number}"), Value::Null).await?;
-            save(cx, &channel, &[ticket]).await?;
+            let path = format!("/projects/{channel}/{number}");
+            match ask::<Ticket>(cx, "GET", &path, Value::Null).await.unless_gone()? {
+                Some(ticket) => save(cx, &channel, &[ticket]).await?,
+                None => {
+                    let gone = Source::new("tracker", [channel.as_str(), &number.to_string()]);
+                    cx.integrations().archive_links(LinkFilter::sources([gone])).await?;
+                }
+            }
         }
         Ok(Drained::all())
     }

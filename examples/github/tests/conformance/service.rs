@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use connector_core::network::{Request, Response};
 use connector_core::testing::FakeService;
-use connector_core::testing::conformance::{ConformanceService, Edit, Item, Push, Refusal};
+use connector_core::testing::conformance::{ConformanceService, Edit, Endless, Item, Push, Refusal};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -24,6 +24,9 @@ pub(crate) struct GitHubByHand {
     last: u64,
     pushed: Vec<Push>,
     scopes: Vec<String>,
+    endless: Option<Endless>,
+    /// The numbers that were given in each repository.
+    numbers: BTreeMap<String, u64>,
 }
 
 /// An issue or a pull request, which is an issue as well.
@@ -115,12 +118,24 @@ impl Issue {
 
 /// The page that was asked for, and where the next one is.
 fn page(request: &Request, all: Vec<Value>) -> Answer {
+    page_of(request, all, None)
+}
+
+/// The same, of a list that may have no end.
+fn page_of(request: &Request, all: Vec<Value>, endless: Option<Endless>) -> Answer {
     let query =
         |name: &str| request.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
     let number = |name: &str, default: usize| query(name).map_or(default, |text| text.parse().expect("a number"));
     let (size, page) = (number("per_page", 30).min(100), number("page", 1));
     let mut headers = Vec::new();
-    if all.len() > size * page {
+    let last = all.len().div_ceil(size).max(1);
+    let (page, after) = match endless {
+        None => (page, (all.len() > size * page).then_some(page + 1)),
+        Some(Endless::Itself) => (page, Some(page)),
+        Some(Endless::First) => (page, Some(if page >= last { 1 } else { page + 1 })),
+        Some(_) => (page.min(last), Some(page + 1)),
+    };
+    if let Some(after) = after {
         let mut next = request.url.clone();
         let others: Vec<_> = request
             .url
@@ -128,7 +143,7 @@ fn page(request: &Request, all: Vec<Value>) -> Answer {
             .filter(|(key, _)| key != "page")
             .map(|(k, v)| (k.into_owned(), v.into_owned()))
             .collect();
-        next.query_pairs_mut().clear().extend_pairs(others).append_pair("page", &(page + 1).to_string());
+        next.query_pairs_mut().clear().extend_pairs(others).append_pair("page", &after.to_string());
         headers.push(("link", format!("<{next}>; rel=\"next\"")));
     }
     (200, headers, all.into_iter().skip(size * (page - 1)).take(size).collect())
@@ -182,7 +197,9 @@ impl GitHubByHand {
     ) -> u64 {
         let id = self.id();
         let (repository, at) = (repository.to_owned(), seconds(at));
-        let number = self.issues.values().filter(|issue| issue.repository == repository).count() as u64 + 1;
+        let number = self.numbers.entry(repository.clone()).or_default();
+        *number += 1;
+        let number = *number;
         let (title, body, state) = (title.to_owned(), body.to_owned(), "open".to_owned());
         let issue = Issue {
             repository,
@@ -306,13 +323,13 @@ impl GitHubByHand {
                 let of = |issue: &Issue| issue.repository == repository && issue.updated >= since;
                 let mut all: Vec<_> = self.issues.iter().filter(|(_, issue)| of(issue)).collect();
                 all.sort_by_key(|(id, issue)| std::cmp::Reverse((issue.updated, **id)));
-                Some(page(request, all.into_iter().map(|(id, issue)| issue.json(*id)).collect()))
+                Some(page_of(request, all.into_iter().map(|(id, issue)| issue.json(*id)).collect(), self.endless))
             }
             ("GET", ["pulls"]) => {
                 let of = |issue: &Issue| issue.pull && issue.repository == repository;
                 let mut all: Vec<_> = self.issues.iter().filter(|(_, issue)| of(issue)).collect();
                 all.sort_by_key(|(id, issue)| std::cmp::Reverse((issue.updated, **id)));
-                Some(page(request, all.into_iter().map(|(id, issue)| issue.pull_json(*id)).collect()))
+                Some(page_of(request, all.into_iter().map(|(id, issue)| issue.pull_json(*id)).collect(), self.endless))
             }
             ("GET", ["pulls", number]) => {
                 let id = self.at(&repository, number)?;
@@ -400,9 +417,19 @@ impl ConformanceService for GitHubByHand {
             Edit::Status(state) if state == "merged" => false,
             Edit::Status(state) => self.edit_issue(id, &json!({ "state": state }), at).is_some(),
             Edit::Note(text) => self.comment(id, text, BOB, at).is_some(),
+            // Pull requests cannot be deleted.
+            Edit::Delete if self.issues.get(&id).is_some_and(|issue| !issue.pull) => {
+                self.push(id, "issues", "deleted");
+                self.issues.remove(&id).is_some()
+            }
             Edit::Reword { note, text } => self.reword(id, |comment| comment.body == *note, text, at).is_some(),
             _ => false,
         }
+    }
+
+    fn never_end(&mut self, how: Option<Endless>) -> bool {
+        self.endless = how;
+        true
     }
 
     fn take_pushes(&mut self) -> Vec<Push> {

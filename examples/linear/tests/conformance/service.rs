@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use connector_core::network::{Request, Response};
 use connector_core::testing::FakeService;
-use connector_core::testing::conformance::{ConformanceService, Edit, Item, Push, Refusal};
+use connector_core::testing::conformance::{ConformanceService, Edit, Endless, Item, Push, Refusal};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -27,6 +27,7 @@ pub(crate) struct LinearByHand {
     last: u64,
     pushed: Vec<Push>,
     scopes: Vec<String>,
+    endless: Option<Endless>,
 }
 
 struct Issue {
@@ -84,10 +85,21 @@ fn state_json(team: &str, kind: &str) -> Value {
 
 /// A connection in the sense of Relay, after this cursor.
 fn connection(nodes: &[Value], first: usize, after: &Value) -> Value {
+    connection_of(nodes, first, after, None)
+}
+
+/// The same, of a list that may have no end.
+fn connection_of(nodes: &[Value], first: usize, after: &Value, endless: Option<Endless>) -> Value {
     let start: usize = after.as_str().map_or(0, |after| after.parse().expect("a cursor"));
-    let page: Vec<_> = nodes.iter().skip(start).take(first).cloned().collect();
-    let end = start + page.len();
-    json!({ "nodes": page, "pageInfo": { "hasNextPage": end < nodes.len(), "endCursor": end.to_string() } })
+    let last = nodes.len().saturating_sub(1) / first * first;
+    let page: Vec<_> = nodes.iter().skip(start.min(last)).take(first).cloned().collect();
+    let (end, more) = match endless {
+        None => (start + page.len(), start + page.len() < nodes.len()),
+        Some(Endless::Itself) => (start, true),
+        Some(Endless::First) => (if start >= last { 0 } else { start + first }, true),
+        Some(_) => (start + first, true),
+    };
+    json!({ "nodes": page, "pageInfo": { "hasNextPage": more, "endCursor": end.to_string() } })
 }
 
 impl Comment {
@@ -197,10 +209,12 @@ impl LinearByHand {
         Err(not_found())
     }
 
-    /// Issues, the last change first.
-    fn listed(&self, keep: impl Fn(&str, &Issue) -> bool) -> Vec<Value> {
+    /// Issues: the last change first where a query asks for that order, else the newest first.
+    fn listed(&self, query: &str, keep: impl Fn(&str, &Issue) -> bool) -> Vec<Value> {
+        let by_change = query.contains("orderBy: updatedAt");
+        let order = |issue: &Issue| if by_change { issue.updated } else { issue.created };
         let mut found: Vec<_> = self.issues.iter().filter(|(id, issue)| keep(id.as_str(), issue)).collect();
-        found.sort_by_key(|(id, issue)| std::cmp::Reverse((issue.updated, id.as_str())));
+        found.sort_by_key(|(id, issue)| std::cmp::Reverse((order(issue), id.as_str())));
         found.into_iter().map(|(id, issue)| issue.json(id)).collect()
     }
 
@@ -228,12 +242,12 @@ impl LinearByHand {
             "team" => {
                 let since = variables["filter"]["updatedAt"]["gte"].as_str();
                 let since: Timestamp = since.map_or(Timestamp::UNIX_EPOCH, |since| since.parse().expect("a time"));
-                let issues = self.listed(|_, issue| variables["team"] == issue.team && issue.updated >= since);
-                json!({ "team": { "issues": connection(&issues, 25, after) } })
+                let issues = self.listed(query, |_, issue| variables["team"] == issue.team && issue.updated >= since);
+                json!({ "team": { "issues": connection_of(&issues, 25, after, self.endless) } })
             }
             "issues" => {
                 let ids = variables["filter"]["id"]["in"].as_array().expect("a filter");
-                json!({ "issues": connection(&self.listed(|id, _| ids.iter().any(|wanted| wanted == id)), 25, after) })
+                json!({ "issues": connection(&self.listed(query, |id, _| ids.iter().any(|wanted| wanted == id)), 25, after) })
             }
             "issue" => {
                 let issue = self.issues.get(variables["id"].as_str().unwrap_or_default()).ok_or_else(not_found)?;
@@ -325,8 +339,17 @@ impl ConformanceService for LinearByHand {
             Edit::Status(state) => self.change(id, &json!({ "stateId": state }), at).is_ok(),
             Edit::Note(text) => self.comment(id, text, BOB, at).is_ok(),
             Edit::Reword { note, text } => self.reword(|comment| comment.body == *note, text, at).is_ok(),
+            Edit::Delete => {
+                self.push(id, "Issue", "remove", &json!({ "id": id }));
+                self.issues.remove(id).is_some()
+            }
             _ => false,
         }
+    }
+
+    fn never_end(&mut self, how: Option<Endless>) -> bool {
+        self.endless = how;
+        true
     }
 
     fn take_pushes(&mut self) -> Vec<Push> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use connector_core::network::{Request, Response};
 use connector_core::testing::FakeService;
-use connector_core::testing::conformance::{App, ConformanceService, Edit, Item, Push, Refusal};
+use connector_core::testing::conformance::{App, ConformanceService, Edit, Endless, Item, Push, Refusal};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -29,6 +29,7 @@ pub(crate) struct SlackByHand {
     events: Vec<Value>,
     told: u64,
     now: Timestamp,
+    endless: Option<Endless>,
 }
 
 struct Message {
@@ -192,6 +193,14 @@ impl SlackByHand {
                 let page: Vec<_> =
                     newest.iter().take(PAGE).map(|((_, at), message)| self.json(channel, at, message)).collect();
                 let next = if newest.len() > PAGE { newest[PAGE - 1].0.1.as_str() } else { "" };
+                // `~` comes after every time.
+                let next = match self.endless {
+                    Some(Endless::Itself) if cursor.is_empty() => "~".to_owned(),
+                    Some(Endless::Itself) => cursor.to_owned(),
+                    Some(Endless::First) if next.is_empty() => "~".to_owned(),
+                    Some(_) if next.is_empty() => format!("~{cursor}"),
+                    _ => next.to_owned(),
+                };
                 Ok(
                     json!({ "messages": page, "has_more": !next.is_empty(), "response_metadata": { "next_cursor": next } }),
                 )
@@ -288,8 +297,25 @@ impl ConformanceService for SlackByHand {
                 let Some(reply) = found.next().map(|((_, at), _)| at.clone()) else { return false };
                 self.update(channel, &reply, text, at).is_ok()
             }
+            Edit::Delete => {
+                let of = |key: &(String, String), message: &Message| {
+                    key.0 == channel && (key.1 == root || message.root.as_deref() == Some(root))
+                };
+                let there = self.messages.len();
+                self.messages.retain(|key, message| !of(key, message));
+                self.events.push(json!({
+                    "type": "message", "subtype": "message_deleted", "channel": channel, "ts": ts(at), "deleted_ts": root,
+                    "previous_message": { "type": "message", "ts": root },
+                }));
+                self.messages.len() < there
+            }
             _ => false,
         }
+    }
+
+    fn never_end(&mut self, how: Option<Endless>) -> bool {
+        self.endless = how;
+        true
     }
 
     fn take_pushes(&mut self) -> Vec<Push> {

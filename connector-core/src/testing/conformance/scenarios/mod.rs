@@ -5,6 +5,7 @@ mod grants;
 mod pairs;
 mod plain;
 mod pushing;
+mod walks;
 mod week;
 
 use super::gate::{Call, Strike};
@@ -24,6 +25,10 @@ pub(super) async fn all<S: ConformanceService>(setup: &Setup<S>, report: &mut Re
     Box::pin(grants::declined(setup, report)).await;
     Box::pin(faults::refused(setup, report)).await;
     Box::pin(faults::expired(setup, report)).await;
+    Box::pin(walks::wrong_clocks(setup, report)).await;
+    Box::pin(walks::endless(setup, report)).await;
+    Box::pin(walks::deleted(setup, report)).await;
+    Box::pin(walks::odd(setup, report)).await;
     Box::pin(pairs::volume(setup, report)).await;
     Box::pin(pairs::same(setup, report)).await;
     Box::pin(pushing::overtaken(setup, report)).await;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use connector_core::network::{Request, Response};
 use connector_core::testing::FakeService;
-use connector_core::testing::conformance::{ConformanceService, Edit, Item, Push};
+use connector_core::testing::conformance::{ConformanceService, Edit, Endless, Item, Push};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -155,6 +155,11 @@ impl ConformanceService for GoogleModel {
     fn expire_cursors(&mut self) -> bool {
         self.calendar.forget();
         self.mail.forget();
+        true
+    }
+
+    fn never_end(&mut self, how: Option<Endless>) -> bool {
+        self.tasks.endless = how;
         true
     }
 

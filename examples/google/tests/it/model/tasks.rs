@@ -1,6 +1,6 @@
 //! Tasks: <https://developers.google.com/workspace/tasks/reference/rest>.
 
-use connector_core::testing::conformance::{Edit, Item};
+use connector_core::testing::conformance::{Edit, Endless, Item};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -10,6 +10,7 @@ use super::{Answer, Asked, NOT_FOUND, PAGE};
 #[derive(Default)]
 pub(crate) struct TaskList {
     pub(crate) tasks: Vec<Value>,
+    pub(super) endless: Option<Endless>,
 }
 
 fn text(value: &Value) -> &str {
@@ -31,11 +32,21 @@ impl TaskList {
                 let since: Timestamp = asked.query("updatedMin").and_then(|at| at.parse().ok()).unwrap_or_default();
                 let found: Vec<_> = self.tasks.iter().filter(|task| updated(task) >= since).collect();
                 // A page begins behind the task that ended the one before.
-                let known = asked.query("pageToken").and_then(|last| found.iter().position(|task| task["id"] == last));
+                let token = asked.query("pageToken").unwrap_or_default();
+                let known = found.iter().position(|task| task["id"] == token.trim_start_matches('~'));
                 let rest: Vec<_> = found.into_iter().skip(known.map_or(0, |known| known + 1)).collect();
                 let mut answer = json!({ "items": rest.iter().take(PAGE).collect::<Vec<_>>() });
                 if rest.len() > PAGE {
                     answer["nextPageToken"] = rest[PAGE - 1]["id"].clone();
+                }
+                match self.endless {
+                    // What names no task leads to the first page.
+                    Some(Endless::Itself) => {
+                        answer["nextPageToken"] = json!(if token.is_empty() { "-" } else { token })
+                    }
+                    Some(Endless::First) if rest.len() <= PAGE => answer["nextPageToken"] = json!("-"),
+                    Some(_) if rest.len() <= PAGE => answer["nextPageToken"] = json!(format!("~{token}")),
+                    _ => {}
                 }
                 Ok(answer)
             }
