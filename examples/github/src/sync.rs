@@ -28,16 +28,19 @@ impl Walk {
     }
 
     /// What comes after a page, of a list that holds nothing but links of this type.
-    fn after<T: LinkType>(self, page: &Response, leaves: bool) -> Step<Self> {
+    fn after<T: LinkType>(self, now: Timestamp, page: &Response, leaves: bool) -> Step<Self> {
         let Self { since, pages, all } = self;
         if let Some(next) = pages.after_link(page).filter(|_| !leaves) {
             return Step::Next(Self { since, pages: next, all });
         }
         let is_one_page = pages == Pages::default();
+        let before = since.start(now);
         let since = since.ended();
+        // Where the times of all items lie in the future, another pass would be the same one.
+        let is_last = is_one_page || since.start(now) <= before;
         match all {
             None => Step::Done(Self { since, pages: Pages::default(), all }),
-            Some(start) if is_one_page => {
+            Some(start) if is_last => {
                 let all = LinkFilter::default().of::<T>().changed_from(start);
                 Step::Complete(all, Self { since, pages: Pages::default(), all: None })
             }
@@ -75,7 +78,7 @@ async fn walk<T: LinkType>(
     cx.integrations().met(issues.iter().map(ApiIssue::source)).await?;
     issues.retain(|issue| walk.since.is_new(now, issue.updated_at, issue.number.to_string()));
     save(cx, channel, &issues).await?;
-    Ok(walk.after::<T>(&page, leaves))
+    Ok(walk.after::<T>(now, &page, leaves))
 }
 
 /// Saves issues and pull requests with all of their comments.

@@ -6,15 +6,19 @@ use connector_core::model::Source;
 use connector_core::testing::TestHost;
 use connector_github::GitHub;
 use connector_test_support::{Emulator, Synced};
+use jiff::Timestamp;
 use serde_json::Value;
 
 pub(crate) fn emulator() -> Option<Emulator> {
     Emulator::start("github")
 }
 
-/// A host without connections.
+/// A host without connections, whose clock agrees with that of the emulator: what is dated in the future moves no
+/// watermark.
 pub(crate) fn host(emulator: &Emulator) -> TestHost {
-    emulator.host::<GitHub>()
+    let host = emulator.host::<GitHub>();
+    host.clock().set(Timestamp::now());
+    host
 }
 
 /// A host with a connection that has these options, and has synced this repository.
