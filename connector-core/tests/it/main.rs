@@ -27,6 +27,7 @@ mod records;
 mod registry;
 mod smoke;
 mod state;
+mod syncing;
 mod tasks;
 mod threads;
 mod tools;

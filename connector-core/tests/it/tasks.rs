@@ -215,6 +215,7 @@ async fn one_task_waits_for_a_key() {
 async fn the_token_of_a_keyed_task_cancels_it() {
     let bench = Bench::new().await;
     writes_down("a");
+    writes_down("b");
     let when = Scheduled::at(crate::fixture::at(60));
     bench.run(move |cx| async move { cx.schedule_task("k", act_now("a"), when).await.map(drop) }).await;
     let token = bench.run(move |cx| async move { cx.schedule_task("k", act_now("a"), when).await }).await;
@@ -222,11 +223,16 @@ async fn the_token_of_a_keyed_task_cancels_it() {
     assert!(bench.tasks_of("act").await.is_empty());
     let token = bench
         .run(move |cx| async move {
-            cx.schedule_task("k", act_now("a"), when).await?;
-            cx.schedule_task("k", act_now("a"), when.coalesce()).await
+            cx.schedule_task("other", act_now("a"), when).await?;
+            cx.schedule_task("k", act_now("b"), when).await?;
+            cx.schedule_task("k", act_now("b"), when.coalesce()).await
         })
         .await;
     bench.run(move |cx| async move { cx.cancel_task(&token).await }).await;
+    assert_eq!(bench.tasks_of("act").await.len(), 1);
+    bench.advance("1h").await;
+    assert_eq!(logged(), ["a 60"]);
+    let when = Scheduled::at(crate::fixture::at(7_200));
     bench
         .run(move |cx| async move {
             cx.schedule_task("k", act_now("a"), when).await?;

@@ -31,7 +31,10 @@ const SECONDS: u64 = 8;
 const BURST: usize = 40;
 
 /// Looks at the host until nothing is under way.
-const LOOKS: usize = 200_000;
+const LOOKS: usize = 5_000_000;
+
+/// Looks in a row at which nothing is under way, after which nothing will be.
+const STILL: usize = 2_000;
 
 /// How far the clock moves so that what failed is tried again: more than the longest time between two attempts.
 const LATER: i64 = 2 * 60 * 60;
@@ -93,12 +96,16 @@ async fn due(host: &Host) -> Vec<TaskRow> {
     tasks.into_iter().filter(|task| task.run_at.is_none_or(|at| at <= now)).collect()
 }
 
-/// Waits until nothing is due, and says what is left for good: nothing, or a fault.
+/// Waits until nothing is under way, and says what is due all the same: nothing, or a fault.
 async fn comes_to_rest(host: &Host, known: u64) -> String {
-    for _ in 0..LOOKS {
-        if due(host).await.is_empty() && host.runtime().queue_depths().2 == 0 {
+    let (mut looks, mut still) = (0, 0);
+    while still < STILL && looks < LOOKS {
+        let (ready, _, running) = host.runtime().queue_depths();
+        still = if ready + running == 0 { still + 1 } else { 0 };
+        if still == 1 && due(host).await.is_empty() {
             break;
         }
+        looks += 1;
         tokio::task::yield_now().await;
     }
     let left = due(host).await;
@@ -285,8 +292,7 @@ impl Things {
     /// Waits until nothing is under way; what waits after that, which must be right in all else.
     async fn rest(&mut self, process: &mut Process, when: &str) -> Option<String> {
         let due = process.ask("rest");
-        let seen = self.look(process, when).await;
-        Some(due).filter(|due| !due.is_empty()).or(seen)
+        if due.is_empty() { self.look(process, when).await } else { Some(due) }
     }
 
     /// Whether something waits that people see. All else must be right.

@@ -44,6 +44,24 @@ async fn keys_are_rotated_while_the_host_runs() {
     assert_eq!(rotated["operator_key"], again["operator_key"]);
     assert_ne!(rotated["data_key"], again["data_key"]);
     assert_eq!(rotated["resealed"], 2, "the credential and the authorization");
+    // A rotation that a crash has interrupted goes on with the data key that it made.
+    let newest = again["data_key"].as_str().expect("the id of a key").to_owned();
+    let unfinished = connector_core::engine::Write::PutSetting {
+        name: "vault/rotating".to_owned(),
+        value: Some(newest.clone().into()),
+    };
+    bench
+        .host
+        .runtime()
+        .ports()
+        .engine
+        .commit(connector_core::engine::WriteSet::of([unfinished]))
+        .await
+        .expect("it is stored");
+    let resumed = bench.ok("POST", "/vault/rotate", Value::Null).await;
+    assert_eq!((&resumed["data_key"], &resumed["resealed"]), (&json!(newest), &json!(0)));
+    let next = bench.ok("POST", "/vault/rotate", Value::Null).await;
+    assert_ne!(next["data_key"], json!(newest), "the one before has ended");
     // Both are good still, and the old key is of no use.
     std::fs::write(&file, new).expect("a key file");
     let bench = bench.reopened(|_| {}).await;
