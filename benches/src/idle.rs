@@ -61,6 +61,7 @@ fn writes(id: i64, payload: &[u8], at: jiff::Timestamp) -> [Write; 2] {
         every_ms: Some(86_400_000),
         payload: payload.to_vec().into(),
         errors: Vec::new(),
+        nonce: None,
     };
     [Write::PutConnection { row: Box::new(row), expect: None }, Write::PutTask { task, keyed: KeyedTask::Replace }]
 }

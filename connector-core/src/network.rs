@@ -28,7 +28,7 @@ pub use body::{Body, Form};
 pub use client::{Network, ProviderApi, RequestBuilder};
 pub(crate) use client::{Outbound, names_a_credential};
 pub use error::{Failure, FailureFn, TransportError};
-pub(crate) use kept::{Answers, KeptAnswers, MAX_PATIENCE, PutOff};
+pub(crate) use kept::{Answers, KeptAnswers, KeptFor, MAX_PATIENCE, PutOff};
 pub use quota::{Methods, QuotaDeclaration, RequestPattern};
 pub(crate) use rate::{Admission, Asking, Counted, LONG_WAIT, RateLimiter};
 pub use url_pattern::{UrlPattern, UrlPatternError, UrlRules};

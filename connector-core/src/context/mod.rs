@@ -63,6 +63,8 @@ pub(crate) struct Dispatch {
     pub(crate) task: Option<TaskId>,
     /// Which run of the task, if it may run more than once.
     pub(crate) run: Option<i64>,
+    /// What the idempotency keys of the run are made of.
+    pub(crate) nonce: Option<[u8; 16]>,
     pub(crate) attempt: u32,
     /// The name of the hook or callback, for messages.
     pub(crate) name: String,
@@ -78,6 +80,8 @@ pub(crate) struct Dispatch {
     pub(crate) waited_ms: AtomicU64,
     /// What it has been answered, also before a quota put it off.
     pub(crate) answers: Mutex<Answers>,
+    /// A request that may not be repeated has succeeded, in this attempt or one before it. Known when it has failed.
+    pub(crate) wrote: AtomicBool,
     /// What it creates is marked in the store as being sent.
     pub(crate) marked: AtomicBool,
     /// The account's token that the code has last been given.
@@ -200,12 +204,14 @@ impl Dispatch {
 
     /// The same for every attempt of one run of one task, and for nothing else.
     fn own_key(&self) -> String {
-        match self.task {
-            Some(task) => {
+        match (self.nonce, self.task) {
+            (Some(nonce), _) => hex::encode(&nonce),
+            // An older version of the host stored the task, and may have sent this key for it.
+            (None, Some(task)) => {
                 let run = self.run.map(|run| format!("-{run}")).unwrap_or_default();
                 format!("{}-{task}{run}", self.connection_id())
             }
-            None => format!("{}-{}", self.connection_id(), hex::encode(&self.shared.ports.vault.random())),
+            (None, None) => hex::encode(&self.shared.ports.vault.random()),
         }
     }
 }
@@ -231,13 +237,18 @@ impl Outbound for Dispatch {
         self.answers().replay(request)
     }
 
-    fn note(&self, request: &Request, response: &Response, repeatable: bool) {
-        let lasts = response.status.is_success() || matches!(response.status.as_u16(), 304 | 404 | 410);
-        if repeatable && lasts {
+    fn note(&self, request: &Request, response: &Response) {
+        if response.status.is_success() || matches!(response.status.as_u16(), 304 | 404 | 410) {
             self.answers().note(request, response);
-        } else if !repeatable && response.status.is_success() {
-            self.answers().cannot_repeat();
         }
+    }
+
+    fn note_write(&self, request: &Request, response: Option<&Response>) {
+        self.answers().note_write(request, response);
+    }
+
+    fn not_written(&self) {
+        self.answers().forget_last_write();
     }
 
     fn answered(&self, response: &Response, refused: Option<Timestamp>) {
@@ -317,6 +328,14 @@ impl Outbound for Dispatch {
 
     fn sends_once(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
+            // An earlier attempt has sent another request in place of this one: the two would do the work twice (L40).
+            if self.creates.is_some() && self.answers().owes_writes() {
+                self.unanswered();
+                return Err(Error::transient(format!(
+                    "`{}` has sent something before, and would send something else now: it is not sent",
+                    self.name
+                )));
+            }
             if let Some(creates) = self.creates.filter(|_| !self.marked.load(Ordering::Relaxed)) {
                 self.shared.mark_sending(creates, self.connection_id()).await?;
                 self.marked.store(true, Ordering::Relaxed);
@@ -403,8 +422,9 @@ impl<C: Component> Context<C> {
         self.dispatch.attempt
     }
 
-    /// The same for every attempt of one task, and for no other task, nor another run of a recurring one:
-    /// for services that accept one.
+    /// Text that is the same in every attempt of one task, and differs in every other task, in every other run of a
+    /// recurring one, and in other databases: for services that accept an idempotency key. It is random, and stored
+    /// with the task, so a host that starts from a backup does not send the key of another message (L35).
     pub fn idempotency_key(&self) -> String {
         self.dispatch.own_key()
     }

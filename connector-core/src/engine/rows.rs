@@ -451,6 +451,11 @@ pub struct TaskRow {
     pub payload: Bytes,
     /// What went wrong so far, oldest first.
     pub errors: Vec<TaskError>,
+    /// Random bytes that no other run of any task has, in this store or another: idempotency keys are made of them, so
+    /// a second installation or a restored backup never sends a key that the service has seen for another message
+    /// (L35). The store draws them with each new revision; all attempts of one run have the same. `None` in a row that
+    /// is to be stored means that the store draws them, and in a stored row that an older version stored it.
+    pub nonce: Option<[u8; 16]>,
 }
 
 /// What went wrong in one attempt.

@@ -198,7 +198,7 @@ pub enum Write {
     },
     /// Adds a task.
     PutTask {
-        /// The task; its revision is ignored.
+        /// The task; its revision is ignored. A nonce that it has is kept.
         task: TaskRow,
         /// What happens where the key is taken; for a task without a key, it is not.
         keyed: KeyedTask,

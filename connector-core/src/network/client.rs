@@ -46,11 +46,19 @@ pub(crate) trait Outbound: Send + Sync {
     /// its dispatch, or a user waits for it, and the wait is not long.
     fn waits_for(&self, refused: Timestamp) -> bool;
 
-    /// The answer to a request that an earlier attempt of the dispatch got before a quota put it off (L36).
+    /// The answer to a request that an earlier attempt of the dispatch got: before a quota put it off (L36), or before
+    /// it failed behind a request that may not be repeated (L40).
     fn replay(&self, request: &Request) -> Option<Response>;
 
-    /// Notes an answer to a request: one that may be `repeated` is not sent again when a quota puts the dispatch off.
-    fn note(&self, request: &Request, response: &Response, repeatable: bool);
+    /// Notes an answer to a request that may be repeated: it is not sent again when a quota puts the dispatch off.
+    fn note(&self, request: &Request, response: &Response);
+
+    /// Notes that a request that may not be repeated has succeeded: later attempts of the dispatch do not send it again.
+    /// `None` means that its answer is streamed, and cannot be given to them.
+    fn note_write(&self, request: &Request, response: Option<&Response>);
+
+    /// Notes that the last request that may not be repeated has not succeeded after all, as its answer says.
+    fn not_written(&self);
 
     /// What the connector says of the errors of its service.
     fn errors(&self) -> Option<FailureFn>;
@@ -111,6 +119,12 @@ pub(crate) trait Outbound: Send + Sync {
 /// - POST, PATCH and all others may not be repeated, unless they have an
 ///   [idempotency key](RequestBuilder::idempotency_key) or are marked with [`repeatable`](RequestBuilder::repeatable),
 ///   as a search by POST is.
+///
+/// A request that may not be repeated, and that has succeeded, is not sent again when the hook or task fails behind it,
+/// at a read of what it made, say. The next attempt runs from its beginning, and gets the answers that were there up to
+/// that request, those of the requests before it among them; what comes after is asked for anew. So the code has to
+/// send the same request in each attempt: one with the time in it, or with a file as its body, is another one, and is
+/// not sent; what the user sent is then shown as of unknown delivery, as it is when the host stops in between.
 #[derive(Clone, Copy)]
 pub struct Network<'a> {
     outbound: &'a dyn Outbound,
@@ -197,7 +211,11 @@ impl<'a> ProviderApi<'a> {
         if unreadable && response.status.is_success() && !built.repeatable {
             self.outbound.unanswered();
         }
-        graphql::data(&response)
+        let data = graphql::data(&response);
+        if data.is_err() && response.status.is_success() && !built.repeatable {
+            self.outbound.not_written();
+        }
+        data
     }
 
     /// A request with this method.
@@ -441,6 +459,7 @@ impl<'a> RequestBuilder<'a> {
         }
         let value = response.json();
         if value.is_err() && !repeatable {
+            outbound.not_written();
             outbound.unanswered();
         }
         value
@@ -644,7 +663,7 @@ async fn exchange<R: Answered>(
     repeatable: bool,
     send: SendBy<R>,
 ) -> Result<R> {
-    if let Some(response) = outbound.replay(request).filter(|_| repeatable) {
+    if let Some(response) = outbound.replay(request) {
         return Ok(R::from_whole(response));
     }
     let mut waits = BACKOFF.iter();
@@ -683,10 +702,16 @@ async fn exchange<R: Answered>(
             }
             return outcome.map_err(|error| lost(error, request));
         }
-        match (outcome.as_ref().ok().and_then(R::whole), repeatable) {
-            (Some(response), true) => outbound.note(request, response, true),
-            (_, false) => outcome.iter().for_each(|answer| outbound.note(request, answer.head(), false)),
-            (None, true) => {}
+        if let Ok(answer) = &outcome {
+            match (answer.whole(), repeatable) {
+                (Some(response), true) => outbound.note(request, response),
+                (None, true) => {}
+                (whole, false) => {
+                    if answer.head().status.is_success() && whole.is_none_or(|response| response.error().is_none()) {
+                        outbound.note_write(request, whole);
+                    }
+                }
+            }
         }
         match waits.next() {
             Some(wait) if passes_soon(&outcome, repeatable) => outbound.sleep_until(outbound.now() + *wait).await,

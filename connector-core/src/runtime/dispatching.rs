@@ -35,6 +35,7 @@ use crate::engine::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, ConnectionId, DeliveryId, TaskId};
+use crate::network::{KeptFor, PutOff};
 use crate::records::{OWN_WALK, RecordIntent};
 use crate::value;
 
@@ -119,6 +120,11 @@ impl Shared {
 
     pub(super) fn store_pause(&self) -> Option<Timestamp> {
         self.ports.clock.now().checked_add(STORE_PAUSE).ok()
+    }
+
+    /// What the answers of a task's run are kept under.
+    fn put_off_of(row: &TaskRow) -> PutOff {
+        PutOff::Task(row.id, row.key.as_ref().map(|_| row.revision))
     }
 
     async fn run_task(self: &Arc<Self>, entry: Entry, cautious: bool) -> Ran {
@@ -213,6 +219,7 @@ impl Shared {
                 },
                 task: Some(row.id),
                 run: row.key.as_ref().map(|_| row.revision),
+                nonce: row.nonce,
                 attempt: row.attempt + 1,
                 name: payload.title(),
                 may_call_out: payload.may_call_out(),
@@ -227,6 +234,9 @@ impl Shared {
                 }
                 Err(error) => Err((error, false)),
             };
+            if outcome.as_ref().is_err_and(|(error, _)| !matches!(error.kind(), ErrorKind::RateLimited { .. })) {
+                self.keep_writes(&dispatch);
+            }
             let (name, connector) = (&dispatch.name, connection.connector.declaration.id);
             let requests = dispatch.requests.load(Ordering::Relaxed);
             if let Err(error) = self.spend(row.connection, 0, requests).await {
@@ -355,9 +365,23 @@ impl Shared {
 
     /// Keeps what a dispatch was answered, as it is put off until then and goes on where it was.
     pub(super) fn keep_answers(&self, dispatch: &Dispatch, until: Timestamp) {
+        self.keep(dispatch, KeptFor::Quota, until);
+    }
+
+    /// Keeps the answers to requests that may not be repeated, as the dispatch has failed and may run again (L40).
+    fn keep_writes(&self, dispatch: &Dispatch) {
+        if dispatch.answers().has_writes() {
+            let until = self.ports.clock.now().checked_add(super::policy::BACKOFF_CAP).unwrap_or(Timestamp::MAX);
+            self.keep(dispatch, KeptFor::Failure, until);
+        }
+    }
+
+    fn keep(&self, dispatch: &Dispatch, ended: KeptFor, until: Timestamp) {
         if let Some(put_off) = dispatch.put_off() {
-            let answers = std::mem::take(&mut *dispatch.answers());
-            self.kept.keep(put_off, answers, until, self.ports.clock.now());
+            let mut answers = dispatch.answers();
+            dispatch.wrote.fetch_or(answers.has_writes(), Ordering::Relaxed);
+            let answers = std::mem::take(&mut *answers);
+            self.kept.keep(put_off, answers, ended, until, self.ports.clock.now());
         }
     }
 

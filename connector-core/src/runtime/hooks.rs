@@ -500,6 +500,7 @@ impl Shared {
                 lane: TaskPriority::Webhook,
                 task: None,
                 run: None,
+                nonce: None,
                 attempt: 1,
                 name: target.name.clone(),
                 may_call_out: true,

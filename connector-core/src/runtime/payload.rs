@@ -174,6 +174,7 @@ impl TaskPayload {
             every_ms: None,
             payload: payload.into(),
             errors: Vec::new(),
+            nonce: None,
         })
     }
 

@@ -93,14 +93,14 @@ impl Shared {
         error: &Error,
     ) -> Result<(After, Vec<Write>)> {
         let mut writes = Vec::new();
-        let lost = self.may_have_arrived(payload, dispatch, error);
+        let mut lost = self.may_have_arrived(payload, dispatch, error);
         let interval = interval_of(&dispatch.connection.connector, row, payload);
         if let TaskPayload::Sync { name, channel } = payload
             && error.is_endless()
         {
             writes.extend(self.give_up_walk(row.connection, name, channel.as_ref()).await?);
         }
-        let then = match error.kind() {
+        let mut then = match error.kind() {
             _ if lost => After::Delete,
             ErrorKind::Transient if matches!(payload, TaskPayload::Disconnect) => {
                 self.retry(row, error, DISCONNECT_ATTEMPTS, interval)
@@ -157,6 +157,12 @@ impl Shared {
             },
         };
         let ended = matches!(then, After::Delete | After::Dead { .. });
+        // What it created is at the service, whatever went wrong behind that (L40): it is shown as of unknown delivery
+        // when nothing is tried any more, and as being sent until then.
+        let sent = payload.creates().is_some() && dispatch.wrote.load(std::sync::atomic::Ordering::Relaxed);
+        if sent && ended {
+            (then, lost) = (After::Delete, true);
+        }
         // Other declared work goes on, and shows what it did not find.
         let shown = ended || (matches!(error.kind(), ErrorKind::Gone) && is_declared(row));
         let restarts = u32::from(matches!(error.kind(), ErrorKind::CursorExpired) && !ended);
@@ -173,7 +179,9 @@ impl Shared {
             let log = log.await?;
             writes.extend(log.map(|(key, value)| Write::PutState { connection: row.connection, key, value }));
         }
-        writes.extend(self.show_failure(payload, dispatch, error, lost, ended).await?);
+        if !sent || ended {
+            writes.extend(self.show_failure(payload, dispatch, error, lost, ended).await?);
+        }
         if lost {
             writes.extend(self.look_again(row));
         }

@@ -632,6 +632,7 @@ mod tests {
             every_ms: None,
             payload: bytes::Bytes::new(),
             errors: Vec::new(),
+            nonce: None,
         }
     }
 

@@ -178,6 +178,7 @@ macro_rules! __engine_checks {
                 a_task_that_is_retried_keeps_its_attempts_and_errors
                 a_dead_task_is_a_dead_letter
                 a_recurring_task_goes_on_beside_its_dead_letter
+                each_run_of_a_task_has_a_nonce_of_its_own
                 a_task_that_changed_while_it_ran_stays_and_starts_anew
                 a_completion_comes_before_the_writes
                 a_task_is_completed_once

@@ -212,6 +212,21 @@ impl TestHost {
         host
     }
 
+    /// The host as it starts on a backup of its store ([`MemoryEngine::restored`]), which then has nothing in common with
+    /// the store of this one.
+    pub async fn restore(&self, backup: MemoryEngine) -> Self {
+        let host = Self::assemble(
+            self.registry.clone(),
+            Arc::new(backup),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.network),
+            self.config.clone(),
+            self.credentials.clone(),
+        );
+        host.load().await;
+        host
+    }
+
     /// The same store under other connectors: a host after an upgrade.
     pub async fn upgrade(&self, registry: Registry) -> Self {
         let engine = Arc::new(self.engine.reopen());

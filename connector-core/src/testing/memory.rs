@@ -153,6 +153,15 @@ impl MemoryEngine {
         self.shared.chunks_read.load(Ordering::SeqCst)
     }
 
+    /// What a process finds that starts on a backup of this store: everything that was committed, under ids and
+    /// revisions that the store goes on to give as well, and with nonces that no other store gives.
+    pub fn restored(&self) -> Self {
+        static RESTORED: AtomicU64 = AtomicU64::new(0);
+        let restored = self.restarted(false);
+        lock(&restored.shared.tables).incarnation = RESTORED.fetch_add(1, Ordering::Relaxed) + 1;
+        restored
+    }
+
     fn restarted(&self, unclean: bool) -> Self {
         Self {
             shared: Arc::new(Shared {

@@ -5,7 +5,7 @@ use connector_core::model::Delivery;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
 use connector_core::runtime::TaskView;
-use connector_core::testing::{Fault, TestHost};
+use connector_core::testing::{FakeService, Fault, TestHost};
 
 use crate::fixture::{
     Act, Bench, Changed, Lab, act, ada, at, handler, lab_for, log, logged, note, on, quiet, source, ticket,
@@ -18,7 +18,7 @@ async fn count(cx: &Context<Lab>, key: &str, by: u64) -> Result<()> {
 }
 
 /// A service that keeps what is posted to it, and the handlers that sync from it.
-fn scenario() -> Arc<Mutex<Vec<String>>> {
+fn scenario() -> (Arc<Mutex<Vec<String>>>, FakeService) {
     let posted: Arc<Mutex<Vec<String>>> = Arc::default();
     let (listed, taken) = (Arc::clone(&posted), Arc::clone(&posted));
     on(|handlers| {
@@ -45,18 +45,21 @@ fn scenario() -> Arc<Mutex<Vec<String>>> {
             count(&cx, "drained", ids.len() as u64).await?;
             Ok(Drained::all())
         }));
-        handlers.note_created = Some(handler(move |cx: Context<Lab>, (note, _): (Note, Thread)| {
-            let taken = Arc::clone(&taken);
-            async move {
-                cx.provider().post("/notes").send().await?;
-                let mut posted = taken.lock().unwrap();
-                posted.push(note.content);
-                Ok(WriteBack::delivered(format!("n{}", posted.len() - 1)))
-            }
+        handlers.note_created = Some(handler(|cx: Context<Lab>, (note, _): (Note, Thread)| async move {
+            let key: String = cx.provider().post("/notes").json(&note.content).fetch().await?;
+            Ok(WriteBack::delivered(key))
         }));
     });
     act("after", |cx| async move { count(&cx, "after", 1).await });
-    posted
+    let service = FakeService::new(move |request| {
+        if request.url.path() != "/notes" {
+            return FakeService::answer(200, "{}");
+        }
+        let mut posted = taken.lock().unwrap();
+        posted.push(serde_json::from_slice(&request.body.bytes().unwrap()).unwrap());
+        FakeService::answer(200, format!("\"n{}\"", posted.len() - 1))
+    });
+    (posted, service)
 }
 
 /// The process that comes after, if this one was killed.
@@ -66,8 +69,8 @@ async fn restarted(bench: Bench) -> Bench {
 
 /// Lives through the scenario with a crash at this commit, and says what there is in the end.
 async fn live(crash: Option<(usize, Fault)>) -> (usize, Vec<String>) {
-    let posted = scenario();
-    let mut bench = Bench::new().await;
+    let (posted, service) = scenario();
+    let mut bench = Bench::with(service).await;
     let commits = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&commits);
     bench.host.engine().fail_commits(move |_| {

@@ -3,6 +3,7 @@
 #![allow(clippy::type_complexity, reason = "handlers are written where they are used")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod behind_a_write;
 mod callbacks;
 mod commits;
 mod conformance;

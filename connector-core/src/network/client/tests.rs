@@ -99,7 +99,11 @@ impl Outbound for Fake {
         None
     }
 
-    fn note(&self, _: &Request, _: &Response, _: bool) {}
+    fn note(&self, _: &Request, _: &Response) {}
+
+    fn note_write(&self, _: &Request, _: Option<&Response>) {}
+
+    fn not_written(&self) {}
 
     fn port(&self) -> &dyn NetworkPort {
         // A `Fake` borrows nothing, so the port may be the same value.

@@ -663,6 +663,7 @@ pub(super) fn dispatch_of(connection: Arc<ActiveConnection>, name: &str, may_cal
         lane: TaskPriority::User,
         task: None,
         run: None,
+        nonce: None,
         attempt: 1,
         name: name.to_owned(),
         may_call_out,

@@ -209,6 +209,8 @@ impl Shared {
             Some(sent) => match sent.delivery {
                 // A sync brought it between two attempts: the one that seemed to fail had arrived.
                 Some(Delivery::Delivered) => Some(Vec::new()),
+                // An attempt failed behind what it sent: the next one goes on there (L40).
+                Some(Delivery::Sending) if self.kept.has_writes(&Self::put_off_of(row), self.ports.clock.now()) => None,
                 Some(Delivery::Sending) => {
                     let mut writes = vec![sent.with(Delivery::Unknown)];
                     writes.extend(self.written_back_feed(payload, row));

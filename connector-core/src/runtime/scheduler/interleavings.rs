@@ -140,6 +140,7 @@ impl Script {
             every_ms: None,
             payload: bytes::Bytes::new(),
             errors: Vec::new(),
+            nonce: None,
         };
         self.store.insert(row.id, row.clone());
         self.untold.push_back((vec![TaskChange::Waits(row)], None));

@@ -297,6 +297,7 @@ pub(super) fn task_row(connection: ConnectionId, id: i64) -> TaskRow {
         every_ms: None,
         payload: bytes("payload"),
         errors: Vec::new(),
+        nonce: None,
     }
 }
 
@@ -328,9 +329,9 @@ pub(super) fn completes(task: &TaskRow, then: After) -> WriteSet {
     WriteSet { connection: Some(task.connection), completes: Some(completion), ..WriteSet::default() }
 }
 
-/// The row without its revision, which an engine chooses.
+/// The row without its revision and its nonce, which an engine chooses.
 pub(super) fn unrevised(task: &TaskRow) -> TaskRow {
-    TaskRow { revision: 0, ..task.clone() }
+    TaskRow { revision: 0, nonce: None, ..task.clone() }
 }
 
 /// The rows that wait after a commit.

@@ -143,6 +143,47 @@ pub(super) async fn a_recurring_task_goes_on_beside_its_dead_letter(store: TestS
     assert_eq!(store.read(|engine| engine.task_by_key(connection, "sync".to_owned())).await, Some(row));
 }
 
+/// L35: what idempotency keys are made of is the same in each attempt of a run, and differs in every other run.
+pub(super) async fn each_run_of_a_task_has_a_nonce_of_its_own(store: TestStore) {
+    let connection = store.connection().await;
+    let mut seen = Vec::new();
+    let mut drawn = |row: &TaskRow, what: &str| {
+        let nonce = row.nonce.unwrap_or_else(|| panic!("{what}: the store draws no nonce"));
+        assert!(!seen.contains(&nonce), "{what}: another run has had the same nonce");
+        seen.push(nonce);
+    };
+    let first = store.put_task(keyed(connection, store.id(), "sync")).await;
+    drawn(&first, "a new task");
+    drawn(&store.put_task(task_row(connection, store.id())).await, "another task");
+    let retry = After::Retry { run_at: None, attempt: 1, errors: vec![task_error(1)] };
+    store.commit(completes(&first, retry)).await;
+    let retried = store.task(first.id).await.expect("it waits");
+    assert_eq!(retried.nonce, first.nonce, "a retry is of the same run");
+    let changes: [(&str, Write); 3] = [
+        ("replaced", put(&keyed(connection, store.id(), "sync"), KeyedTask::Replace)),
+        ("coalesced", put(&keyed(connection, store.id(), "sync"), KeyedTask::Coalesce)),
+        ("hastened", Write::HastenTasks { connection, key_prefix: "sync".to_owned() }),
+    ];
+    for (what, change) in changes {
+        store.apply([change]).await;
+        drawn(&store.task(first.id).await.expect("it waits"), what);
+    }
+    let row = store.task(first.id).await.expect("it waits");
+    store.commit(completes(&row, After::Again { run_at: None })).await;
+    let row = store.task(first.id).await.expect("it waits");
+    drawn(&row, "run again");
+    let again = Some((at(70), TaskId::from_number(store.id())));
+    store.commit(completes(&row, After::Dead { attempt: 1, errors: Vec::new(), at: at(50), again })).await;
+    drawn(&store.task(first.id).await.expect("it waits"), "gone on beside its dead letter");
+    let dead = store.dead(again.expect("it goes on").1).await.expect("the run is a dead letter");
+    assert_eq!(dead.task.nonce, row.nonce, "a dead letter is of the run that died");
+    let retried = store.put_task(TaskRow { key: None, ..dead.task }).await;
+    assert_eq!(retried.nonce, row.nonce, "a dead letter that is retried is the same run");
+    let kept = store.task(first.id).await;
+    let Some(reopened) = store.reopen().await else { return };
+    assert_eq!(reopened.task(first.id).await, kept);
+}
+
 /// What was scheduled anew while it ran stays to run, whatever the run says of itself; its writes are stored.
 pub(super) async fn a_task_that_changed_while_it_ran_stays_and_starts_anew(store: TestStore) {
     let connection = store.connection().await;

@@ -22,6 +22,8 @@ macro_rules! tables {
             $($(#[$doc])* pub(super) $name: Table<$key, $value>,)*
             /// The last version or revision that was given. A refused commit may leave a gap.
             last_version: i64,
+            /// Which store it is: zero, or the number of a store that was restored from a backup.
+            pub(super) incarnation: u64,
         }
 
         impl Tables {
@@ -114,7 +116,7 @@ impl Tables {
                 row.run_at = run_at;
                 row.attempt = 0;
                 row.errors.clear();
-                row.revision = self.next_version();
+                self.begin_run(&mut row);
             }
             After::Retry { run_at, attempt, errors } => {
                 row.run_at = run_at;
@@ -133,7 +135,7 @@ impl Tables {
                 row.run_at = Some(run_at);
                 row.attempt = 0;
                 row.errors.clear();
-                row.revision = self.next_version();
+                self.begin_run(&mut row);
             }
         }
         self.put_task(row.clone());
@@ -326,6 +328,14 @@ impl Tables {
         self.last_version
     }
 
+    /// Gives a task what no other run of any task has.
+    fn begin_run(&mut self, row: &mut TaskRow) {
+        row.revision = self.next_version();
+        // The same in every run of a test.
+        let drawn = u128::from(self.incarnation) << 64 | u128::from(row.revision.unsigned_abs());
+        row.nonce = Some(drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835).to_be_bytes());
+    }
+
     /// Adds a task, or does to the one that has its key what `keyed` says. The row that waits now; none if nothing changed.
     fn add_task(&mut self, mut task: TaskRow, keyed: KeyedTask) -> Option<TaskRow> {
         let holder = task.key.as_ref().and_then(|key| self.tasks_by_key.get(&(task.connection, key.clone())));
@@ -339,10 +349,12 @@ impl Tables {
             }
             (Some(stored), KeyedTask::Coalesce) => {
                 let run_at = stored.run_at.min(task.run_at);
-                TaskRow { run_at, ..stored }
+                TaskRow { run_at, nonce: None, ..stored }
             }
         };
-        row.revision = self.next_version();
+        let given = row.nonce;
+        self.begin_run(&mut row);
+        row.nonce = given.or(row.nonce);
         self.put_task(row.clone());
         Some(row)
     }
@@ -359,7 +371,7 @@ impl Tables {
         for id in ids {
             if let Some(mut row) = self.tasks.get(&id).cloned() {
                 row.run_at = None;
-                row.revision = self.next_version();
+                self.begin_run(&mut row);
                 self.put_task(row.clone());
                 hastened.push(row);
             }

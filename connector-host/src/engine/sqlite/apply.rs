@@ -11,7 +11,7 @@ use rusqlite::params;
 
 use super::fail::{Fail, Refusal};
 use super::files;
-use super::ids::Ids;
+use super::ids::{Ids, new_nonce};
 use super::queries::{self, prefix_end, task_sql};
 use super::rows::{self, errors_json, micros, stored_time};
 use super::statements::Statements;
@@ -73,9 +73,9 @@ impl Apply<'_, '_> {
     /// The next run of a task, which knows nothing of this one.
     fn begin_anew(&self, id: i64, revision: i64, run_at: Option<Timestamp>) -> Applied<Option<TaskRow>> {
         let sql = task_sql!(
-            "UPDATE task SET run_at = ?3, attempt = 0, errors = NULL, revision = ?4 WHERE id = ?1 AND revision = ?2 RETURNING " columns
+            "UPDATE task SET run_at = ?3, attempt = 0, errors = NULL, revision = ?4, nonce = ?5 WHERE id = ?1 AND revision = ?2 RETURNING " columns
         );
-        let values = params![id, revision, micros(run_at), self.ids.take_one()];
+        let values = params![id, revision, micros(run_at), self.ids.take_one(), new_nonce()];
         Ok(self.db.change(sql, values, rows::task)?)
     }
 
@@ -336,23 +336,24 @@ impl Apply<'_, '_> {
             Some(key) => queries::task_by_key(self.db, task.connection, key)?,
             None => None,
         };
-        let revision = self.ids.take_one();
+        let (revision, nonce) = (self.ids.take_one(), task.nonce.or_else(|| Some(new_nonce())));
         let row = match (holder, keyed) {
-            (None, _) => TaskRow { run_at: stored_time(task.run_at), revision, ..task.clone() },
+            (None, _) => TaskRow { run_at: stored_time(task.run_at), revision, nonce, ..task.clone() },
             (Some(_), KeyedTask::Keep) => return Ok(None),
             (Some(holder), KeyedTask::Replace) => {
-                TaskRow { id: holder.id, run_at: stored_time(task.run_at), revision, ..task.clone() }
+                TaskRow { id: holder.id, run_at: stored_time(task.run_at), revision, nonce, ..task.clone() }
             }
             // None is at once, and less than any time.
             (Some(holder), KeyedTask::Coalesce) => {
-                TaskRow { run_at: holder.run_at.min(stored_time(task.run_at)), revision, ..holder }
+                let nonce = Some(new_nonce());
+                TaskRow { run_at: holder.run_at.min(stored_time(task.run_at)), revision, nonce, ..holder }
             }
         };
-        self.db.run("INSERT INTO task(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+        self.db.run("INSERT INTO task(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors, nonce)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT(id) DO UPDATE SET connection_id = excluded.connection_id, run_at = excluded.run_at, attempt = excluded.attempt,
                revision = excluded.revision, key = excluded.key, channel = excluded.channel, priority = excluded.priority,
-               every_ms = excluded.every_ms, payload = excluded.payload, errors = excluded.errors", params![
+               every_ms = excluded.every_ms, payload = excluded.payload, errors = excluded.errors, nonce = excluded.nonce", params![
             row.id.number(),
             row.connection.number(),
             micros(row.run_at),
@@ -364,6 +365,7 @@ impl Apply<'_, '_> {
             row.every_ms,
             row.payload.as_ref(),
             errors_json(&row.errors)?,
+            row.nonce,
         ])?;
         Ok(Some(row))
     }
@@ -397,9 +399,9 @@ impl Apply<'_, '_> {
         );
         let waiting = self.db.all(sql, params![connection.number(), key_prefix, prefix_end(key_prefix)], rows::task)?;
         for task in waiting {
-            let row = TaskRow { run_at: None, revision: self.ids.take_one(), ..task };
-            self.db
-                .run("UPDATE task SET run_at = NULL, revision = ?2 WHERE id = ?1", [row.id.number(), row.revision])?;
+            let row = TaskRow { run_at: None, revision: self.ids.take_one(), nonce: Some(new_nonce()), ..task };
+            let sql = "UPDATE task SET run_at = NULL, revision = ?2, nonce = ?3 WHERE id = ?1";
+            self.db.run(sql, params![row.id.number(), row.revision, row.nonce])?;
             committed.tasks.push(TaskChange::Waits(row));
         }
         Ok(())
@@ -407,8 +409,8 @@ impl Apply<'_, '_> {
 
     fn put_dead(&self, dead: &DeadTask) -> Applied {
         let task = &dead.task;
-        self.db.run("INSERT OR REPLACE INTO dead(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors, died_at)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)", params![
+        self.db.run("INSERT OR REPLACE INTO dead(id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors, died_at, nonce)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)", params![
             task.id.number(),
             task.connection.number(),
             micros(task.run_at),
@@ -421,6 +423,7 @@ impl Apply<'_, '_> {
             task.payload.as_ref(),
             errors_json(&task.errors)?,
             dead.died_at.as_microsecond(),
+            task.nonce,
         ])?;
         Ok(())
     }

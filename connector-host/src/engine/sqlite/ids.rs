@@ -3,6 +3,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 /// How many ids are reserved at a time.
 const BLOCK: i64 = 10_000;
 
+/// What tells one run of a task from all others, in this database and all others.
+pub(super) fn new_nonce() -> [u8; 16] {
+    rand::random()
+}
+
 /// The sequence of ids, which is in memory; how far it may have got is in the store.
 ///
 /// Taking an id must not wait for the disk. It does not have to: an id matters from the commit on

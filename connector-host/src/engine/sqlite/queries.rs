@@ -26,7 +26,7 @@ pub(super) type Found<T> = Result<T, Fail>;
 /// A statement about tasks; `columns` stands for what [`rows::task`] reads.
 macro_rules! task_sql {
     ($before:literal columns $($after:literal)?) => {
-        concat!($before, "id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors", $($after)?)
+        concat!($before, "id, connection_id, run_at, attempt, revision, key, channel, priority, every_ms, payload, errors, nonce", $($after)?)
     };
 }
 pub(super) use task_sql;

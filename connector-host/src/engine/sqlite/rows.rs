@@ -111,12 +111,13 @@ pub(super) fn task(row: &Row<'_>) -> Result<TaskRow, Fail> {
         } else {
             parse(row, 10, "task's error")?
         },
+        nonce: row.get(11)?,
     })
 }
 
 /// Columns: those of [`task_sql`](super::queries::task_sql), `died_at`.
 pub(super) fn dead(row: &Row<'_>) -> Result<DeadTask, Fail> {
-    Ok(DeadTask { task: task(row)?, died_at: time(row.get(11)?)? })
+    Ok(DeadTask { task: task(row)?, died_at: time(row.get(12)?)? })
 }
 
 /// Columns: those of [`delivery_sql`](super::queries::delivery_sql).

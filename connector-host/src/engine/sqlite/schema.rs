@@ -243,6 +243,11 @@ CREATE TABLE claim(
 CREATE INDEX claim_connection ON claim(connection_id);
 DELETE FROM source WHERE NOT EXISTS (SELECT 1 FROM link WHERE link.thread_id = source.thread_id);
 ",
+    // Idempotency keys are made of it. The runs that are stored here keep the keys that they have sent.
+    "
+ALTER TABLE task ADD COLUMN nonce BLOB;
+ALTER TABLE dead ADD COLUMN nonce BLOB;
+",
 ];
 
 /// The version that the migrations lead to.

@@ -63,6 +63,7 @@ fn task(id: i64) -> TaskRow {
         every_ms: None,
         payload: Bytes::from_static(b"payload"),
         errors: Vec::new(),
+        nonce: None,
     }
 }
 
