@@ -114,7 +114,8 @@ pub trait Connector: Declared {
         async { Ok(()) }
     }
 
-    /// A user composed a new item. The host attaches what comes back to the originating thread.
+    /// A user composed a new item. The host attaches what comes back to the originating thread. `None` means that the
+    /// connector does not take it: nothing is at the service, and the user sees that, sends it again or discards it.
     fn on_create_link(
         &self,
         cx: &Context<Self>,

@@ -34,6 +34,7 @@ use crate::model::{
 };
 use crate::registry::RegisteredConnector;
 use crate::runtime::payload::{HookTask, TaskPayload, unsent_key};
+use crate::runtime::unsent::UnsentChange;
 use crate::value;
 
 /// Tasks that are looked at at once while a channel is disabled.
@@ -72,6 +73,7 @@ pub(crate) enum RecordIntent {
     /// What a user changed about a link is at the service.
     WrittenBack {
         link: LinkId,
+        sent: Box<HookTask>,
     },
     /// A channel is off: what waits to be sent from it will not be.
     ChannelDisabled {
@@ -145,6 +147,8 @@ struct Resolver<'a> {
     complete: Vec<LinkId>,
     /// Composed items that may be at the service without the host knowing as what; none until they are read.
     drafts: Option<Vec<LinkId>>,
+    /// Changes of links that did not reach the service, where that list is another one now.
+    unsent: BTreeMap<LinkId, Vec<UnsentChange>>,
     marks: HashMap<ThreadId, Tracked<UserThreadRow>>,
     saved: HashMap<ChannelId, u64>,
     expects: Vec<Expect>,
@@ -164,6 +168,7 @@ pub(crate) async fn resolve(
         notes: BTreeMap::new(),
         by_key: HashMap::new(),
         complete: Vec::new(),
+        unsent: BTreeMap::new(),
         drafts: None,
         marks: HashMap::new(),
         saved: HashMap::new(),
@@ -192,7 +197,7 @@ pub(crate) async fn resolve(
             }
             RecordIntent::Channels(channels) => resolver.channels(channels).await?,
             RecordIntent::Delivered { note, sent, result } => resolver.delivered(*note, sent, result).await?,
-            RecordIntent::WrittenBack { link } => resolver.written_back(*link).await?,
+            RecordIntent::WrittenBack { link, sent } => resolver.written_back(*link, sent).await?,
             RecordIntent::ChannelDisabled { channel } => {
                 resolver.channel_disabled(channel).await?;
                 resolver.unsent(channel).await?;
@@ -353,18 +358,17 @@ impl Resolver<'_> {
     async fn unsent_hook(&mut self, task: TaskRow, hook: HookTask) -> EngineResult<()> {
         match hook {
             HookTask::NoteCreated { note } | HookTask::NoteUpdated { note } => self.unsent_note(note).await,
-            HookTask::LinkUpdated { link, changes } => {
-                self.unsent_link(link).await?;
-                if let Ok(changes) = value::to_bytes(&changes) {
-                    let (key, value) = (unsent_key(link), changes.into());
-                    self.writes.push(Write::PutState { connection: self.about.connection, key, value });
-                }
-                Ok(())
-            }
-            HookTask::CreateLink { link, .. }
+            HookTask::CreateLink { link, .. } => self.unsent_link(link).await,
+            HookTask::LinkUpdated { link, .. }
             | HookTask::ContactsChanged { link, .. }
             | HookTask::ScheduleContactUpdated { link, .. }
-            | HookTask::ActionPressed { link, .. } => self.unsent_link(link).await,
+            | HookTask::ActionPressed { link, .. } => {
+                self.unsent_link(link).await?;
+                let mut all = self.unsent_changes(link).await?;
+                UnsentChange::add(&mut all, UnsentChange { task: hook, reason: UNSENT.to_owned() });
+                self.unsent.insert(link, all);
+                Ok(())
+            }
             HookTask::ThreadRead { .. } | HookTask::ThreadToDo { .. } | HookTask::NoteReactionChanged { .. } => {
                 let (at, attempt) = (self.about.now, task.attempt);
                 let mut errors = task.errors.clone();
@@ -441,6 +445,13 @@ impl Resolver<'_> {
     /// The writes, in an order in which each finds what it refers to.
     fn finish(mut self) -> (Vec<Expect>, Vec<Write>) {
         let connection = self.about.connection;
+        for (link, changes) in std::mem::take(&mut self.unsent) {
+            let key = unsent_key(link);
+            self.writes.push(match UnsentChange::encode(&changes) {
+                Ok(value) if !changes.is_empty() => Write::PutState { connection, key, value },
+                _ => Write::DeleteState { connection, key },
+            });
+        }
         // A merge changes the rows that it moves, and a deleted link takes the notes that are still its
         // own: both come after the writes of rows as they were read.
         let merges: Vec<_> = self.writes.extract_if(.., |write| matches!(write, Write::MergeThreads { .. })).collect();

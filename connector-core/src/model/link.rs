@@ -409,6 +409,16 @@ impl Link {
         matches!(self.delivery, None | Some(super::Delivery::Delivered))
     }
 
+    /// The source of an item that a user composed here, and that the service does not have.
+    pub(crate) fn draft_source(id: LinkId) -> Source {
+        Source::new("draft", [id.to_string()])
+    }
+
+    /// Whether a user composed it here, and the service does not have it.
+    pub(crate) fn is_draft(&self) -> bool {
+        self.source == Self::draft_source(self.id)
+    }
+
     /// Whether it is of this kind.
     pub fn is<T: LinkType>(&self) -> bool {
         self.link_type.as_str() == T::DECLARATION.id

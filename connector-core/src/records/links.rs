@@ -7,6 +7,8 @@ use crate::clock::BoxFuture;
 use crate::engine::{EngineResult, Expect, LinkQuery, LinkRow, StateValue, Write};
 use crate::id::{LinkId, ThreadId};
 use crate::model::{Delivery, Link, LinkFields, LinkFilter, LinkIdentity, LinkInput, Patch, Source};
+use crate::runtime::payload::{HookTask, unsent_key};
+use crate::runtime::unsent::UnsentChange;
 
 /// Links that are read at once while many are archived.
 const ARCHIVE_PAGE: usize = 1000;
@@ -39,8 +41,9 @@ impl Resolver<'_> {
     pub(super) async fn link(&mut self, input: &LinkInput) -> EngineResult<()> {
         let id = match self.link_of(&input.source) {
             Some(id) => {
+                let mut was_archived = false;
                 if let Some(tracked) = self.links.get_mut(&id) {
-                    let was_archived = tracked.current.link.archived;
+                    was_archived = tracked.current.link.archived;
                     apply(&mut tracked.current.link, &input.fields);
                     if input.create.is_some() && input.fields.archived.is_none() {
                         tracked.current.link.archived = false;
@@ -50,6 +53,9 @@ impl Resolver<'_> {
                         tracked.current.link.author.clone_from(&create.author);
                         tracked.current.link.occurred_at = to_the_microsecond(create.occurred_at);
                     }
+                }
+                self.void_unsent(id, &input.fields).await?;
+                if let Some(tracked) = self.links.get(&id) {
                     let link = &tracked.current.link;
                     let (thread, author) = (link.thread, link.author.clone());
                     let unarchive = input.fields.unarchive == Some(true) && was_archived;
@@ -243,17 +249,58 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// What a user changed about a link is at the service now (R9.4).
-    pub(super) async fn written_back(&mut self, id: LinkId) -> EngineResult<()> {
+    /// What a user changed about a link is at the service now (R9.4). What was not sent of it still shows (R9.8).
+    pub(super) async fn written_back(&mut self, id: LinkId, sent: &HookTask) -> EngineResult<()> {
         if !self.links.contains_key(&id) {
             let Some(row) = self.about.engine.link(id).await? else { return Ok(()) };
             self.track([row]);
         }
+        let mut unsent = self.unsent_changes(id).await?;
+        if !unsent.is_empty() {
+            unsent.retain(|known| !UnsentChange::says_anew(sent, &known.task));
+            self.unsent.insert(id, unsent.clone());
+        }
+        let unsent = unsent.pop();
         if let Some(tracked) = self.links.get_mut(&id)
             && matches!(tracked.current.link.delivery, Some(Delivery::Pending | Delivery::Failed { .. }))
         {
-            tracked.current.link.delivery = Some(Delivery::Delivered);
+            tracked.current.link.delivery = Some(match unsent {
+                Some(UnsentChange { reason, .. }) => Delivery::Failed { reason },
+                None => Delivery::Delivered,
+            });
         }
+        Ok(())
+    }
+
+    /// The changes of a link that did not reach the service, as they are to be stored.
+    pub(super) async fn unsent_changes(&mut self, id: LinkId) -> EngineResult<Vec<UnsentChange>> {
+        if let Some(known) = self.unsent.get(&id) {
+            return Ok(known.clone());
+        }
+        let stored = self.about.engine.state(self.about.connection, vec![unsent_key(id)]).await?.pop().flatten();
+        Ok(stored.map(|stored| UnsentChange::all_of(id, &stored.value)).unwrap_or_default())
+    }
+
+    /// The service says how an item is: changes of it that were not sent and that this is about are void (R9.8).
+    async fn void_unsent(&mut self, id: LinkId, saved: &LinkFields) -> EngineResult<()> {
+        let failed = |tracked: &Tracked<LinkRow>| {
+            let link = &tracked.current.link;
+            matches!(link.delivery, Some(Delivery::Failed { .. })) && !link.is_draft()
+        };
+        if !self.links.get(&id).is_some_and(failed) {
+            return Ok(());
+        }
+        let unsent = self.unsent_changes(id).await?;
+        let left: Vec<_> = unsent.iter().filter(|change| !change.is_void(saved)).cloned().collect();
+        // An older version kept nothing of some changes: whatever the service says makes them void.
+        if left.len() == unsent.len() && !unsent.is_empty() {
+            return Ok(());
+        }
+        if let Some(tracked) = self.links.get_mut(&id) {
+            let reason = left.last().map(|change| change.reason.clone());
+            tracked.current.link.delivery = reason.map(|reason| Delivery::Failed { reason });
+        }
+        self.unsent.insert(id, left);
         Ok(())
     }
 
@@ -332,8 +379,10 @@ impl Resolver<'_> {
         self.track([draft]);
         self.writes.push(Write::DeleteState { connection: self.about.connection, key: draft_key(id) });
         let Some(created) = created else {
+            // It stays the user's, who sends it again or discards it; nothing can be replied to it (R9.8).
             if let Some(draft) = self.links.get_mut(&id) {
-                draft.current.link.delivery = Some(Delivery::Delivered);
+                let reason = format!("{} did not take it", self.about.connector.declaration.name);
+                draft.current.link.delivery = Some(Delivery::Failed { reason });
             }
             return Ok(());
         };

@@ -121,7 +121,7 @@ impl Resolver<'_> {
                 RecordIntent::Link(input) => self.link_of(&input.source),
                 RecordIntent::Note(note) => self.link_of(&note.link),
                 RecordIntent::Composed { created: Some(created), .. } => self.link_of(&created.source),
-                RecordIntent::WrittenBack { link } => Some(*link),
+                RecordIntent::WrittenBack { link, .. } => Some(*link),
                 _ => None,
             };
             let Some(row) = link.and_then(|id| self.links.get(&id)).map(|tracked: &Tracked<LinkRow>| &tracked.current)

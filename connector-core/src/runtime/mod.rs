@@ -10,6 +10,7 @@ pub(crate) mod payload;
 mod policy;
 mod scheduler;
 pub(crate) mod subscriptions;
+pub(crate) mod unsent;
 mod work_log;
 mod worker;
 

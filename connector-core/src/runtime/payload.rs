@@ -15,6 +15,7 @@ use crate::id::{ChannelId, ConnectionId, LinkId, NoteId, ScheduleKey, TaskId, Th
 use crate::model::{
     Action, Attendance, Authorization, Channel, Contact, ContactChanges, Emoji, LinkChanges, LinkDraft, Schedule,
 };
+use crate::runtime::unsent::LinkBefore;
 use crate::value;
 
 type Name = Cow<'static, str>;
@@ -93,6 +94,8 @@ pub(crate) enum HookTask {
     LinkUpdated {
         link: LinkId,
         changes: LinkChanges,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Box<LinkBefore>>,
     },
     CreateLink {
         link: LinkId,
@@ -116,6 +119,8 @@ pub(crate) enum HookTask {
     ContactsChanged {
         link: LinkId,
         changes: ContactChanges,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Box<LinkBefore>>,
     },
     ScheduleContactUpdated {
         link: LinkId,
@@ -125,6 +130,8 @@ pub(crate) enum HookTask {
         /// The schedule as it was answered, for one that the service does not have yet.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         answered: Option<Box<Schedule>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Box<LinkBefore>>,
     },
     NoteReactionChanged {
         note: NoteId,
@@ -320,7 +327,8 @@ pub(crate) fn declared_drain_key(namespace: &str, name: &str, channel: Option<&C
     own_key(namespace, &format!("{name}{scope}"))
 }
 
-/// Where a change of a link that was not delivered is kept in the connection's state, for its user to retry.
+/// Where the changes of a link that were not delivered are kept in the connection's state, for its user to retry or
+/// discard.
 pub(crate) fn unsent_key(link: LinkId) -> String {
     format!("h/unsent/{link}")
 }

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Shared;
 use super::dispatching::forget_walk;
 use super::payload::{HookTask, LookScope, TaskPayload, cursor_key, look_now, unsent_key, walked_key};
+use super::unsent::UnsentChange;
 use crate::context::Dispatch;
 use crate::engine::{
     After, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, SyncState, TaskError, TaskRow, Write,
@@ -312,10 +313,15 @@ impl Shared {
             TaskPayload::Hook(HookTask::CreateLink { .. }) if row.link.delivery == Some(Delivery::Delivered) => {
                 return Ok(Vec::new());
             }
-            TaskPayload::Hook(HookTask::LinkUpdated { changes, .. }) if failed => {
-                let value = value::to_bytes(changes)
-                    .map_err(|error| Error::bug("a change cannot be stored").with_source(error))?;
-                writes.push(Write::PutState { connection, key: unsent_key(link), value: value.into() });
+            TaskPayload::Hook(HookTask::CreateLink { .. }) => {}
+            TaskPayload::Hook(task) => {
+                if let Delivery::Failed { reason } = &delivery {
+                    let key = unsent_key(link);
+                    let stored = engine.state(connection, vec![key.clone()]).await?.pop().flatten();
+                    let mut all = stored.map(|stored| UnsentChange::all_of(link, &stored.value)).unwrap_or_default();
+                    UnsentChange::add(&mut all, UnsentChange { task: task.clone(), reason: reason.clone() });
+                    writes.push(Write::PutState { connection, key, value: UnsentChange::encode(&all)? });
+                }
             }
             _ => {}
         }

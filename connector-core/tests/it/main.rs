@@ -32,6 +32,7 @@ mod syncing;
 mod tasks;
 mod threads;
 mod tools;
+mod unsent;
 mod upgrades;
 mod walks;
 mod work;

@@ -666,12 +666,6 @@ async fn composing_that_fails_shows_why() {
     let link = bench.links().await.remove(0).link;
     assert_eq!((link.id, link.delivery), (draft.id, Some(Delivery::Failed { reason: "no such label".into() })));
     assert!(bench.dead().await.is_empty());
-    // None: it was taken, and is no item.
-    on(|handlers| handlers.create_link = Some(handler(|_, _| async { Ok(None) })));
-    let draft = compose(&bench, "Other").await.unwrap();
-    bench.host.settle().await;
-    let link = bench.links().await.into_iter().find(|row| row.id() == draft.id).unwrap().link;
-    assert_eq!(link.delivery, Some(Delivery::Delivered));
 }
 
 /// R9.1: what cannot be composed is refused, and nothing is stored.

@@ -15,13 +15,14 @@ use crate::id::{
 use crate::link_type::LinkTypeDeclaration;
 use crate::model::{
     Actor, Attendance, Author, Contact, ContactChanges, Content, Delivery, Emoji, Link, LinkChanges, LinkDraft, Note,
-    Patch, Reaction, Recipient, Schedule, ScheduleChange, Source, When,
+    Patch, Reaction, Recipient, Schedule, ScheduleChange, When,
 };
 use crate::records::untouched;
 use crate::registry::RegisteredConnector;
 use crate::runtime::Runtime;
 use crate::runtime::dispatching::acting;
 use crate::runtime::payload::{HookTask, TaskPayload, unsent_key};
+use crate::runtime::unsent::{LinkBefore, UnsentChange};
 use crate::value;
 
 /// Links of a thread that are looked at.
@@ -98,6 +99,17 @@ impl Acting {
         self.own && self.connector.hooks.has(hook)
     }
 
+    fn dispatches_task(&self, task: &HookTask) -> bool {
+        match task {
+            HookTask::CreateLink { .. } => self.dispatches(Hooks::CREATE_LINK),
+            HookTask::LinkUpdated { .. } => self.dispatches(Hooks::LINK_UPDATED),
+            HookTask::ContactsChanged { .. } => self.dispatches(Hooks::CONTACTS_CHANGED),
+            HookTask::ScheduleContactUpdated { .. } => self.dispatches(Hooks::SCHEDULE_CONTACT_UPDATED),
+            HookTask::NoteReactionChanged { .. } => self.dispatches(Hooks::NOTE_REACTION_CHANGED),
+            _ => self.own,
+        }
+    }
+
     /// The user as the service knows them.
     pub(super) fn actor(&self, user: &UserId) -> Actor {
         match &self.connection.identity {
@@ -105,11 +117,6 @@ impl Acting {
             _ => acting(user),
         }
     }
-}
-
-/// The source of what was composed here and has none at the service yet.
-fn draft_source(id: LinkId) -> Source {
-    Source::new("draft", [id.to_string()])
 }
 
 /// One that a user composed, and that is not at the service yet, still says so while it is changed.
@@ -227,12 +234,22 @@ impl Runtime {
             return Err(ActionError::Invalid("a note needs some content, or an attachment".to_owned()));
         }
         let links = self.links_for(thread, &new.user).await?;
-        let takes = |link: &Acting| link.connector.declaration.handle_replies && link.dispatches(Hooks::NOTE_CREATED);
+        let takes = |link: &Acting| {
+            link.connector.declaration.handle_replies
+                && link.dispatches(Hooks::NOTE_CREATED)
+                && !link.row.link.is_draft()
+        };
         let link = match new.link {
             Some(id) => links.iter().find(|link| link.row.id() == id),
             None => links.iter().find(|link| takes(link)).or(links.first()),
         };
         let link = link.ok_or_else(|| ActionError::NotFound(format!("{thread} has no such link")))?;
+        if link.row.link.is_draft() {
+            return Err(ActionError::Conflict(format!(
+                "{} is not at the service: reply to it when it has arrived",
+                link.row.id()
+            )));
+        }
         let (attachments, expects) = self.attach(&new.user, &new.attachments, link.declaration()).await?;
         let sends = takes(link);
         let own_id = link.connection.identity.as_ref().map(|identity| identity.id.clone());
@@ -291,7 +308,8 @@ impl Runtime {
             Some(_) => (false, Hooks::NOTE_UPDATED),
             None => (true, Hooks::NOTE_CREATED),
         };
-        let sends = link.connector.declaration.handle_replies && link.dispatches(hook);
+        // What belongs to a draft goes out with it.
+        let sends = link.connector.declaration.handle_replies && link.dispatches(hook) && !link.row.link.is_draft();
         let in_flight = created && matches!(before.note.delivery, Some(Delivery::Sending));
         if in_flight {
             return Err(ActionError::Conflict(format!("{id} is being sent right now: edit it when it has arrived")));
@@ -418,7 +436,8 @@ impl Runtime {
             Write::Feed(FeedEntry::new(FeedKind::Link, before.connection, link.id)),
         ];
         if acting.own {
-            writes.push(self.hook_task(&acting, HookTask::LinkUpdated { link: link.id, changes })?);
+            let before = Some(Box::new(LinkBefore::of(&before.link)));
+            writes.push(self.hook_task(&acting, HookTask::LinkUpdated { link: link.id, changes, before })?);
         }
         self.put(before.connection, writes).await?;
         Ok(link)
@@ -432,31 +451,37 @@ impl Runtime {
         if !matches!(before.link.delivery, Some(Delivery::Failed { .. } | Delivery::Unknown)) {
             return Err(ActionError::Conflict(format!("{id} was not refused: there is nothing to send again")));
         }
-        let engine = &self.shared.ports.engine;
         let mut writes = Vec::new();
-        let (hook, task) = if before.link.source == draft_source(id) {
+        let tasks = if before.link.is_draft() {
             let draft = self.draft_of(&before, user).await?;
-            (Hooks::CREATE_LINK, HookTask::CreateLink { link: id, draft })
+            vec![HookTask::CreateLink { link: id, draft }]
         } else {
             let key = unsent_key(id);
-            let stored = engine.state(connection, vec![key.clone()]).await?.pop().flatten();
-            let changes = stored.and_then(|stored| value::from_bytes(&stored.value).ok()).ok_or_else(|| {
-                ActionError::Conflict(format!("what was not sent of {id} is not known any more: change it again"))
-            })?;
+            let stored = self.shared.ports.engine.state(connection, vec![key.clone()]).await?.pop().flatten();
+            let unsent = stored.map(|stored| UnsentChange::all_of(id, &stored.value)).unwrap_or_default();
+            if unsent.is_empty() {
+                return Err(ActionError::Conflict(format!(
+                    "what was not sent of {id} is not known any more: discard it, and change it again"
+                )));
+            }
             writes.push(Write::DeleteState { connection, key });
-            (Hooks::LINK_UPDATED, HookTask::LinkUpdated { link: id, changes })
+            unsent.into_iter().map(|change| change.task).collect()
         };
-        if !acting.dispatches(hook) {
-            return Err(ActionError::Conflict(format!("{user} has no connection that can send {id}")));
+        if let Some(task) = tasks.iter().find(|task| !acting.dispatches_task(task)) {
+            return Err(ActionError::Conflict(format!(
+                "{user} has no connection that can send {id} ({})",
+                task.name()
+            )));
         }
+        let tasks = tasks.into_iter().map(|task| self.hook_task(&acting, task)).collect::<Result<Vec<_>, _>>()?;
         let mut row = before.clone();
         row.link.delivery = Some(Delivery::Pending);
         let link = row.link.clone();
         writes.extend([
             Write::PutLink { row: Box::new(row), expect: Some(before.version) },
             Write::Feed(FeedEntry::new(FeedKind::Link, connection, id)),
-            self.hook_task(&acting, task)?,
         ]);
+        writes.extend(tasks);
         self.put(connection, writes).await?;
         Ok(link)
     }
@@ -480,20 +505,35 @@ impl Runtime {
         })
     }
 
-    /// A user discards a link that they composed and that was not delivered (R9.4).
+    /// A user discards what was not delivered: a link that they composed, or their changes of one that is at the service,
+    /// which is then as it was before them (R9.4, R9.8).
     pub async fn discard_link(&self, id: LinkId, user: &UserId) -> Result<(), ActionError> {
         let acting = self.own_link(id, user).await?;
         let (link, connection) = (&acting.row.link, acting.row.connection);
-        let draft = link.source == draft_source(link.id) && !matches!(link.delivery, Some(Delivery::Sending));
-        if !draft || acting.connection.owner != *user {
+        let in_flight = matches!(link.delivery, Some(Delivery::Sending));
+        let failed = matches!(link.delivery, Some(Delivery::Failed { .. } | Delivery::Unknown));
+        if in_flight || acting.connection.owner != *user || !(link.is_draft() || failed) {
             return Err(ActionError::Conflict(format!(
                 "{id} is at the service, or is not {user}'s: it cannot be discarded here"
             )));
         }
-        let mut writes =
-            vec![Write::DeleteLink { id: link.id }, Write::Feed(FeedEntry::new(FeedKind::Link, connection, link.id))];
-        writes.extend(self.composing_task(connection, link.id).await?.map(|id| Write::DeleteTask { id }));
-        self.put(connection, writes).await
+        let feed = Write::Feed(FeedEntry::new(FeedKind::Link, connection, link.id));
+        if link.is_draft() {
+            let mut writes = vec![Write::DeleteLink { id: link.id }, feed];
+            writes.extend(self.composing_task(connection, link.id).await?.map(|id| Write::DeleteTask { id }));
+            return self.put(connection, writes).await;
+        }
+        let key = unsent_key(link.id);
+        let stored = self.shared.ports.engine.state(connection, vec![key.clone()]).await?.pop().flatten();
+        let mut row = acting.row.clone();
+        let unsent = stored.map(|stored| UnsentChange::all_of(link.id, &stored.value)).unwrap_or_default();
+        for change in unsent.iter().rev() {
+            change.undo(&mut row.link);
+        }
+        row.link.delivery = None;
+        let expect = Some(row.version);
+        let put = Write::PutLink { row: Box::new(row), expect };
+        self.put(connection, vec![put, Write::DeleteState { connection, key }, feed]).await
     }
 
     /// The task that sends what a user composed.
@@ -638,7 +678,8 @@ impl Runtime {
             Write::Feed(FeedEntry::new(FeedKind::Link, before.connection, changed.id)),
         ];
         if sends {
-            writes.push(self.hook_task(link, HookTask::ContactsChanged { link: changed.id, changes })?);
+            let before = Some(Box::new(LinkBefore::of(&before.link)));
+            writes.push(self.hook_task(link, HookTask::ContactsChanged { link: changed.id, changes, before })?);
         }
         self.put(before.connection, writes).await?;
         Ok(changed)
@@ -689,6 +730,7 @@ impl Runtime {
                 contact,
                 attendance,
                 answered: answered.is_new().then(|| Box::new(answered)),
+                before: Some(Box::new(LinkBefore::of(&before.link))),
             };
             writes.push(self.hook_task(&acting, hook)?);
         }
@@ -758,7 +800,7 @@ impl Runtime {
         let link = Link {
             id,
             thread,
-            source: draft_source(id),
+            source: Link::draft_source(id),
             link_type: compose.link_type.clone(),
             channel: compose.channel.clone().unwrap_or_else(|| ChannelId::from_static("")),
             title: Some(compose.title.clone()),

@@ -72,6 +72,7 @@ impl Shared {
         let connection = &dispatch.connection;
         let actor = || connection.row.identity.clone().unwrap_or_else(|| acting(&connection.row.owner));
         let mut written_back = None;
+        let sent = Box::new(hook.clone());
         let call = match hook {
             HookTask::Activate { authorization } => HookCall::Activate { authorization, actor: actor() },
             HookTask::Upgrade { from } => {
@@ -97,8 +98,8 @@ impl Shared {
                 return self.change_channel(dispatch, &channel, |row| succeed(row, OWN_WALK, now)).await;
             }
             HookTask::ChannelDisabled { channel } => HookCall::ChannelDisabled { channel },
-            HookTask::LinkUpdated { link, changes } => {
-                let Some(found) = self.own_link(dispatch, link).await? else { return Ok(()) };
+            HookTask::LinkUpdated { link, changes, .. } => {
+                let Some(found) = self.own_sent_link(dispatch, link).await? else { return Ok(()) };
                 written_back = Some(link);
                 HookCall::LinkUpdated { link: found, changes }
             }
@@ -116,6 +117,9 @@ impl Shared {
             HookTask::NoteCreated { note } | HookTask::NoteUpdated { note } => {
                 let created = matches!(hook, HookTask::NoteCreated { .. });
                 let Some((found, thread)) = self.own_note(dispatch, note).await? else { return Ok(()) };
+                if thread.links.iter().any(|link| link.id == found.link && link.is_draft()) {
+                    return Err(Error::rejected("what it replies to is not at the service"));
+                }
                 let sent = found.content.clone();
                 let call = if created || found.key.is_none() {
                     HookCall::NoteCreated { note: found, thread }
@@ -135,13 +139,13 @@ impl Shared {
                 let Some(thread) = self.own_thread(dispatch, thread).await? else { return Ok(()) };
                 HookCall::ThreadToDo { thread, actor: actor(), todo, date }
             }
-            HookTask::ContactsChanged { link, changes } => {
-                let Some(link) = self.own_link(dispatch, link).await? else { return Ok(()) };
+            HookTask::ContactsChanged { link, changes, .. } => {
+                let Some(link) = self.own_sent_link(dispatch, link).await? else { return Ok(()) };
                 written_back = Some(link.id);
                 HookCall::ContactsChanged { thread: Thread::new(link.thread, vec![link]), changes }
             }
-            HookTask::ScheduleContactUpdated { link, schedule, contact, attendance, answered } => {
-                let Some(link) = self.own_link(dispatch, link).await? else { return Ok(()) };
+            HookTask::ScheduleContactUpdated { link, schedule, contact, attendance, answered, .. } => {
+                let Some(link) = self.own_sent_link(dispatch, link).await? else { return Ok(()) };
                 written_back = Some(link.id);
                 // A sync may have brought the service's own schedule of an occurrence that had none, or none.
                 let occurrence = answered.as_ref().and_then(|answered| answered.occurrence);
@@ -158,22 +162,28 @@ impl Shared {
                 let input = value::to_bytes(&action)
                     .map_err(|error| Error::bug("the action cannot be stored").with_source(error))?;
                 dispatch.call(&bound.namespace, &bound.name, &bound.args, Input::Encoded(input.into())).await?;
-                dispatch.unit().records.push(RecordIntent::WrittenBack { link });
+                dispatch.unit().records.push(RecordIntent::WrittenBack { link, sent });
                 return Ok(());
             }
             HookTask::NoteReactionChanged { note, emoji, added } => {
                 let Some((note, thread)) = self.own_note(dispatch, note).await? else { return Ok(()) };
+                written_back = Some(note.link);
                 HookCall::NoteReactionChanged { note, thread, actor: actor(), emoji, added }
             }
         };
         self.call_hook(dispatch, call).await?;
-        dispatch.unit().records.extend(written_back.map(|link| RecordIntent::WrittenBack { link }));
+        dispatch.unit().records.extend(written_back.map(|link| RecordIntent::WrittenBack { link, sent }));
         Ok(())
     }
 
     async fn own_link(&self, dispatch: &Dispatch, link: LinkId) -> Result<Option<Link>> {
         let row = self.ports.engine.link(link).await?;
         Ok(row.filter(|row| row.connection == dispatch.connection_id()).map(|row| row.link))
+    }
+
+    /// A link that the service has: a change of a draft goes out with it.
+    async fn own_sent_link(&self, dispatch: &Dispatch, link: LinkId) -> Result<Option<Link>> {
+        Ok(self.own_link(dispatch, link).await?.filter(|link| !link.is_draft()))
     }
 
     /// A thread as the connection sees it.

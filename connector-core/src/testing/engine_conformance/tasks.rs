@@ -172,10 +172,11 @@ pub(super) async fn each_run_of_a_task_has_a_nonce_of_its_own(store: TestStore) 
     store.commit(completes(&row, After::Again { run_at: None })).await;
     let row = store.task(first.id).await.expect("it waits");
     drawn(&row, "run again");
-    let again = Some((at(70), TaskId::from_number(store.id())));
+    let dead_id = TaskId::from_number(store.id());
+    let again = Some((at(70), dead_id));
     store.commit(completes(&row, After::Dead { attempt: 1, errors: Vec::new(), at: at(50), again })).await;
     drawn(&store.task(first.id).await.expect("it waits"), "gone on beside its dead letter");
-    let dead = store.dead(again.expect("it goes on").1).await.expect("the run is a dead letter");
+    let dead = store.dead(dead_id).await.expect("the run is a dead letter");
     assert_eq!(dead.task.nonce, row.nonce, "a dead letter is of the run that died");
     let retried = store.put_task(TaskRow { key: None, ..dead.task }).await;
     assert_eq!(retried.nonce, row.nonce, "a dead letter that is retried is the same run");
