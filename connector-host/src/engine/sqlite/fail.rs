@@ -10,6 +10,9 @@ pub(super) enum Fail {
     /// A row does not hold what it must.
     #[error("{0}")]
     Damaged(String),
+    /// A file of the database is not the one that was opened.
+    #[error("{0}")]
+    Replaced(String),
 }
 
 /// Why a set was not applied: refused by its own conditions, or the store failed.
@@ -41,25 +44,26 @@ impl Fail {
     fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Sql(error) => error.sqlite_error_code(),
-            Self::Damaged(_) => None,
+            Self::Damaged(_) | Self::Replaced(_) => None,
         }
     }
 
     /// Every other set would meet it too: the disk, not what was to be written, is the reason.
     pub(super) fn concerns_all(&self) -> bool {
-        matches!(
-            self.code(),
-            Some(
-                ErrorCode::DiskFull
-                    | ErrorCode::SystemIoFailure
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::DatabaseBusy
-                    | ErrorCode::DatabaseLocked
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::NotADatabase
-                    | ErrorCode::OutOfMemory
+        matches!(self, Self::Replaced(_))
+            || matches!(
+                self.code(),
+                Some(
+                    ErrorCode::DiskFull
+                        | ErrorCode::SystemIoFailure
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                        | ErrorCode::CannotOpen
+                        | ErrorCode::NotADatabase
+                        | ErrorCode::OutOfMemory
+                )
             )
-        )
     }
 
     /// The error as it is shown, for this database.
@@ -67,6 +71,12 @@ impl Fail {
         let database = database.to_owned();
         let reason = self.to_string();
         match (&self, self.code()) {
+            (Self::Replaced(_), _) => EngineError::NotWritable {
+                database,
+                reason: format!(
+                    "{reason}, so nothing more is stored. Put it back or restore a backup: first stop this process, and start it again after that"
+                ),
+            },
             (Self::Damaged(_), _) | (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
                 EngineError::Corrupt { database, reason }
             }

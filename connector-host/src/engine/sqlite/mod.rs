@@ -14,6 +14,7 @@ mod files;
 mod first_commit;
 mod ids;
 mod lock;
+mod presence;
 mod queries;
 mod reader;
 mod rows;
@@ -55,6 +56,7 @@ use self::fail::Fail;
 pub(crate) use self::first_commit::with_first_commit;
 use self::ids::Ids;
 use self::lock::{LockError, LockFile};
+use self::presence::Presence;
 use self::reader::{Readers, Size};
 use self::statements::Statements;
 use self::writer::{Job, Log, Message, Tally, Writer};
@@ -215,6 +217,7 @@ impl SqliteEngine {
             database: name,
             ids: ids.clone(),
             lock: lock.clone(),
+            presence: Presence::of(path).map_err(OpenError::Io)?,
             tally: tally.clone(),
             feed_end,
             log_pages,

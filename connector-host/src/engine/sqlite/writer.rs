@@ -13,6 +13,7 @@ use super::apply::Apply;
 use super::fail::{Fail, Refusal};
 use super::ids::Ids;
 use super::lock::LockFile;
+use super::presence::Presence;
 use super::statements::Statements;
 
 /// More sets than this in one transaction save nothing more (storage.md, 2).
@@ -68,6 +69,7 @@ pub(super) struct Writer {
     pub(super) database: Arc<str>,
     pub(super) ids: Arc<Ids>,
     pub(super) lock: Arc<LockFile>,
+    pub(super) presence: Presence,
     pub(super) tally: Arc<Tally>,
     pub(super) feed_end: u64,
     /// Pages in the write-ahead log after the last commit; -1 when that was looked at. SQLite tells it.
@@ -188,6 +190,7 @@ impl Writer {
     }
 
     fn mark_clean(&self, db: &Statements<'_>) -> Result<(), Fail> {
+        self.presence.check()?;
         begin(db)?;
         let stored = store_bound(db, self.ids.next())
             .and_then(|()| Ok(db.run("UPDATE meta SET value = 1 WHERE name = 'clean'", [])?))
@@ -241,7 +244,8 @@ impl Writer {
         let feed_end = self.feed_end;
         loop {
             let savepoints = self.refused_of_late > 0;
-            let stored = begin(db).and_then(|()| self.apply_and_commit(db, group, savepoints));
+            let stored = self.presence.check().and_then(|()| begin(db));
+            let stored = stored.and_then(|()| self.apply_and_commit(db, group, savepoints));
             if !matches!(stored, Ok(Some(_))) {
                 self.ids.answered(None);
                 self.feed_end = feed_end;
@@ -287,6 +291,7 @@ impl Writer {
             store_bound(db, bound)?;
         }
         commit(db)?;
+        self.presence.check()?;
         self.ids.answered(bound);
         self.tally.sets.fetch_add(accepted, Ordering::Relaxed);
         // A count of sets fits; beyond it, nobody cares.
