@@ -17,6 +17,7 @@ mod fixture;
 #[cfg(feature = "mail")]
 mod formats;
 mod hooks;
+mod keys;
 mod lessons;
 mod lifecycle;
 #[cfg(feature = "mail")]

@@ -461,6 +461,22 @@ impl Runtime {
             if key_option.is_some_and(|option| sent.contains_key(option)) && !awaited {
                 admitted = Some(key.map_or(Admitted::Without, |key| Admitted::Offered(Credential::new(key))));
             }
+            if changed && let Some(option) = key_option.filter(|option| !sent.contains_key(*option)) {
+                let (old, new) = (read(&before.options)?, read(&row.options)?);
+                // Who has changed where the key goes has to give it again: the service there may not be the same (R10.5).
+                match moved(&old, &new) {
+                    Some((name, true)) => {
+                        return Err(ActionError::Invalid(format!(
+                            "`{name}` leads to another host: send `{option}` again, which was given for the old one"
+                        )));
+                    }
+                    // The key is tried there before anything is stored.
+                    Some((_, false)) if row.status == ConnectionStatus::Active => {
+                        admitted = Some(stored.map_or(Admitted::Without, Admitted::Stored));
+                    }
+                    _ => {}
+                }
+            }
             if changed && connector.hooks.has(Hooks::OPTIONS_CHANGED) {
                 let hook = HookTask::OptionsChanged { old: before.options.clone(), new: row.options.clone() };
                 let task = TaskPayload::Hook(hook).task(TaskId::from_number(shared.ports.engine.take_ids(1)), id)?;
@@ -654,6 +670,22 @@ impl Runtime {
             ActionError::NotFound(format!("there is no connector `{id}`: {known}"))
         })
     }
+}
+
+/// An option that holds another address than before, and whether that is at another host.
+fn moved(old: &Map<String, Value>, new: &Map<String, Value>) -> Option<(String, bool)> {
+    let address = |value: Option<&Value>| {
+        let url = url::Url::parse(value?.as_str()?).ok()?;
+        url.has_host().then_some(url)
+    };
+    let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let differ = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    let moves = differ.filter_map(|name| match (address(old.get(name)), address(new.get(name))) {
+        (None, None) => None,
+        (Some(old), Some(new)) => Some((name.clone(), old.origin() != new.origin())),
+        (Some(_), None) | (None, Some(_)) => Some((name.clone(), true)),
+    });
+    moves.max_by_key(|(_, elsewhere)| *elsewhere)
 }
 
 pub(super) fn dispatch_of(connection: Arc<ActiveConnection>, name: &str, may_call_out: bool) -> DispatchOf {
