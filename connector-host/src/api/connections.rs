@@ -199,6 +199,9 @@ async fn create(
     Body(new): Body<NewConnection>,
 ) -> Answer<Created<Authorizing>> {
     caller.acts_as(&new.user)?;
+    if new.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
+        return Err(Problem::field("name", "it is empty: leave it out to take what the service calls the account"));
+    }
     let mut request = ConnectRequest::new(new.connector, new.user);
     request.workspace = new.workspace;
     request.name = new.name;

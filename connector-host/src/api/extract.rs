@@ -31,6 +31,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             status => Problem::new(status, "malformed", rejection.body_text()),
         })?;
         let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
+        // Where fields have names, a list of their values would be taken for them.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+            let detail = "the body is an array: send an object, with the name of each field";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "malformed", detail));
+        }
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let field = error.path().to_string();

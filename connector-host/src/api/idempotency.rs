@@ -143,9 +143,10 @@ fn is_multipart(request: &Request) -> bool {
 }
 
 async fn keyed(host: &Host, key: &HeaderValue, request: Request, next: Next) -> Answer<Response> {
-    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= LONGEST_KEY);
+    let is_key = |key: &&str| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = key.to_str().ok().filter(is_key);
     let key = key.ok_or_else(|| {
-        let detail = format!("`Idempotency-Key` has 1 to {LONGEST_KEY} printable ASCII characters");
+        let detail = format!("`Idempotency-Key` has 1 to {LONGEST_KEY} printable ASCII characters, and no spaces");
         Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
     })?;
     let Some(identity) = request.extensions().get::<Identity>().cloned() else { return Ok(next.run(request).await) };

@@ -67,6 +67,8 @@ pub(super) fn finish(document: &OpenApi) -> Document {
             take_idempotency_key(operation);
         }
     }
+    let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
+    schemas.into_iter().flat_map(Map::values_mut).for_each(let_out_defaults);
     tidy(&mut document);
     document.to_string().into()
 }
@@ -97,6 +99,35 @@ fn take_idempotency_key(operation: &mut Value) {
             }
             responses.entry(status).or_insert(problem);
         }
+    }
+}
+
+/// A field that may be left out has no `default` here: generators take it for one that is always there, and make clients
+/// send it. What it is when it is left out stands in its description.
+fn let_out_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            let required = fields.get("required").cloned().unwrap_or_default();
+            let is_required = |name: &str| required.as_array().is_some_and(|names| names.contains(&json!(name)));
+            if let Some(properties) = fields.get_mut("properties").and_then(Value::as_object_mut) {
+                for (_, property) in properties.iter_mut().filter(|(name, _)| !is_required(name)) {
+                    let Some(property) = property.as_object_mut() else { continue };
+                    let Some(default) = property.remove("default") else { continue };
+                    // That a list is empty and a field is none needs no word.
+                    let says = !(default.is_null()
+                        || default.as_array().is_some_and(Vec::is_empty)
+                        || default.as_object().is_some_and(Map::is_empty));
+                    if says {
+                        let described = property.get("description").and_then(Value::as_str).unwrap_or_default();
+                        let described = format!("{described} Default: `{default}`.");
+                        property.insert("description".to_owned(), json!(described.trim_start()));
+                    }
+                }
+            }
+            fields.values_mut().for_each(let_out_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(let_out_defaults),
+        _ => {}
     }
 }
 

@@ -22,9 +22,21 @@ const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 pub(super) async fn connect(client: &Client, registry: &Registry, args: Connect, output: Output) -> Done {
     let token = token(registry, &args)?;
+    let declaration = registry.get(&args.connector).map(|connector| connector.declaration);
+    let authorizes = declaration.is_none_or(|declaration| declaration.provider.is_some());
     // Before the user can be sent back to it.
-    let callback = client.serve_callback(token.is_none()).await?;
-    let connection = if let Some(id) = &args.again {
+    let callback = client.serve_callback(token.is_none() && authorizes).await?;
+    let connection = if let (Some(id), false) = (&args.again, authorizes) {
+        let options = options(registry, &args.connector, &args.options)?;
+        if options.is_empty() {
+            let key = declaration.and_then(|declaration| declaration.key_option);
+            return Err(CliError::Usage(match key {
+                Some(key) => format!("{} takes a key: give the new one with `--option {key}=-`", args.connector),
+                None => format!("{} needs no authorization: give the options that are to change", args.connector),
+            }));
+        }
+        client.request(Method::PATCH, &["connections", id], &[], Some(json!({ "options": options }))).await?
+    } else if let Some(id) = &args.again {
         let body = token.map_or_else(|| json!({}), |token| json!({ "token": token }));
         client.post(&["connections", id, "authorize"], body).await?
     } else {
@@ -123,6 +135,11 @@ fn options(registry: &Registry, connector: &str, given: &[String]) -> Result<Map
             Value::Array(kinds) => kinds.contains(&json!("string")),
             kind => kind == "string",
         });
+        let read = if text == "-" { Some(read_input()?.trim().to_owned()) } else { None };
+        let text = read.as_deref().unwrap_or(text);
+        if text.is_empty() && option.ends_with("=-") {
+            return Err(CliError::Usage(format!("the standard input has no value for the option `{name}`")));
+        }
         let parsed = if is_text { None } else { serde_json::from_str(text).ok() };
         options.insert(name.to_owned(), parsed.unwrap_or_else(|| json!(text)));
     }

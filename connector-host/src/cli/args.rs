@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::CliError;
+
 /// Connects the accounts of your users to your product, both ways.
 #[derive(Debug, Parser)]
 #[command(version, about, args_conflicts_with_subcommands = false)]
@@ -38,6 +40,28 @@ pub(super) struct Serve {
     /// What redirect and webhook URLs begin with
     #[arg(long, value_name = "URL")]
     pub(super) public_url: Option<String>,
+}
+
+impl Serve {
+    /// The command, with the options of `serve` that were given before its name.
+    pub(super) fn given_to(self, command: Option<Command>) -> Result<Command, CliError> {
+        match command {
+            None => Ok(Command::Serve(self)),
+            Some(Command::Serve(own)) => Ok(Command::Serve(Self {
+                listen: own.listen.or(self.listen),
+                public_url: own.public_url.or(self.public_url),
+            })),
+            Some(other) => {
+                let given = [("--listen", self.listen), ("--public-url", self.public_url)];
+                match given.into_iter().find(|(_, value)| value.is_some()) {
+                    Some((option, _)) => Err(CliError::Usage(format!(
+                        "`{option}` is an option of `serve`: other commands find the server by the database"
+                    ))),
+                    None => Ok(other),
+                }
+            }
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,6 +158,10 @@ pub(super) enum Command {
     Reply(Reply),
     /// Change the status of a link
     SetStatus(SetStatus),
+    /// Send again what did not reach the service: a note, a composed link, or the changes of a link
+    Retry(Undelivered),
+    /// Discard what did not reach the service: a note, a composed link, or the changes of a link, which is then as it was
+    Discard(Undelivered),
     /// List what takes place between two times
     Agenda(Agenda),
     /// Make, move and cancel events, and answer invitations
@@ -186,6 +214,7 @@ impl Command {
             Self::Sync { wait, .. } => *wait,
             Self::Reply(reply) => !reply.no_wait,
             Self::SetStatus(change) => !change.no_wait,
+            Self::Retry(undelivered) => !undelivered.no_wait,
             Self::Enable { .. } | Self::Disable { .. } => true,
             _ => false,
         }
@@ -205,7 +234,8 @@ pub(super) struct Connect {
     /// The user's workspace
     #[arg(long)]
     pub(super) workspace: Option<String>,
-    /// An option of the connector; several may be given
+    /// An option of the connector; several may be given. The value `-` reads it from the standard input, as a key that
+    /// others must not see in the list of processes
     #[arg(long = "option", value_name = "NAME=VALUE")]
     pub(super) options: Vec<String>,
     /// An optional group of scopes to ask for; several may be given [default: those that the connector switches on]
@@ -218,7 +248,7 @@ pub(super) struct Connect {
     /// Keep nothing older than this many days
     #[arg(long, value_name = "DAYS")]
     pub(super) history_days: Option<u32>,
-    /// Authorize this connection again, in place of making another
+    /// Authorize this connection again, in place of making another: at its provider, or with the options that are given
     #[arg(long, value_name = "CONNECTION")]
     pub(super) again: Option<String>,
 }
@@ -266,6 +296,18 @@ pub(super) struct Reply {
     /// Files to attach
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) attach: Vec<PathBuf>,
+    /// Do not wait until it has reached the service
+    #[arg(long)]
+    pub(super) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Undelivered {
+    /// Id of the note or link
+    pub(super) id: String,
+    /// Who wrote or changed it
+    #[arg(long)]
+    pub(super) user: String,
     /// Do not wait until it has reached the service
     #[arg(long)]
     pub(super) no_wait: bool,
@@ -501,6 +543,28 @@ mod tests {
         assert!(
             Cli::try_parse_from(["connectors", "event", "answer", "lnk_1:a", "b", "maybe", "--user", "ada"]).is_err()
         );
+    }
+
+    fn parsed(line: &str) -> Result<Command, CliError> {
+        let cli = Cli::try_parse_from(line.split(' ')).expect("the line can be parsed");
+        cli.serve.given_to(cli.command)
+    }
+
+    /// R13.3: where an option of `serve` stands makes no difference, and other commands do not drop it.
+    #[test]
+    fn options_of_serve_count_before_and_after_its_name() {
+        for line in [
+            "connectors --listen a:1 --public-url b",
+            "connectors --listen a:1 serve --public-url b",
+            "connectors serve --listen a:1 --public-url b",
+            "connectors --listen c:2 --public-url b serve --listen a:1",
+        ] {
+            let Ok(Command::Serve(serve)) = parsed(line) else { panic!("{line} serves") };
+            assert_eq!((serve.listen.as_deref(), serve.public_url.as_deref()), (Some("a:1"), Some("b")), "{line}");
+        }
+        let error = parsed("connectors --listen a:1 connections").expect_err("it listens nowhere");
+        assert!(matches!(&error, CliError::Usage(text) if text.contains("`--listen`")), "{error}");
+        assert!(matches!(parsed("connectors connections"), Ok(Command::Connections { .. })));
     }
 }
 

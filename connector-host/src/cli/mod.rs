@@ -105,7 +105,7 @@ fn report(error: CliError) -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Done {
-    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    let command = cli.serve.given_to(cli.command)?;
     let global = cli.global;
     let serves = matches!(command, Command::Serve(_));
     let log = |format| start_log(global.log.as_deref().unwrap_or(if serves { "info" } else { "warn" }), format);
@@ -164,6 +164,8 @@ async fn perform(client: &Client, registry: &Registry, command: Command, output:
         Command::Thread { id, user } => threads::show(client, &id, user.as_deref(), output).await,
         Command::Reply(reply) => threads::reply(client, reply, output).await,
         Command::SetStatus(change) => threads::set_status(client, change, output).await,
+        Command::Retry(undelivered) => threads::retry(client, undelivered, output).await,
+        Command::Discard(undelivered) => threads::discard(client, &undelivered).await,
         Command::Agenda(agenda) => calendar::agenda(client, &agenda, output).await,
         Command::Event { command } => calendar::event(client, command, output).await,
         Command::Hooks { command: HooksCommand::List { connection, since, until, limit } } => {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use connector_core::id::{LinkId, NoteId};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::accounts::read_input;
-use super::args::{Reply, SetStatus, ThreadFilter};
+use super::args::{Reply, SetStatus, ThreadFilter, Undelivered};
 use super::client::Client;
 use super::output::{Output, at, author, clean_text, each, field, table};
 use super::{CliError, Done};
@@ -147,6 +148,29 @@ pub(super) async fn set_status(client: &Client, change: SetStatus, output: Outpu
     let body = json!({"user": change.user, "status": change.status});
     let link = client.request(Method::PATCH, &["links", &change.link], &[], Some(body)).await?;
     arrive(client, "links", link, !change.no_wait, output, &change.user).await
+}
+
+pub(super) async fn retry(client: &Client, undelivered: Undelivered, output: Output) -> Done {
+    let (kind, user) = (kind_of(&undelivered.id)?, undelivered.user);
+    let thing = client.post(&[kind, &undelivered.id, "retry"], json!({ "user": user })).await?;
+    arrive(client, kind, thing, !undelivered.no_wait, output, &user).await
+}
+
+pub(super) async fn discard(client: &Client, undelivered: &Undelivered) -> Done {
+    let path = [kind_of(&undelivered.id)?, &undelivered.id];
+    client.request(Method::DELETE, &path, &[("user", &undelivered.user)], None).await?;
+    Ok(())
+}
+
+/// Where the API has a thing that can be delivered.
+fn kind_of(id: &str) -> Result<&'static str, CliError> {
+    if id.parse::<NoteId>().is_ok() {
+        return Ok("notes");
+    }
+    if id.parse::<LinkId>().is_ok() {
+        return Ok("links");
+    }
+    Err(CliError::Usage(format!("`{id}` is no id of a note or link: see those of a thread with `connectors thread`")))
 }
 
 /// Waits until what a user did is at the service, or is not and why, and prints the thing as it is then.

@@ -46,6 +46,79 @@ async fn only_a_valid_key_opens_the_api() {
     bench.end().await;
 }
 
+/// R13.4: what is not in the description is refused: lists for objects, empty names, keys of another pattern.
+#[tokio::test]
+async fn what_the_description_does_not_allow_is_refused() {
+    let bench = Bench::new("strict").await;
+    bench.refused("POST", "/keys", json!(["x"]), 422).await;
+    bench.refused("POST", "/keys", json!({"name": ""}), 422).await;
+    let body = json!({"connector": "desk", "user": "ada", "name": "  ", "options": {"api_key": "k"}});
+    let problem = bench.refused("POST", "/connections", body, 422).await;
+    assert!(problem["errors"]["name"].is_string(), "{problem}");
+    let unnamed = bench.connect("ada").await;
+    bench.refused("PATCH", &format!("/connections/{unnamed}"), json!({"name": ""}), 422).await;
+    for (key, status) in [("with space", 400), ("tab\there", 400), ("", 400), ("fine-1!~", 201)] {
+        let request = Request::post("/api/v1/keys")
+            .header("authorization", format!("Bearer {KEY}"))
+            .header("content-type", "application/json")
+            .header("idempotency-key", key)
+            .body(Body::from(r#"{"name": "again"}"#))
+            .expect("a request");
+        assert_eq!(bench.raw(request).await.0.as_u16(), status, "{key:?}");
+    }
+    bench.end().await;
+}
+
+/// R13.4: a field that may be left out has no default, which generators take for one that is always sent.
+#[tokio::test]
+async fn defaults_make_no_field_required() {
+    fn look(schema: &Value, at: &str, found: &mut Vec<String>) {
+        let required = |name: &str| schema["required"].as_array().is_some_and(|all| all.contains(&json!(name)));
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            if property.get("default").is_some() && !required(name) {
+                found.push(format!("{at}/{name}"));
+            }
+        }
+        match schema {
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, value)| look(value, &format!("{at}/{name}"), found))
+            }
+            Value::Array(items) => items.iter().for_each(|item| look(item, at, found)),
+            _ => {}
+        }
+    }
+    let bench = Bench::new("defaults").await;
+    let mut found = Vec::new();
+    let request = Request::get("/openapi.json").body(Body::empty()).expect("a request");
+    let (status, document) = bench.raw(request).await;
+    assert_eq!(status, StatusCode::OK);
+    look(&document["components"]["schemas"], "", &mut found);
+    assert_eq!(found, [""; 0]);
+    bench.end().await;
+}
+
+/// R9.8: a change of a link that was refused is retried or discarded over the API.
+#[tokio::test]
+async fn a_refused_change_of_a_link_is_discarded_over_the_api() {
+    let bench = Bench::new("undelivered").await;
+    let id = bench.synced("ada").await;
+    bench.settled(&id).await;
+    let threads = bench.get("/threads?user=ada").await;
+    let link = threads["items"][0]["links"][0].clone();
+    let path = format!("/links/{}", link["id"].as_str().expect("an id"));
+    bench.ok("PATCH", &path, json!({"user": "ada", "title": "refuse me"})).await;
+    let failed = |link: &Value| link["delivery"]["state"] == "failed";
+    let shown = bench.until(&path, failed).await;
+    assert_eq!(shown["title"], "refuse me");
+    bench.ok("POST", &format!("{path}/retry"), json!({"user": "ada"})).await;
+    bench.until(&path, failed).await;
+    bench.ok("DELETE", &format!("{path}?user=ada"), Value::Null).await;
+    let shown = bench.get(&path).await;
+    assert_eq!((&shown["title"], shown.get("delivery")), (&link["title"], None), "{shown}");
+    bench.refused("DELETE", &format!("{path}?user=ada"), Value::Null, 409).await;
+    bench.end().await;
+}
+
 /// Design 6.2: problem documents say what is wrong with which field.
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_told_by_field() {

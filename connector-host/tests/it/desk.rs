@@ -1,6 +1,7 @@
 //! A connector that needs no service, and a host that runs it on a real database.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -89,7 +90,10 @@ impl Connector for Desk {
         }
     }
 
-    async fn on_link_updated(&self, _: &Context<Self>, _: &Link, _: &LinkChanges) -> Result<()> {
+    async fn on_link_updated(&self, _: &Context<Self>, _: &Link, changes: &LinkChanges) -> Result<()> {
+        if changes.title.as_deref() == Some("refuse me") {
+            return Err(Error::rejected("the ticket is locked"));
+        }
         Ok(())
     }
 
@@ -162,8 +166,11 @@ pub(crate) struct Bench {
     _watch: secrets::Watch,
 }
 
+/// A directory of its own, whatever other tests of the process call theirs.
 pub(crate) fn directory(name: &str) -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("connectors-api-{}-{name}", std::process::id()));
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let made = MADE.fetch_add(1, Ordering::Relaxed);
+    let directory = std::env::temp_dir().join(format!("connectors-api-{}-{made}-{name}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     directory
 }

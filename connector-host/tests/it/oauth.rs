@@ -14,6 +14,7 @@ mod vault;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use authority::{Authority, CLIENT_ID, CLIENT_SECRET};
@@ -125,8 +126,11 @@ struct Bench {
     _watch: secrets::Watch,
 }
 
+/// A directory of its own, whatever other tests of the process call theirs.
 fn directory(name: &str) -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("connectors-oauth-{}-{name}", std::process::id()));
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let made = MADE.fetch_add(1, Ordering::Relaxed);
+    let directory = std::env::temp_dir().join(format!("connectors-oauth-{}-{made}-{name}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     directory
 }
