@@ -80,6 +80,7 @@ fn describe() {
     metrics::describe_gauge!("connectors_tasks", "Tasks by where they are");
     metrics::describe_gauge!("connectors_oldest_task_seconds", "How long the task has been due that waits longest");
     metrics::describe_gauge!("connectors_stored", "What the store holds, by kind");
+    metrics::describe_gauge!("connectors_search_lag_rows", "Links and notes that are stored and not indexed yet");
     metrics::describe_gauge!("connectors_feed_position", "The last position of the change feed");
 }
 

@@ -5,6 +5,7 @@
 //! engine behaves the same, and [`testing::engine_conformance`](crate::testing) can hold all of them to it.
 
 mod rows;
+pub mod search;
 mod write_set;
 
 use std::sync::{Arc, Weak};
@@ -19,6 +20,7 @@ pub use rows::{
 };
 pub use write_set::{After, Committed, Completion, ConnectionChange, Expect, KeyedTask, TaskChange, Write, WriteSet};
 
+use self::search::{SearchHit, SearchQuery};
 use crate::clock::BoxFuture;
 use crate::id::{
     ChannelId, ConnectionId, ConnectorId, DeliveryId, FileId, LinkId, NoteId, NoteKey, TaskId, ThreadId, UserId,
@@ -114,8 +116,6 @@ pub struct LinkQuery {
     pub link_type: Option<String>,
     /// In this status.
     pub status: Option<String>,
-    /// With this text in the title or preview, in any case.
-    pub text: Option<String>,
     /// In this thread.
     pub thread: Option<ThreadId>,
     /// Also the archived ones.
@@ -302,6 +302,13 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Links, newest change first.
     fn links(&self, query: LinkQuery) -> BoxFuture<'static, EngineResult<Vec<LinkRow>>>;
+
+    /// Threads by the words in their titles, previews and notes, the best first. An index may be behind the commits by
+    /// many rows, which are then not found yet; it is not behind after few.
+    fn search(&self, query: SearchQuery) -> BoxFuture<'static, EngineResult<Vec<SearchHit>>>;
+
+    /// Ends when everything that was committed before is in the index of searches.
+    fn indexed(&self) -> BoxFuture<'static, EngineResult<()>>;
 
     /// Notes by link and key, in the order given.
     fn notes_by_key(

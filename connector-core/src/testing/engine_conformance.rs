@@ -31,6 +31,7 @@ mod links;
 mod listeners;
 mod notes;
 mod rows;
+mod search;
 mod secrets;
 mod state;
 mod store;
@@ -219,8 +220,12 @@ macro_rules! __engine_checks {
                 a_link_is_deleted_with_its_notes
                 links_are_listed_newest_first_and_paged
                 links_within_a_microsecond_are_paged_without_loss
-                links_are_filtered
-                link_text_is_literal_and_in_any_case;
+                links_are_filtered;
+            search: words_are_found_in_any_normal_form_and_case
+                a_title_is_found_by_parts_of_its_words
+                results_are_ranked_and_paged_by_thread
+                a_search_is_within_its_filters
+                a_search_follows_changes_and_deletions;
             notes: a_note_row_is_versioned
                 notes_are_found_by_key_in_the_order_given
                 a_link_has_one_note_for_each_key

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use self::tables::Tables;
 use crate::clock::BoxFuture;
+use crate::engine::search::{SearchHit, SearchQuery};
 use crate::engine::{
     CallbackRow, ChannelRow, CommitError, CommitListener, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery,
     DeliveryRow, Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow,
@@ -396,6 +397,14 @@ impl Engine for MemoryEngine {
 
     fn links(&self, query: LinkQuery) -> BoxFuture<'static, EngineResult<Vec<LinkRow>>> {
         self.read(move |tables| tables.query_links(&query))
+    }
+
+    fn search(&self, query: SearchQuery) -> BoxFuture<'static, EngineResult<Vec<SearchHit>>> {
+        self.read(move |tables| tables.search(&query))
+    }
+
+    fn indexed(&self) -> BoxFuture<'static, EngineResult<()>> {
+        self.read(|_| ())
     }
 
     fn notes_by_key(

@@ -4,6 +4,7 @@ use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, patch_with, post_with, put_with};
 use axum::Json;
 use axum::extract::State;
+use connector_core::engine::search::{SearchHit, SearchPlace, SearchQuery, SearchRank, Terms};
 use connector_core::engine::{LinkQuery, LinkRow, NoteRow, UserThreadRow};
 use connector_core::id::{ChannelId, ConnectionId, FileId, LinkId, LinkTypeId, StatusId, ThreadId, UserId};
 use connector_core::model::{Actor, Contact, ContactChanges, Recipient};
@@ -25,6 +26,9 @@ use crate::host::Host;
 /// Links of a thread that are shown.
 const MAX_LINKS: usize = 1_000;
 
+/// Characters of a search.
+const MAX_SEARCH: usize = 1_000;
+
 /// Links that are read at once for a page of threads.
 const BATCH: usize = 200;
 
@@ -35,8 +39,15 @@ pub(super) fn routes() -> ApiRouter<Host> {
     ApiRouter::new()
         .api_route(
             "/threads",
-            get_with(list, op("listThreads", "Threads, the one with the newest change first", &[404]))
-                .post_with(compose, op("createThread", "Compose a new item at the service", &[404, 409])),
+            get_with(
+                list,
+                op(
+                    "listThreads",
+                    "Threads, the one with the newest change first; with `q`, the one that fits best",
+                    &[404],
+                ),
+            )
+            .post_with(compose, op("createThread", "Compose a new item at the service", &[404, 409])),
         )
         .api_route("/threads/{id}", get_with(show, op("getThread", "A thread with its links and notes", &[])))
         .api_route("/threads/{id}/notes", post_with(create_note, op("createNote", "Write a note in a thread", &[409])))
@@ -58,7 +69,10 @@ struct ListQuery {
     #[serde(rename = "type")]
     link_type: Option<String>,
     status: Option<String>,
-    /// Is in the title or preview, in any case.
+    /// Words that are in the title, the preview or a note, in any case and Unicode normal form. The title is also found
+    /// by three or more characters of a word. The threads come in the order of how well they fit: words of the title
+    /// first, then parts of its words, then other text; among those that fit equally, the newest change first.
+    #[schemars(length(max = 1_000))]
     q: Option<String>,
     /// Also what is archived.
     #[serde(default)]
@@ -92,7 +106,17 @@ fn position(row: &LinkRow) -> String {
     format!("{}{POSITION_SEPARATOR}{}", row.link.updated_at, row.id())
 }
 
-/// Threads by their newest link that fits, newest first.
+fn read_place(text: &str) -> Option<SearchPlace> {
+    let (rank, position) = text.split_once(POSITION_SEPARATOR)?;
+    let (updated_at, link) = read_position(position)?;
+    Some(SearchPlace { rank: SearchRank::from_number(rank.parse().ok()?)?, updated_at, link })
+}
+
+fn place(hit: &SearchHit) -> String {
+    format!("{}{POSITION_SEPARATOR}{}", hit.rank as u8, position(&hit.row))
+}
+
+/// Threads by how well they fit a search, else by their newest link that fits.
 async fn list(
     State(host): State<Host>,
     caller: Caller,
@@ -100,58 +124,27 @@ async fn list(
     Query(asked): Query<ListQuery>,
 ) -> Answer<Json<Page<ThreadSummary>>> {
     let limit = limit(asked.limit)?;
-    let user = caller.view_of(asked.user)?;
-    let mut query = LinkQuery::default();
-    query.connections = listed(&host, &caller, user.as_ref(), asked.connection).await?;
-    query.channel = asked.channel;
-    query.link_type = asked.link_type;
-    query.status = asked.status;
-    query.text = asked.q.filter(|text| !text.is_empty());
-    query.archived = asked.archived;
-    query.limit = BATCH.min(limit + 1);
-    let after = asked
-        .after
-        .as_deref()
-        .map(|text| read_position(text).ok_or_else(|| Problem::field("after", "take `next` of the page before")));
-    query.after = after.transpose()?;
-    let begins_within = query.after.is_some();
-    let (mut newest, mut seen) = (Vec::new(), HashSet::new());
-    'pages: loop {
-        let rows = {
-            let _turn = host.limits().search(&caller, &identity).await;
-            host.engine().links(query.clone()).await?
-        };
-        let more = rows.len() == query.limit;
-        query.after = rows.last().map(|row| (row.link.updated_at, row.id()));
-        for row in rows {
-            if !seen.insert(row.link.thread) {
-                continue;
-            }
-            // A thread with a newer link was in an earlier page.
-            if begins_within && !is_newest(&host, &query, &row).await? {
-                continue;
-            }
-            newest.push(row);
-            if newest.len() > limit {
-                break 'pages;
-            }
-        }
-        if !more {
-            break;
-        }
-    }
-    let Page { items: newest, next } = Page::of(newest, limit, position);
-    let threads: Vec<_> = newest.iter().map(|row| row.link.thread).collect();
+    let user = caller.view_of(asked.user.clone())?;
+    let connections = listed(&host, &caller, user.as_ref(), asked.connection).await?;
+    let archived = asked.archived;
+    let page = if asked.q.as_ref().is_some_and(|text| !text.is_empty()) {
+        let _turn = host.limits().search(&caller, &identity).await;
+        best(&host, connections.clone(), asked, limit).await?
+    } else {
+        newest(&host, &caller, &identity, connections.clone(), asked, limit).await?
+    };
+    let Page { items: rows, next } = page;
+    let threads: Vec<_> = rows.iter().map(|row| row.link.thread).collect();
     let marks = match &user {
         Some(user) => host.engine().user_threads(user.clone(), threads).await?,
         None => vec![None; threads.len()],
     };
-    let mut items = Vec::with_capacity(newest.len());
-    for (row, marks) in newest.into_iter().zip(marks) {
+    let mut items = Vec::with_capacity(rows.len());
+    for (row, marks) in rows.into_iter().zip(marks) {
         let mut all = LinkQuery::default();
         all.thread = Some(row.link.thread);
-        all.connections.clone_from(&query.connections);
-        all.archived = asked.archived;
+        all.connections.clone_from(&connections);
+        all.archived = archived;
         all.limit = MAX_LINKS;
         let links = once_each(host.engine().links(all).await?);
         items.push(ThreadSummary {
@@ -164,6 +157,83 @@ async fn list(
         });
     }
     Ok(Json(Page { items, next }))
+}
+
+/// A page of the threads with these words, by the link that fits best.
+async fn best(
+    host: &Host,
+    connections: Option<Vec<ConnectionId>>,
+    asked: ListQuery,
+    limit: usize,
+) -> Answer<Page<LinkRow>> {
+    let text = asked.q.unwrap_or_default();
+    if text.chars().count() > MAX_SEARCH || Terms::count(&text) > SearchQuery::MAX_WORDS {
+        let most = SearchQuery::MAX_WORDS;
+        return Err(Problem::field("q", format!("at most {most} words and {MAX_SEARCH} characters: search for fewer")));
+    }
+    let mut query = SearchQuery::new(text, limit + 1);
+    query.connections = connections;
+    query.channel = asked.channel;
+    query.link_type = asked.link_type;
+    query.status = asked.status;
+    query.archived = asked.archived;
+    let after = asked
+        .after
+        .as_deref()
+        .map(|text| read_place(text).ok_or_else(|| Problem::field("after", "take `next` of the page before")));
+    query.after = after.transpose()?;
+    let Page { items, next } = Page::of(host.engine().search(query).await?, limit, place);
+    Ok(Page { items: items.into_iter().map(|hit| hit.row).collect(), next })
+}
+
+/// A page of the threads by their newest link that fits.
+async fn newest(
+    host: &Host,
+    caller: &Caller,
+    identity: &Identity,
+    connections: Option<Vec<ConnectionId>>,
+    asked: ListQuery,
+    limit: usize,
+) -> Answer<Page<LinkRow>> {
+    let mut query = LinkQuery::default();
+    query.connections = connections;
+    query.channel = asked.channel;
+    query.link_type = asked.link_type;
+    query.status = asked.status;
+    query.archived = asked.archived;
+    query.limit = BATCH.min(limit + 1);
+    let after = asked
+        .after
+        .as_deref()
+        .map(|text| read_position(text).ok_or_else(|| Problem::field("after", "take `next` of the page before")));
+    query.after = after.transpose()?;
+    let begins_within = query.after.is_some();
+    let (mut newest, mut seen) = (Vec::new(), HashSet::new());
+    'pages: loop {
+        let rows = {
+            let _turn = host.limits().search(caller, identity).await;
+            host.engine().links(query.clone()).await?
+        };
+        let more = rows.len() == query.limit;
+        query.after = rows.last().map(|row| (row.link.updated_at, row.id()));
+        for row in rows {
+            if !seen.insert(row.link.thread) {
+                continue;
+            }
+            // A thread with a newer link was in an earlier page.
+            if begins_within && !is_newest(host, &query, &row).await? {
+                continue;
+            }
+            newest.push(row);
+            if newest.len() > limit {
+                break 'pages;
+            }
+        }
+        if !more {
+            break;
+        }
+    }
+    Ok(Page::of(newest, limit, position))
 }
 
 /// A thread in a list.

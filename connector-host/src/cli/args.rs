@@ -270,7 +270,7 @@ pub(super) struct ThreadFilter {
     /// With a link in this status
     #[arg(long)]
     pub(super) status: Option<String>,
-    /// With this text in the title or preview
+    /// With these words in the title, the preview or a note; the best first
     #[arg(long, value_name = "TEXT")]
     pub(super) search: Option<String>,
     /// Also what is archived

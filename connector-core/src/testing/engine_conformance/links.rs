@@ -217,8 +217,6 @@ pub(super) async fn links_are_filtered(store: TestStore) {
     check("of a type", of_type, &|row| row.link.link_type.as_str() == "issue").await;
     let open = |row: &LinkRow| row.link.status.as_ref().is_some_and(|status| status.as_str() == "open");
     check("in a status", LinkQuery { status: Some("open".to_owned()), ..none() }, &open).await;
-    let bug = |row: &LinkRow| row.link.title.is_some() || row.link.preview.is_some();
-    check("with a text", LinkQuery { text: Some("bug".to_owned()), ..none() }, &bug).await;
     let thread = all[0].link.thread;
     check("in a thread", LinkQuery { thread: Some(thread), ..none() }, &|row| row.link.thread == thread).await;
     let several = LinkQuery {
@@ -233,39 +231,4 @@ pub(super) async fn links_are_filtered(store: TestStore) {
     check("all at once", several.clone(), &wanted).await;
     let paged: Vec<_> = pages(&store, &several, 1).await.iter().map(|row| row.link.id).collect();
     assert_eq!(paged, ids(&store, several).await, "all at once, in pages");
-}
-
-/// A text is looked for as it is, in titles and previews, whatever its case.
-pub(super) async fn link_text_is_literal_and_in_any_case(store: TestStore) {
-    let connection = store.connection().await;
-    let titles = ["100% sure", "100 percent", "a_b", "aXb", "Fix THE build", "GRÜẞE aus Köln", "back\\slash", "it's"];
-    let mut all = Vec::new();
-    for title in titles {
-        let id = store.id();
-        let mut row = link_row(connection, id, store.thread(), source(id));
-        if id % 2 == 0 {
-            row.link.title = Some(title.to_owned());
-        } else {
-            row.link.preview = Some(title.to_owned());
-        }
-        all.push((title, store.put_link(row).await.link.id));
-    }
-    let cases = [
-        ("%", vec!["100% sure"]),
-        ("0%", vec!["100% sure"]),
-        ("_", vec!["a_b"]),
-        ("A_B", vec!["a_b"]),
-        ("the BUILD", vec!["Fix THE build"]),
-        ("KÖLN", vec!["GRÜẞE aus Köln"]),
-        ("köln", vec!["GRÜẞE aus Köln"]),
-        ("\\", vec!["back\\slash"]),
-        ("'", vec!["it's"]),
-        ("absent", vec![]),
-    ];
-    for (text, wanted) in cases {
-        let mut found = ids(&store, LinkQuery { text: Some(text.to_owned()), ..LinkQuery::default() }).await;
-        found.sort();
-        let wanted: Vec<_> = all.iter().filter(|(title, _)| wanted.contains(title)).map(|(_, id)| *id).collect();
-        assert_eq!(found, wanted, "the links with {text:?}");
-    }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::table::Table;
+use crate::engine::search::{Ranking, SearchHit, SearchQuery, SearchRank, Terms};
 use crate::engine::{
     After, CallbackRow, ChannelRow, CommitError, Committed, Completion, ConnectionRow, DeadTask, DeliveryQuery,
     DeliveryRow, Expect, FeedEntry, FileRow, KeyedTask, LinkQuery, LinkRow, NoteRow, SecretRow, StateValue, TaskChange,
@@ -725,12 +726,27 @@ impl Tables {
             .collect()
     }
 
+    pub(super) fn search(&self, query: &SearchQuery) -> Vec<SearchHit> {
+        let mut ranking = Ranking::new(query);
+        let Some(terms) = Terms::of(&query.text) else { return Vec::new() };
+        for rank in SearchRank::ALL {
+            let links = self
+                .links
+                .values()
+                .filter(|row| terms.in_link(rank, row.link.title.as_deref(), row.link.preview.as_deref()));
+            let links = links.map(|row| (row.link.id.number(), row));
+            let notes = self.notes.values().filter(|row| !row.note.archived && terms.in_note(rank, &row.note.content));
+            let notes = notes.filter_map(|row| Some((row.note.id.number(), self.links.get(&row.note.link)?)));
+            let found = links.chain(notes).filter(|(_, row)| ranking.admits(row));
+            let found = found.map(|(id, row)| (id, row.clone())).collect();
+            if ranking.add(rank, found) {
+                break;
+            }
+        }
+        ranking.finish()
+    }
+
     pub(super) fn query_links(&self, query: &LinkQuery) -> Vec<LinkRow> {
-        let text = query.text.as_ref().map(|text| text.to_lowercase());
-        let has_text = |field: &Option<String>| match (field, &text) {
-            (Some(field), Some(text)) => field.to_lowercase().contains(text),
-            _ => false,
-        };
         let mut found: Vec<&LinkRow> = self
             .links
             .values()
@@ -741,7 +757,6 @@ impl Tables {
                 let status = row.link.status.as_ref().map(|status| status.as_str());
                 query.status.as_ref().is_none_or(|wanted| status == Some(wanted.as_str()))
             })
-            .filter(|row| text.is_none() || has_text(&row.link.title) || has_text(&row.link.preview))
             .filter(|row| query.thread.is_none_or(|wanted| wanted == row.link.thread))
             .filter(|row| query.archived || !row.link.archived)
             .filter(|row| query.after.is_none_or(|after| (row.link.updated_at, row.link.id) < after))

@@ -14,6 +14,7 @@ use super::files;
 use super::ids::{Ids, new_nonce};
 use super::queries::{self, prefix_end, task_sql};
 use super::rows::{self, errors_json, micros, stored_time};
+use super::search;
 use super::statements::Statements;
 
 pub(super) type Applied<T = ()> = Result<T, Refusal>;
@@ -24,6 +25,8 @@ pub(super) struct Apply<'a, 'c> {
     pub(super) ids: &'a Ids,
     /// The last position of the feed.
     pub(super) feed_end: &'a mut u64,
+    /// Rows that are to be indexed for searches.
+    pub(super) due: &'a mut u64,
 }
 
 impl Apply<'_, '_> {
@@ -37,15 +40,35 @@ impl Apply<'_, '_> {
             self.check(expect)?;
         }
         let mut documents = documents.iter().map(String::as_str);
-        let mut feed = Vec::new();
+        let (mut feed, mut due) = (Vec::new(), Vec::new());
         for write in &set.writes {
             committed.note(write);
+            self.note_due(write, &mut due)?;
             self.write(write, &mut documents, &mut feed, &mut committed)?;
         }
+        search::add_due(self.db, &due)?;
+        *self.due += due.len() as u64;
         for alike in feed.chunk_by(|one, next| (one.kind, one.connection) == (next.kind, next.connection)) {
             committed.feed_end = Some(self.feed(alike)?);
         }
         Ok(committed)
+    }
+
+    /// Notes the rows that a write changes and that searches find; before it, as they may be gone after it.
+    fn note_due(&mut self, write: &Write, due: &mut Vec<i64>) -> Applied {
+        match write {
+            Write::PutLink { row, .. } => due.push(row.link.id.number()),
+            Write::PutNote { row, .. } => due.push(row.note.id.number()),
+            Write::DeleteNote { id } => due.push(id.number()),
+            Write::DeleteLink { id } => {
+                due.push(id.number());
+                let sql = "SELECT id FROM note WHERE link_id = ?1";
+                due.extend(self.db.all(sql, [id.number()], |row| Ok(row.get::<_, i64>(0)?))?);
+            }
+            Write::DeleteConnection { id } => *self.due += search::add_all_due(self.db, *id)?,
+            _ => {}
+        }
+        Ok(())
     }
 
     fn complete(&self, completion: &Completion) -> Applied<TaskChange> {

@@ -19,6 +19,7 @@ mod queries;
 mod reader;
 mod rows;
 mod schema;
+mod search;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::clock::BoxFuture;
+use connector_core::engine::search::{SearchHit, SearchQuery};
 use connector_core::engine::{
     CallbackRow, ChannelRow, CommitError, CommitListener, Committed, ConnectionRow, Counts, DeadTask, DeliveryQuery,
     DeliveryRow, Engine, EngineError, EngineResult, FeedEntry, FileRow, LinkQuery, LinkRow, NoteRow, SecretRow,
@@ -58,6 +60,7 @@ use self::ids::Ids;
 use self::lock::{LockError, LockFile};
 use self::presence::Presence;
 use self::reader::{Readers, Size};
+use self::search::Index;
 use self::statements::Statements;
 use self::writer::{Job, Log, Message, Tally, Writer};
 
@@ -213,6 +216,8 @@ impl SqliteEngine {
 
         let (ids, lock, tally) = (Arc::new(ids), Arc::new(lock), Arc::new(Tally::default()));
         let announcer = Arc::new(Announcer::default());
+        let index = Index::load(&Statements::new(&connection))?;
+        index.tell();
         let writer = Writer {
             database: name,
             ids: ids.clone(),
@@ -224,6 +229,7 @@ impl SqliteEngine {
             log: Log::new(log_limit(options.log_size)),
             refused_of_late: 0,
             announcer: announcer.clone(),
+            index,
             runtime: Handle::try_current().ok(),
         };
         let (queue, waiting) = mpsc::channel();
@@ -530,6 +536,19 @@ impl Engine for SqliteEngine {
         // The links of a thread are few. A list may look at all that its filters leave out.
         let size = if query.thread.is_some() { Size::LookUp } else { Size::Scan };
         self.readers.read(size, move |c| queries::links(c, &query))
+    }
+
+    fn search(&self, query: SearchQuery) -> Reading<Vec<SearchHit>> {
+        self.readers.read(Size::Scan, move |c| search::search(c, &query))
+    }
+
+    fn indexed(&self) -> Reading<()> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.queue.send(Message::Index(answer));
+        Box::pin(async move {
+            sent.map_err(|_| EngineError::Closed)?;
+            answered.await.map_err(|_| EngineError::Closed)?
+        })
     }
 
     fn notes_by_key(&self, connection: ConnectionId, keys: Vec<(LinkId, NoteKey)>) -> Reading<Vec<Option<NoteRow>>> {

@@ -1,6 +1,5 @@
 //! What is read. Each runs within one transaction, so that its parts are of one moment.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +14,6 @@ use connector_core::model::Source;
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
-use serde::Deserialize;
 
 use super::fail::Fail;
 use super::rows;
@@ -180,15 +178,6 @@ pub(super) fn link(db: &Statements<'_>, id: LinkId) -> Found<Option<LinkRow>> {
     db.first(link_sql!("SELECT " columns " FROM link WHERE id = ?1"), [id.number()], rows::link)
 }
 
-/// What of a link is searched for text.
-#[derive(Deserialize)]
-struct Shown<'a> {
-    #[serde(borrow, default)]
-    title: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    preview: Option<Cow<'a, str>>,
-}
-
 /// Reads each connection's links in the order of its index and no further than needed, and merges
 /// them: so a list costs about what it shows, however many links there are.
 pub(super) fn links(db: &Statements<'_>, query: &LinkQuery) -> Found<Vec<LinkRow>> {
@@ -245,7 +234,7 @@ fn list(
     macro_rules! listing {
         ($scope:literal) => {
             concat!(
-                "SELECT updated_at, id, connection_id, doc FROM ",
+                "SELECT updated_at, id, connection_id FROM ",
                 $scope,
                 " AND (updated_at, id) < (?2, ?3) AND (?4 IS NULL OR channel = ?4) AND (?5 IS NULL OR type = ?5)
                  AND (?6 IS NULL OR status = ?6) AND (?7 OR archived = 0) ORDER BY updated_at DESC, id DESC"
@@ -268,7 +257,6 @@ fn list(
     ];
     shorten(listed, query.limit);
     let last = listed.get(query.limit - 1).copied();
-    let wanted = query.text.as_ref().map(|text| text.to_lowercase());
     let mut added = 0;
     db.each(sql, values, |row| {
         let place = (row.get(0)?, row.get(1)?);
@@ -278,15 +266,6 @@ fn list(
         let connection: i64 = row.get(2)?;
         if query.connections.as_ref().is_some_and(|wanted| !wanted.contains(&ConnectionId::from_number(connection))) {
             return Ok(true);
-        }
-        if let Some(wanted) = &wanted {
-            let damaged =
-                |error: &dyn std::fmt::Display| Fail::Damaged(format!("the link {} cannot be read: {error}", place.1));
-            let document = row.get_ref(3)?.as_str().map_err(|error| damaged(&error))?;
-            let shown: Shown<'_> = serde_json::from_str(document).map_err(|error| damaged(&error))?;
-            if ![shown.title, shown.preview].into_iter().flatten().any(|text| text.to_lowercase().contains(wanted)) {
-                return Ok(true);
-            }
         }
         listed.push(place);
         added += 1;

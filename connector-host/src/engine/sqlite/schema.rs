@@ -248,6 +248,20 @@ DELETE FROM source WHERE NOT EXISTS (SELECT 1 FROM link WHERE link.thread_id = s
 ALTER TABLE task ADD COLUMN nonce BLOB;
 ALTER TABLE dead ADD COLUMN nonce BLOB;
 ",
+    // The index of searches, by the ids of links and notes; and the rows that are to be indexed. Those that were there
+    // before, below the id in `search_below`, are indexed from the newest to the oldest while the host runs. The
+    // tokenizer splits at spaces only what has been split into tokens before.
+    "
+CREATE VIRTUAL TABLE search USING fts5(tokens, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii');
+
+CREATE TABLE search_due(
+  seq INTEGER PRIMARY KEY,
+  ids TEXT NOT NULL
+);
+
+INSERT INTO meta(name, value)
+SELECT 'search_below', MAX(COALESCE((SELECT MAX(id) + 1 FROM link), 0), COALESCE((SELECT MAX(id) + 1 FROM note), 0));
+",
 ];
 
 /// The version that the migrations lead to.

@@ -247,8 +247,39 @@ async fn a_database_of_the_first_version_is_brought_to_the_newest() {
             .unwrap();
     }
     let engine = place.open();
-    assert_eq!(engine.link(row.id()).await.unwrap(), Some(LinkRow { version: 1, ..row }));
+    let id = row.id();
+    assert_eq!(engine.link(id).await.unwrap(), Some(LinkRow { version: 1, ..row }));
+    engine.indexed().await.unwrap();
+    assert_eq!(found(&engine, "kept").await, [id]);
     engine.close().await.unwrap();
+}
+
+async fn found(engine: &SqliteEngine, text: &str) -> Vec<LinkId> {
+    let hits = engine.search(SearchQuery::new(text, 10)).await.unwrap();
+    hits.iter().map(|hit| hit.row.id()).collect()
+}
+
+/// What was committed and not indexed when the process ended is indexed by the next one.
+#[tokio::test]
+async fn what_was_not_indexed_before_a_crash_is_found_after_it() {
+    let place = Place::new();
+    let engine = place.open();
+    let rows: Vec<_> = (1..=300).map(|id| link(id, &format!("github:{id}"), "Findable")).collect();
+    let last = rows[299].id();
+    let puts = rows.into_iter().map(|row| Write::PutLink { row: Box::new(row), expect: None });
+    engine.commit(WriteSet::of(puts)).await.unwrap();
+    drop(engine);
+    let engine = place.open();
+    assert_eq!(found(&engine, "findable").await.len(), 10);
+    engine.indexed().await.unwrap();
+    let query = SearchQuery::new("findable", 1_000);
+    assert_eq!(engine.search(query).await.unwrap().len(), 300);
+    engine.commit(WriteSet::of([Write::DeleteLink { id: last }])).await.unwrap();
+    engine.indexed().await.unwrap();
+    engine.close().await.unwrap();
+    let database = Connection::open(place.database()).unwrap();
+    let indexed: i64 = database.query_row("SELECT COUNT(*) FROM search", [], |row| row.get(0)).unwrap();
+    assert_eq!(indexed, 299, "a row that is gone is in the index no more");
 }
 
 /// R7.1: what a connection of the first version was authorized with, within its row and without data keys, is its

@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use connector_core::engine::{CommitError, Committed, EngineError, EngineResult, WriteSet};
 use rusqlite::Connection;
@@ -14,6 +15,7 @@ use super::fail::{Fail, Refusal};
 use super::ids::Ids;
 use super::lock::LockFile;
 use super::presence::Presence;
+use super::search::Index;
 use super::statements::Statements;
 
 /// More sets than this in one transaction save nothing more (storage.md, 2).
@@ -48,6 +50,8 @@ pub(super) enum Message {
     Commit(Job),
     /// Stores a new bound of the ids.
     ReserveIds,
+    /// Answers when everything that was committed before is in the index of searches.
+    Index(oneshot::Sender<EngineResult<()>>),
     /// Ends, after what was sent before; as a proper close, if someone waits for one.
     Stop(Option<oneshot::Sender<EngineResult<()>>>),
 }
@@ -78,6 +82,8 @@ pub(super) struct Writer {
     /// Groups that are still to be written with a savepoint for each set, as one was refused not long ago.
     pub(super) refused_of_late: u32,
     pub(super) announcer: Arc<Announcer>,
+    /// What is to be indexed for searches.
+    pub(super) index: Index,
     /// The runtime on which callers wait for their commits; `None` means that the store was opened outside of one.
     pub(super) runtime: Option<Handle>,
 }
@@ -89,6 +95,8 @@ struct Group {
     bytes: usize,
     /// A new bound of the ids is asked for.
     reserve: bool,
+    /// Who waits for the index of searches.
+    index: Vec<oneshot::Sender<EngineResult<()>>>,
     /// Nothing comes after it; whom to answer, if someone waits for the end.
     stop: Option<Option<oneshot::Sender<EngineResult<()>>>>,
 }
@@ -105,6 +113,7 @@ impl Group {
                 self.jobs.push(job);
             }
             Message::ReserveIds => self.reserve = true,
+            Message::Index(answer) => self.index.push(answer),
             Message::Stop(answer) => self.stop = Some(answer),
         }
     }
@@ -154,16 +163,69 @@ impl Writer {
     fn serve(&mut self, db: &Statements<'_>, waiting: &Receiver<Message>) -> Option<oneshot::Sender<EngineResult<()>>> {
         let mut group = Group::default();
         loop {
-            group.add(waiting.recv().ok()?);
+            group.add(self.next(db, waiting)?);
             // And what came while the disk was busy with the group before.
             group.take(waiting);
             if !group.jobs.is_empty() || group.reserve {
+                let begun = Instant::now();
                 self.commit_group(db, &mut group.jobs);
+                if self.index.is_due(begun.elapsed()) {
+                    self.index_batch(db);
+                }
+            }
+            for answer in group.index.drain(..) {
+                self.index_all(db, answer);
             }
             if let Some(answer) = group.stop.take() {
                 return answer;
             }
             (group.bytes, group.reserve) = (0, false);
+        }
+    }
+
+    /// The next message. Indexes while there is none.
+    fn next(&mut self, db: &Statements<'_>, waiting: &Receiver<Message>) -> Option<Message> {
+        while let Some(pause) = self.index.pause() {
+            match waiting.recv_timeout(pause) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Timeout) => self.index_batch(db),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        waiting.recv().ok()
+    }
+
+    fn index_all(&mut self, db: &Statements<'_>, answer: oneshot::Sender<EngineResult<()>>) {
+        let mut indexed = Ok(());
+        while indexed.is_ok() && self.index.pause().is_some() {
+            indexed = self.try_index(db).map_err(|fail| fail.into_engine(&self.database));
+        }
+        if answer.send(indexed).is_err() {
+            tracing::trace!("nobody waits for the index of searches");
+        }
+    }
+
+    fn index_batch(&mut self, db: &Statements<'_>) {
+        if let Err(fail) = self.try_index(db) {
+            self.index.failed();
+            tracing::error!(%fail, database = %self.database, "the index of searches stays behind: it is tried again");
+        }
+    }
+
+    /// Indexes some rows, whole or not at all.
+    fn try_index(&mut self, db: &Statements<'_>) -> Result<(), Fail> {
+        let stored = begin(db).and_then(|()| self.index.batch(db)).and_then(|batch| commit(db).map(|()| batch));
+        match stored {
+            Ok(batch) => {
+                self.index.indexed(&batch);
+                self.note_pages();
+                self.checkpoint_if_full(db);
+                Ok(())
+            }
+            Err(fail) => {
+                roll_back(db);
+                Err(fail)
+            }
         }
     }
 
@@ -302,7 +364,7 @@ impl Writer {
     }
 
     fn apply(&mut self, db: &Statements<'_>, job: &Job, savepoint: bool) -> Result<Committed, Refusal> {
-        let mut apply = Apply { db, ids: &self.ids, feed_end: &mut self.feed_end };
+        let mut apply = Apply { db, ids: &self.ids, feed_end: &mut self.feed_end, due: &mut self.index.due };
         if !savepoint {
             return apply.set(&job.set, &job.documents);
         }
@@ -322,9 +384,17 @@ impl Writer {
     }
 
     fn count_pages(&mut self) {
+        if let Some(written) = self.note_pages() {
+            self.tally.commits.fetch_add(1, Ordering::Relaxed);
+            self.tally.wal_pages.fetch_add(u64::try_from(written).unwrap_or(0), Ordering::Relaxed);
+        }
+    }
+
+    /// Looks how full the log is after a commit; how many pages were written, if it wrote any.
+    fn note_pages(&mut self) -> Option<i64> {
         let pages = self.log_pages.swap(-1, Ordering::Relaxed);
         if pages < 0 {
-            return;
+            return None;
         }
         // The log starts anew once all of it is in the database and nobody reads from it.
         let written = if pages > self.log.pages { pages - self.log.pages } else { pages };
@@ -332,8 +402,7 @@ impl Writer {
             self.log.next_try = self.log.limit;
         }
         self.log.pages = pages;
-        self.tally.commits.fetch_add(1, Ordering::Relaxed);
-        self.tally.wal_pages.fetch_add(u64::try_from(written).unwrap_or(0), Ordering::Relaxed);
+        Some(written)
     }
 
     fn checkpoint_if_full(&mut self, db: &Statements<'_>) {
