@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Dispatch};
+use super::{Context, Dispatch, Mode};
 use crate::callback::{CallbackInput, Invocable, InvocationTarget};
 use crate::component::Component;
 use crate::engine::{KeyedTask, TaskPriority, TaskQuery, TaskRow, Write};
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::hex;
 use crate::id::TaskId;
 use crate::runtime::payload::{
-    DrainTask, LookScope, TaskPayload, declared_drain_key, drain_mark_prefix, drain_task_key, look_now,
+    DrainTask, LookScope, Mark, TaskPayload, declared_drain_key, drain_mark_prefix, drain_task_key, look_now,
 };
 use crate::value;
 use crate::work::{DrainCallback, SyncCallback};
@@ -203,7 +203,8 @@ impl<C: Component> Context<C> {
 
     /// Marks ids dirty, for a declared `#[drain]` to take (R11.2). One that is marked again before or
     /// during the pass is handed over (again). What is marked in a channel that is not enabled is of no
-    /// concern, and forgotten: services push what happens in any.
+    /// concern, and forgotten: services push what happens in any. The drain runs in the mode in which its ids were
+    /// marked: what a backfill marks is no news (R8.5).
     pub async fn mark_dirty<M: DrainCallback<Component = C>>(
         &self,
         drain: M,
@@ -280,6 +281,7 @@ impl<C: Component> Context<C> {
             batch,
             max_attempts,
             only: None,
+            mode: Mode::default(),
         };
         let run_at = self.now().checked_add(SignedDuration::try_from(delay).unwrap_or(SignedDuration::ZERO)).ok();
         let task = TaskRow {
@@ -289,12 +291,18 @@ impl<C: Component> Context<C> {
             priority: TaskPriority::Webhook,
             ..self.dispatch.new_task(&TaskPayload::Drain(drain))?
         };
-        let zero = Bytes::from(
-            value::to_bytes(&0_u32).map_err(|error| Error::bug("a mark cannot be stored").with_source(error))?,
-        );
+        let mode = self.dispatch.mode;
+        // What was marked live is news still, also when a walk meets it before the drain does.
+        let stored = match mode {
+            Mode::Live => Vec::new(),
+            _ => self.dispatch.shared.ports.engine.state(self.dispatch.connection_id(), marks.clone()).await?,
+        };
+        let mut stored = stored.into_iter();
         let mut unit = self.dispatch.unit();
-        for mark in marks {
-            unit.put(mark, Some(zero.clone()));
+        for key in marks {
+            let known = stored.next().flatten().map(|stored| Mark::decode(&stored.value).mode);
+            let mode = known.filter(|known| *known == Mode::Live).unwrap_or(mode);
+            unit.put(key, Some(Mark { attempts: 0, mode }.encode()?));
         }
         unit.push(Write::PutTask { task, keyed: KeyedTask::Coalesce });
         Ok(())
@@ -320,7 +328,7 @@ impl Dispatch {
     pub(crate) fn new_task(&self, payload: &TaskPayload) -> Result<TaskRow> {
         let id = TaskId::from_number(self.shared.ports.engine.take_ids(1));
         let mut task = payload.task(id, self.connection_id())?;
-        if self.mode != super::Mode::Live {
+        if self.mode != Mode::Live {
             task.priority = TaskPriority::Backfill;
         }
         Ok(task)

@@ -24,7 +24,7 @@ pub(crate) use self::hooks::acting;
 pub(crate) use self::sharing::recovery;
 pub(super) use self::walks::forget_walk;
 use super::connections::Unavailable;
-use super::payload::{HookTask, TaskPayload, walked_key};
+use super::payload::{HookTask, Mark, TaskPayload, drain_mark_prefix, walked_key};
 use super::scheduler::Entry;
 use super::{ActiveConnection, DispatchOf, Shared};
 use crate::context::{Dispatch, Mode};
@@ -417,6 +417,11 @@ impl Shared {
                     Some(false) => Mode::Recovery,
                     Some(true) => Mode::Live,
                 });
+            }
+            TaskPayload::Drain(drain) if drain.only.is_some() => return Ok(drain.mode),
+            TaskPayload::Drain(drain) => {
+                let marks = self.ports.engine.state_entries(row.connection, drain_mark_prefix(&drain.key), 1).await?;
+                return Ok(marks.first().map(|(_, stored)| Mark::decode(&stored.value).mode).unwrap_or_default());
             }
             TaskPayload::Sync { name, .. } => name.as_ref(),
             TaskPayload::Callback { .. } | TaskPayload::Hook(HookTask::ChannelEnabled { .. }) => OWN_WALK,

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::context::own_key;
+use crate::context::{Mode, own_key};
 use crate::dispatch::QUICK_HOOKS;
 use crate::engine::{TaskPriority, TaskRow, Write};
 use crate::error::{Error, Result};
@@ -69,6 +69,37 @@ pub(crate) struct DrainTask {
     /// In the dead letter of an id: that id, in place of those that are marked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) only: Option<Bytes>,
+    /// The mode in which the id of the dead letter was marked.
+    #[serde(default, skip_serializing_if = "is_live")]
+    pub(crate) mode: Mode,
+}
+
+fn is_live(mode: &Mode) -> bool {
+    *mode == Mode::Live
+}
+
+/// The stored mark of an id that waits for a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Number of passes that the drain wanted the id again after.
+    pub(crate) attempts: u32,
+    /// The mode of the dispatch that marked the id (R8.5): the drain runs in it.
+    pub(crate) mode: Mode,
+}
+
+impl Mark {
+    /// As it is stored.
+    pub(crate) fn encode(self) -> Result<Bytes> {
+        let bytes = value::to_bytes(&(self.attempts, self.mode));
+        Ok(bytes.map_err(|error| Error::bug("a mark cannot be stored").with_source(error))?.into())
+    }
+
+    /// Reads a stored mark. The earlier form, the number of attempts alone, is read as marked live.
+    pub(crate) fn decode(stored: &[u8]) -> Self {
+        let (attempts, mode) = value::from_bytes(stored)
+            .unwrap_or_else(|_| (value::from_bytes(stored).unwrap_or_default(), Mode::default()));
+        Self { attempts, mode }
+    }
 }
 
 /// The hook that a task calls. It names things by id; what they are is read when it runs.

@@ -241,3 +241,31 @@ async fn marks_of_a_failed_dispatch_are_none() {
     assert_eq!(marks(&bench).await, 0);
     assert_eq!(bench.dead().await.len(), 1);
 }
+
+/// R8.5, R11.10, L21: what a backfill marks is no news, and what a push marks meanwhile is.
+#[tokio::test]
+async fn a_drain_runs_in_the_mode_that_its_ids_were_marked_in() {
+    let bench = Bench::new().await;
+    on(|handlers| {
+        handlers.items = Some(handler(|cx: Context<crate::fixture::Lab>, (channel, _)| async move {
+            cx.mark_dirty(Changed { channel }, ids("a b c")).await?;
+            Ok(Step::Done(1))
+        }));
+        handlers.changed = Some(handler(|cx: Context<crate::fixture::Lab>, (_, given): (_, Vec<String>)| async move {
+            log(format!("{:?} {}", cx.mode(), given.join(",")));
+            Ok(Drained::all())
+        }));
+    });
+    bench.enable("one").await;
+    mark(&bench, "b d").await;
+    bench.advance("5s").await;
+    let mut lines: Vec<_> =
+        logged().into_iter().filter(|line| line.starts_with("Live") || line.starts_with("Backfill")).collect();
+    lines.sort();
+    assert_eq!(lines, ["Backfill a,c", "Live b,d"]);
+    // A walk that begins anew does not make old what was pushed.
+    mark(&bench, "e").await;
+    bench.advance("5s").await;
+    assert_eq!(logged().last().map(String::as_str), Some("Live e"));
+    assert_eq!(marks(&bench).await, 0);
+}

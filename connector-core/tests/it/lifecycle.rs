@@ -88,6 +88,20 @@ async fn a_first_look_that_fails_stores_nothing() {
     host.settle().await;
 }
 
+/// R3.3: a parent's child counts too.
+#[tokio::test]
+async fn a_channel_that_is_listed_twice_is_named() {
+    let host = host();
+    on(|handlers| {
+        handlers.channels = Some(handler(|_, ()| async {
+            let outer = Channel::new("outer", "Outer").children([Channel::new("same", "Same")]);
+            Ok(vec![outer, Channel::new("same", "Same")])
+        }));
+    });
+    let refused = refused(&host, lab_for("ada")).await;
+    assert!(refused.contains("returned the channel `same` twice"), "{refused}");
+}
+
 /// R3.1, R3.2, R3.3
 #[tokio::test]
 async fn a_connection_knows_its_owner_its_account_and_its_channels() {

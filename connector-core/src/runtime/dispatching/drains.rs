@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hex;
 use crate::id::TaskId;
 use crate::runtime::Shared;
-use crate::runtime::payload::{DrainTask, TaskPayload, drain_mark_prefix};
+use crate::runtime::payload::{DrainTask, Mark, TaskPayload, drain_mark_prefix};
 use crate::unit_of_work::UnitOfWork;
 use crate::value;
 
@@ -35,21 +35,26 @@ impl Shared {
         let marks = self.ports.engine.state_entries(connection, prefix.clone(), batch + 1).await?;
         let found = marks.len();
         let mut handed = Vec::new();
-        for (key, mark) in marks.into_iter().take(batch) {
-            let attempts: u32 = value::from_bytes(&mark.value).unwrap_or(0);
+        for (key, stored) in marks.into_iter().take(batch) {
+            let Mark { attempts, mode } = Mark::decode(&stored.value);
+            // One pass runs in one mode: what was marked in another waits for a pass of its own.
+            if mode != dispatch.mode {
+                continue;
+            }
             let Some(id) = key.strip_prefix(&prefix).and_then(hex::decode).map(Bytes::from) else { continue };
             // What was refused once goes alone, so that it does not take others with it.
             let alone = attempts > 0;
             if alone && !handed.is_empty() {
                 break;
             }
-            handed.push((key, mark.version, id, attempts));
+            handed.push((key, stored.version, id, attempts));
             if alone {
                 break;
             }
         }
         if handed.is_empty() {
-            return Ok(End::Done);
+            // An id may have been marked in another mode since the mode of this pass was chosen.
+            return Ok(if found > 0 { End::Again(None) } else { End::Done });
         }
         let ids: Vec<Bytes> = handed.iter().map(|(_, _, id, _)| id.clone()).collect();
         // A panic over one id must not take the others with it, so it is an error as any other here.
@@ -82,9 +87,7 @@ impl Shared {
             }
             let attempts = attempts + 1;
             if attempts < drain.max_attempts {
-                let mark = value::to_bytes(&attempts)
-                    .map_err(|error| Error::bug("a mark cannot be stored").with_source(error))?;
-                unit.put(key, Some(mark.into()));
+                unit.put(key, Some(Mark { attempts, mode: dispatch.mode }.encode()?));
                 continue;
             }
             let shown = value::to_json(&id).map(|id| id.to_string()).unwrap_or_default();
@@ -103,7 +106,7 @@ impl Shared {
 
     /// The dead letter of an id that a drain dropped.
     fn dead_id(&self, dispatch: &Dispatch, drain: &DrainTask, id: Bytes, message: String) -> Result<DeadTask> {
-        let drain = DrainTask { only: Some(id), ..drain.clone() };
+        let drain = DrainTask { only: Some(id), mode: dispatch.mode, ..drain.clone() };
         let id = TaskId::from_number(self.ports.engine.take_ids(1));
         let now = self.ports.clock.now();
         let attempt = drain.max_attempts;

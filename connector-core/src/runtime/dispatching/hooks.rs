@@ -1,5 +1,6 @@
 //! Hooks: what each is called with, and how a write-back is marked while it is sent (R9).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -11,7 +12,7 @@ use crate::engine::{After, CommitError, Completion, LinkQuery, LinkRow, NoteRow,
 use crate::error::{Error, Result};
 use crate::id::{ConnectionId, LinkId, NoteId, ThreadId, UserId};
 use crate::model::{Actor, Channel, Delivery, Link, Note, Schedule, SyncContext, Thread};
-use crate::records::{OWN_WALK, RecordIntent, draft_key};
+use crate::records::{OWN_WALK, RecordIntent, draft_key, with_parents};
 use crate::runtime::Shared;
 use crate::runtime::payload::{Creates, HookTask, TaskPayload};
 use crate::value;
@@ -28,6 +29,13 @@ impl Shared {
                         "`{}` is declared with `single_channel`, and `get_channels` returned {} channels in place of one",
                         declared.id,
                         channels.len()
+                    )));
+                }
+                let mut ids = HashSet::new();
+                if let Some((_, twice)) = with_parents(&channels).into_iter().find(|(_, it)| !ids.insert(&it.id)) {
+                    return Err(Error::bug(format!(
+                        "`get_channels` of `{}` returned the channel `{}` twice: return each channel once",
+                        declared.id, twice.id
                     )));
                 }
                 Ok(channels)
