@@ -23,7 +23,7 @@ pub use crate::model::{
 };
 pub use crate::secret::Secret;
 pub use crate::tool::Tool;
-pub use crate::walk::{Items, Pages, Since};
+pub use crate::walk::Since;
 pub use crate::webhook::{Verified, WebhookRequest};
 pub use crate::work::{Drained, Endpoint, Registration, Step, Subscription};
 #[cfg(feature = "macros")]

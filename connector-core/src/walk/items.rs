@@ -38,6 +38,7 @@ pub struct LeftOut {
 ///
 /// ```
 /// # use connector_core::prelude::*;
+/// use connector_core::walk::Items;
 /// #[derive(Deserialize)]
 /// struct Issue {
 ///     number: u64,

@@ -11,6 +11,7 @@ use connector_core::registry::Registry;
 use connector_core::runtime::{ChannelUpdate, ConnectRequest};
 use connector_core::testing::conformance::{Conformance, ConformanceService, Edit, Item, Promise, Verdict};
 use connector_core::testing::{FakeService, TestHost};
+use connector_core::walk::Items;
 use proptest::prelude::*;
 
 /// What the service says of an event, or of one occurrence of it.
@@ -92,7 +93,9 @@ impl Diary {
     async fn events(&self, cx: &Context<Self>, channel: ChannelId, after: Option<usize>) -> Result<Step<usize>> {
         let known = after.unwrap_or_default();
         let url = format!("https://diary.example/pieces?after={known}");
-        let page: Vec<ApiPiece> = cx.network().get(url).fetch().await?;
+        let page: Items<ApiPiece> = cx.network().get(url).fetch().await?;
+        let count = page.len();
+        let page = page.take(cx);
         match BUG.get() {
             Bug::None => {
                 drop(cx.integrations().save_events(&channel, page.iter().map(|api| api.piece(&channel))).await?)
@@ -109,8 +112,8 @@ impl Diary {
                 cx.integrations().save_events(&channel, page.iter().map(piece)).await?;
             }
         }
-        let next = known + page.len();
-        Ok(if page.len() == PAGE { Step::Next(next) } else { Step::Done(next) })
+        let next = known + count;
+        Ok(if count == PAGE { Step::Next(next) } else { Step::Done(next) })
     }
 }
 

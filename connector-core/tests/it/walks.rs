@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use connector_core::engine::SyncState;
 use connector_core::prelude::*;
 use connector_core::runtime::{Compose, LinkUpdate, WorkView};
+use connector_core::walk::Items;
 use serde_json::json;
 
 use crate::fixture::{Bench, Changed, Lab, Ticket, TicketMeta, at, grace, handler, log, logged, on, source, ticket};

@@ -200,8 +200,12 @@ impl Bench {
 
     /// With other connectors.
     pub(crate) async fn of(name: &str, settings: Config, registry: Registry) -> Self {
+        Self::on(directory(name), settings, registry).await
+    }
+
+    /// On what another host has left in this directory.
+    pub(crate) async fn on(directory: PathBuf, settings: Config, registry: Registry) -> Self {
         let watch = secrets::Watch::start();
-        let directory = directory(name);
         let config = within(&directory, settings);
         let host = Host::open(config, registry).await.expect("a host");
         host.start().await.expect("workers");

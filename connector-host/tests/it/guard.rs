@@ -4,12 +4,14 @@ use std::num::NonZeroU32;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
+use connector_core::registry::Registry;
+use connector_host::Config;
 use futures_util::StreamExt;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::desk::{Bench, KEY, ids};
+use crate::desk::{Bench, Desk, KEY, ids};
 
 async fn send(bench: &Bench, request: http::request::Builder, body: Value) -> Response {
     let request = match request.headers_ref().is_some_and(|headers| headers.contains_key("authorization")) {
@@ -217,7 +219,9 @@ async fn a_position_that_is_gone_is_a_problem() {
     bench.synced("ada").await;
     let end = bench.get("/changes?limit=1000").await["next"].as_u64().expect("a position");
     bench.host.shutdown().await.expect("an end in order");
-    let bench = Bench::with("trim", |config| config.limits.feed_entries = NonZeroU32::new(3)).await;
+    let mut settings = Config::default();
+    settings.limits.feed_entries = NonZeroU32::new(3);
+    let bench = Bench::on(bench.directory, settings, Registry::of::<Desk>().expect("a registry")).await;
     let mut answer = (StatusCode::OK, Value::Null);
     for _ in 0..100_000 {
         answer = bench.ask("GET", "/changes?after=1", Value::Null).await;

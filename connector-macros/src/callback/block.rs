@@ -82,6 +82,7 @@ pub(super) const PRELUDE: &[&str] = &[
     "Secret",
     "Serialize",
     "SignedDuration",
+    "Since",
     "Source",
     "StatusId",
     "Step",

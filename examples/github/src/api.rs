@@ -1,6 +1,7 @@
 //! What GitHub's REST API gives, and what it is in the common model.
 
 use connector_core::prelude::*;
+use connector_core::walk::Items;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::sync::Reacted;

@@ -2,6 +2,7 @@
 
 use connector_core::network::Response;
 use connector_core::prelude::*;
+use connector_core::walk::{Items, Pages};
 use serde_json::json;
 
 use crate::api::{self, ApiEvent, ApiHook, ApiIssue, ApiReaction, Comments, Item};

@@ -3,6 +3,7 @@
 use connector_core::calendar::{EventWalk, Piece};
 use connector_core::content::html_of;
 use connector_core::prelude::*;
+use connector_core::walk::Pages;
 use serde_json::json;
 
 use crate::{Event, EventMeta, Google, Page, horizon, mail, own_id, page_of};

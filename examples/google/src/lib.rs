@@ -6,6 +6,7 @@ mod tasks;
 
 use connector_core::network::RequestBuilder;
 use connector_core::prelude::*;
+use connector_core::walk::{Items, Pages};
 
 use calendar::ApiCalendar;
 use mail::ApiLabel;

@@ -7,6 +7,7 @@ use connector_core::content::mail::{MailPart, ReadMail, is_forwarded, reply_subj
 use connector_core::content::{Block, Document, html_of, plain};
 use connector_core::network::{Body, Request};
 use connector_core::prelude::*;
+use connector_core::walk::Pages;
 use futures_util::stream::{self, StreamExt};
 use mail_builder::MessageBuilder;
 use mail_builder::mime::{MimePart, make_boundary};

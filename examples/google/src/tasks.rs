@@ -1,6 +1,7 @@
 //! Google Tasks: <https://developers.google.com/workspace/tasks/reference/rest>.
 
 use connector_core::prelude::*;
+use connector_core::walk::Pages;
 use serde_json::json;
 
 use crate::{Google, Page, Task, TaskMeta, own_id, page_of};

@@ -3,6 +3,7 @@
 
 use connector_core::link_type::StatusIcon;
 use connector_core::prelude::*;
+use connector_core::walk::{Items, Pages};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

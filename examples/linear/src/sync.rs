@@ -1,6 +1,7 @@
 //! What comes from Linear: a walk over the issues of a team, and what webhooks name.
 
 use connector_core::prelude::*;
+use connector_core::walk::Pages;
 
 use crate::Linear;
 use crate::api::{self, ApiEvent, ApiIssue, Detail};

@@ -6,6 +6,7 @@ use connector_core::content::mrkdwn::Workspace;
 use connector_core::content::{Document, shortcode};
 use connector_core::network::{Failure, RequestBuilder, Response};
 use connector_core::prelude::*;
+use connector_core::walk::{Items, Pages};
 use serde::de::DeserializeOwned;
 
 use crate::files::ApiFile;

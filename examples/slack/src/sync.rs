@@ -1,6 +1,7 @@
 //! What comes from Slack: walks over the messages of a conversation, people, custom emoji.
 
 use connector_core::prelude::*;
+use connector_core::walk::Pages;
 
 use crate::Slack;
 use crate::api::{

@@ -1,6 +1,7 @@
 use std::cell::{Cell, RefCell};
 
 use connector_core::prelude::*;
+use connector_core::walk::Items;
 use connector_core::webhook::{Verify, VerifyError};
 use serde_json::{Value, json};
 

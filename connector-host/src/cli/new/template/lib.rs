@@ -2,6 +2,7 @@
 
 use connector_core::declaration::CustomProvider;
 use connector_core::prelude::*;
+use connector_core::walk::{Items, Pages};
 use serde_json::json;
 
 /// Where accounts are authorized, and where the API begins.
