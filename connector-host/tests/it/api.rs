@@ -431,7 +431,15 @@ async fn a_database_needs_the_key_that_it_was_sealed_under() {
 async fn work_is_shown_and_what_failed_is_in_the_hands_of_its_user() {
     let bench = Bench::new("work").await;
     let id = bench.synced("ada").await;
-    let work = bench.get(&format!("/connections/{id}/work")).await;
+    let mut work = bench.get(&format!("/connections/{id}/work")).await;
+    for _ in 0..100_000 {
+        // The walk has ended when its channel is synced, and its task a moment later.
+        if work["items"][0]["state"] == "idle" {
+            break;
+        }
+        tokio::task::yield_now().await;
+        work = bench.get(&format!("/connections/{id}/work")).await;
+    }
     let tickets = &work["items"][0];
     assert_eq!(
         (&tickets["name"], &tickets["kind"], &tickets["channel"]),
