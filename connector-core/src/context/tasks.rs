@@ -295,12 +295,12 @@ impl<C: Component> Context<C> {
         // What was marked live is news still, also when a walk meets it before the drain does.
         let stored = match mode {
             Mode::Live => Vec::new(),
-            _ => self.dispatch.shared.ports.engine.state(self.dispatch.connection_id(), marks.clone()).await?,
+            _ => self.dispatch.read_state(marks.clone()).await?,
         };
         let mut stored = stored.into_iter();
         let mut unit = self.dispatch.unit();
         for key in marks {
-            let known = stored.next().flatten().map(|stored| Mark::decode(&stored.value).mode);
+            let known = stored.next().flatten().map(|stored| Mark::decode(&stored).mode);
             let mode = known.filter(|known| *known == Mode::Live).unwrap_or(mode);
             unit.put(key, Some(Mark { attempts: 0, mode }.encode()?));
         }

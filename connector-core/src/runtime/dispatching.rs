@@ -469,6 +469,7 @@ impl Shared {
                 dispatch.unit().records.push(RecordIntent::Channels(channels));
                 Ok(End::Done)
             }
+            TaskPayload::Redeclare => self.redeclare(dispatch).await.map(|()| End::Done),
             TaskPayload::ShareCredential => self.share_credential(dispatch).await.map(|()| End::Done),
             TaskPayload::Disconnect => self.end_disconnected(dispatch).await.map(|()| End::Done),
         }

@@ -50,6 +50,8 @@ pub(crate) enum TaskPayload {
     Subscription { name: Name, channel: Option<ChannelId> },
     /// Looks for channels that are new or gone.
     RefreshChannels,
+    /// Begins declared work that the connector did not have before, and ends what it does not have any more.
+    Redeclare,
     /// Has other connections of a workspace go on with the credential that was given to this one.
     ShareCredential,
     /// Has the service stop pushing to a connection that is disconnected, which then ends.
@@ -197,6 +199,7 @@ impl TaskPayload {
             | Self::Sync { .. }
             | Self::Every { .. }
             | Self::RefreshChannels
+            | Self::Redeclare
             | Self::ShareCredential
             | Self::Disconnect => TaskPriority::Incremental,
         };
@@ -242,6 +245,7 @@ impl TaskPayload {
             Self::Subscription { name, .. } => format!("subscription {name}"),
             Self::Delivery { name, .. } => format!("webhook {name}"),
             Self::RefreshChannels => "get_channels".to_owned(),
+            Self::Redeclare => "declared work".to_owned(),
             Self::ShareCredential => "share credential".to_owned(),
             Self::Disconnect => "disconnect".to_owned(),
         }

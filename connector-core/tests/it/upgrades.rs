@@ -44,6 +44,42 @@ mod first {
     }
 }
 
+/// The first version, built anew with other work.
+mod rebuilt {
+    use super::*;
+
+    #[connector(id = "growing", version = "1")]
+    #[derive(Default)]
+    pub(super) struct Growing;
+
+    #[connector]
+    impl Connector for Growing {
+        async fn get_channels(&self, _: &Context<Self>, _: &Account) -> Result<Vec<Channel>> {
+            Ok(vec![Channel::new("one", "One"), Channel::new("two", "Two")])
+        }
+
+        async fn upgrade(&self, _: &Context<Self>, from: &str) -> Result<()> {
+            log(format!("upgrade from {from}"));
+            Ok(())
+        }
+    }
+
+    #[connector]
+    impl Growing {
+        #[sync(every = "15m")]
+        async fn stays(&self, cx: &Context<Self>, channel: ChannelId, cursor: Option<u64>) -> Result<Step<u64>> {
+            log(format!("stays {channel} {cursor:?} {:?}", cx.mode()));
+            Ok(Step::Done(2))
+        }
+
+        #[sync(every = "15m")]
+        async fn comes(&self, cx: &Context<Self>, channel: ChannelId, cursor: Option<u64>) -> Result<Step<u64>> {
+            log(format!("comes {channel} {cursor:?} {:?}", cx.mode()));
+            Ok(Step::Done(1))
+        }
+    }
+}
+
 mod second {
     use super::*;
 
@@ -184,4 +220,29 @@ async fn a_suspended_connection_stays_suspended_when_it_is_authorized_again() {
     host.settle().await;
     let row = host.runtime().connection(id).await.unwrap();
     assert_eq!((row.status, row.status_reason.as_deref()), (ConnectionStatus::Active, None));
+}
+
+/// R11.10: what a build declares otherwise is begun and ended, also under the same version.
+#[tokio::test]
+async fn other_work_under_the_same_version_is_begun_and_ended() {
+    let host = TestHost::new(Registry::of::<first::Growing>().unwrap());
+    let id = host.runtime().connect(ConnectRequest::new("growing", "ada")).await.unwrap().id;
+    host.runtime().enable_channel(id, &"one".into(), ChannelUpdate::default()).await.unwrap();
+    host.settle().await;
+    logged();
+    // The first build that remembers its work takes what is there for that.
+    let host = host.upgrade(Registry::of::<first::Growing>().unwrap()).await;
+    host.runtime().upgrade_connections().await.unwrap();
+    host.settle().await;
+    assert_eq!(logged(), [""; 0]);
+    let host = host.upgrade(Registry::of::<rebuilt::Growing>().unwrap()).await;
+    host.runtime().upgrade_connections().await.unwrap();
+    host.settle().await;
+    assert_eq!(logged(), ["comes one None Backfill"]);
+    host.advance(SignedDuration::from_hours(2)).await;
+    assert!(!logged().iter().any(|line| line.starts_with("goes") || line.starts_with("ticks")));
+    let engine = &host.runtime().ports().engine;
+    assert_eq!(engine.dead_tasks(TaskQuery::all(10)).await.unwrap(), []);
+    let channel = engine.channel(id, "one".into()).await.unwrap().unwrap();
+    assert_eq!(channel.sync.state, SyncState::Synced);
 }

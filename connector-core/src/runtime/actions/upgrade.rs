@@ -1,21 +1,33 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::ActionError;
 use crate::engine::{CommitError, ConnectionRow, ConnectionStatus, KeyedTask, Write, WriteSet};
+use crate::error::Error;
 use crate::id::{ConnectorId, TaskId};
+use crate::registry::RegisteredConnector;
 use crate::runtime::Runtime;
 use crate::runtime::payload::{HookTask, TaskPayload};
+use crate::value;
 
 impl Runtime {
-    /// Connections whose connector has another version now get its `upgrade`, once each (R3.1).
+    /// Connections whose connector has another version now get its `upgrade`, once each (R3.1). Where a connector
+    /// declares other work under the same version, its connections begin and end what differs (R11.10). Returns the
+    /// number of connections that are upgraded.
     pub async fn upgrade_connections(&self) -> Result<usize, ActionError> {
         let (shared, mut after, mut upgraded) = (&self.shared, None, 0);
         for connector in shared.registry.iter() {
             let (id, version) = (ConnectorId::from_static(connector.declaration.id), connector.declaration.version);
-            let setting = format!("version/{id}");
+            let (setting, work_setting) = (format!("version/{id}"), format!("work/{id}"));
             let mut missed = false;
-            // The version that all connections have: then there is nothing to look for.
-            if shared.ports.engine.setting(setting.clone()).await?.is_some_and(|known| known == version.as_bytes()) {
+            // What all connections have: then there is nothing to look for.
+            let known_version = shared.ports.engine.setting(setting.clone()).await?;
+            let known_work = shared.ports.engine.setting(work_setting.clone()).await?;
+            let work = declared_work(connector)?;
+            let same_version = known_version.is_some_and(|known| known == version.as_bytes());
+            let other_work = known_work.as_ref().is_some_and(|known| *known != work);
+            if same_version && known_work.is_some() && !other_work {
                 continue;
             }
             loop {
@@ -25,6 +37,12 @@ impl Runtime {
                 let activated = |row: &&Arc<ConnectionRow>| {
                     !matches!(row.status, ConnectionStatus::AwaitingAuthorization | ConnectionStatus::Disabled)
                 };
+                for row in rows.iter().filter(|row| other_work && row.connector_version == version).filter(activated) {
+                    let task =
+                        TaskPayload::Redeclare.task(TaskId::from_number(shared.ports.engine.take_ids(1)), row.id)?;
+                    let put = Write::PutTask { task, keyed: KeyedTask::Replace };
+                    shared.ports.engine.commit(WriteSet { connection: Some(row.id), ..WriteSet::of([put]) }).await?;
+                }
                 for before in rows.iter().filter(|row| row.connector_version != version).filter(activated) {
                     let mut row =
                         ConnectionRow { connector_version: version.to_owned(), ..ConnectionRow::clone(before) };
@@ -56,9 +74,20 @@ impl Runtime {
             if missed {
                 continue;
             }
-            let value = Some(bytes::Bytes::from_static(version.as_bytes()));
-            shared.ports.engine.commit(WriteSet::of([Write::PutSetting { name: setting, value }])).await?;
+            let known = [
+                Write::PutSetting { name: setting, value: Some(Bytes::from_static(version.as_bytes())) },
+                Write::PutSetting { name: work_setting, value: Some(work) },
+            ];
+            shared.ports.engine.commit(WriteSet::of(known)).await?;
         }
         Ok(upgraded)
     }
+}
+
+/// The work that a connector declares, as it is compared between builds.
+fn declared_work(connector: &RegisteredConnector) -> Result<Bytes, ActionError> {
+    let mut declared: Vec<_> = connector.work().map(|entry| (entry.name, entry.per_channel, entry.work)).collect();
+    declared.sort_by_key(|(name, ..)| *name);
+    let written = value::to_bytes(&declared);
+    Ok(written.map_err(|error| Error::bug("declared work cannot be written down").with_source(error))?.into())
 }
