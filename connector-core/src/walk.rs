@@ -13,6 +13,7 @@
 //!
 //! ```
 //! use connector_core::prelude::*;
+//! use connector_core::walk::{Items, Pages};
 //!
 //! # /// Notes.
 //! # #[connector(provider = Notion, scopes = [], urls = ["https://api.notion.com/*"], link_types = [Page])]
