@@ -7,7 +7,7 @@ use crate::clock::BoxFuture;
 use crate::engine::{EngineResult, Expect, LinkQuery, LinkRow, StateValue, Write};
 use crate::id::{LinkId, ThreadId};
 use crate::model::{Delivery, Link, LinkFields, LinkFilter, LinkIdentity, LinkInput, Patch, Source};
-use crate::runtime::payload::{HookTask, unsent_key};
+use crate::runtime::payload::HookTask;
 use crate::runtime::unsent::UnsentChange;
 
 /// Links that are read at once while many are archived.
@@ -277,8 +277,7 @@ impl Resolver<'_> {
         if let Some(known) = self.unsent.get(&id) {
             return Ok(known.clone());
         }
-        let stored = self.about.engine.state(self.about.connection, vec![unsent_key(id)]).await?.pop().flatten();
-        Ok(stored.map(|stored| UnsentChange::all_of(id, &stored.value)).unwrap_or_default())
+        UnsentChange::all_of(&**self.about.engine, self.about.connection, id).await
     }
 
     /// The service says how an item is: changes of it that were not sent and that this is about are void (R9.8).

@@ -317,8 +317,7 @@ impl Shared {
             TaskPayload::Hook(task) => {
                 if let Delivery::Failed { reason } = &delivery {
                     let key = unsent_key(link);
-                    let stored = engine.state(connection, vec![key.clone()]).await?.pop().flatten();
-                    let mut all = stored.map(|stored| UnsentChange::all_of(link, &stored.value)).unwrap_or_default();
+                    let mut all = UnsentChange::all_of(&**engine, connection, link).await?;
                     UnsentChange::add(&mut all, UnsentChange { task: task.clone(), reason: reason.clone() });
                     writes.push(Write::PutState { connection, key, value: UnsentChange::encode(&all)? });
                 }

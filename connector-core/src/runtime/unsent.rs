@@ -7,9 +7,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::payload::HookTask;
+use super::payload::{HookTask, unsent_key};
+use crate::engine::{Engine, EngineResult};
 use crate::error::{Error, Result};
-use crate::id::{LinkId, StatusId};
+use crate::id::{ConnectionId, LinkId, StatusId};
 use crate::model::{Actor, Contact, ContactChanges, Link, LinkChanges, LinkFields, Schedule};
 use crate::value;
 
@@ -51,8 +52,14 @@ pub(crate) struct UnsentChange {
 }
 
 impl UnsentChange {
-    /// The changes that are stored for a link, oldest first. An older version stored what the last one changed.
-    pub(crate) fn all_of(link: LinkId, stored: &[u8]) -> Vec<Self> {
+    /// The changes that are stored for a link, oldest first.
+    pub(crate) async fn all_of(engine: &dyn Engine, connection: ConnectionId, link: LinkId) -> EngineResult<Vec<Self>> {
+        let stored = engine.state(connection, vec![unsent_key(link)]).await?.pop().flatten();
+        Ok(stored.map(|stored| Self::decode(link, &stored.value)).unwrap_or_default())
+    }
+
+    /// Changes as they are stored. An older version stored what the last one changed.
+    fn decode(link: LinkId, stored: &[u8]) -> Vec<Self> {
         if let Ok(all) = value::from_bytes::<Vec<Self>>(stored) {
             return all;
         }

@@ -456,15 +456,13 @@ impl Runtime {
             let draft = self.draft_of(&before, user).await?;
             vec![HookTask::CreateLink { link: id, draft }]
         } else {
-            let key = unsent_key(id);
-            let stored = self.shared.ports.engine.state(connection, vec![key.clone()]).await?.pop().flatten();
-            let unsent = stored.map(|stored| UnsentChange::all_of(id, &stored.value)).unwrap_or_default();
+            let unsent = UnsentChange::all_of(&*self.shared.ports.engine, connection, id).await?;
             if unsent.is_empty() {
                 return Err(ActionError::Conflict(format!(
                     "what was not sent of {id} is not known any more: discard it, and change it again"
                 )));
             }
-            writes.push(Write::DeleteState { connection, key });
+            writes.push(Write::DeleteState { connection, key: unsent_key(id) });
             unsent.into_iter().map(|change| change.task).collect()
         };
         if let Some(task) = tasks.iter().find(|task| !acting.dispatches_task(task)) {
@@ -524,10 +522,8 @@ impl Runtime {
             return self.put(connection, writes).await;
         }
         let key = unsent_key(link.id);
-        let stored = self.shared.ports.engine.state(connection, vec![key.clone()]).await?.pop().flatten();
         let mut row = acting.row.clone();
-        let unsent = stored.map(|stored| UnsentChange::all_of(link.id, &stored.value)).unwrap_or_default();
-        for change in unsent.iter().rev() {
+        for change in UnsentChange::all_of(&*self.shared.ports.engine, connection, link.id).await?.iter().rev() {
             change.undo(&mut row.link);
         }
         row.link.delivery = None;
