@@ -199,40 +199,25 @@ impl TestHost {
 
     /// The host as it comes up after it was killed: everything that was committed is there, and nothing else.
     pub async fn crash(&self) -> Self {
-        let engine = Arc::new(self.engine.crash());
-        let host = Self::assemble(
-            self.registry.clone(),
-            engine,
-            Arc::clone(&self.clock),
-            Arc::clone(&self.network),
-            self.config.clone(),
-            self.credentials.clone(),
-        );
-        host.load().await;
-        host
+        self.started(self.registry.clone(), self.engine.crash()).await
     }
 
     /// The host as it starts on a backup of its store ([`MemoryEngine::restored`]), which then has nothing in common with
     /// the store of this one.
     pub async fn restore(&self, backup: MemoryEngine) -> Self {
-        let host = Self::assemble(
-            self.registry.clone(),
-            Arc::new(backup),
-            Arc::clone(&self.clock),
-            Arc::clone(&self.network),
-            self.config.clone(),
-            self.credentials.clone(),
-        );
-        host.load().await;
-        host
+        self.started(self.registry.clone(), backup).await
     }
 
     /// The same store under other connectors: a host after an upgrade.
     pub async fn upgrade(&self, registry: Registry) -> Self {
-        let engine = Arc::new(self.engine.reopen());
+        self.started(registry, self.engine.reopen()).await
+    }
+
+    /// Another host on this store, with the clock, the network and the settings of this one.
+    async fn started(&self, registry: Registry, engine: MemoryEngine) -> Self {
         let host = Self::assemble(
             registry,
-            engine,
+            Arc::new(engine),
             Arc::clone(&self.clock),
             Arc::clone(&self.network),
             self.config.clone(),

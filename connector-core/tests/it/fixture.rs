@@ -13,7 +13,9 @@ use connector_core::engine::{ChannelRow, LinkQuery, LinkRow, NoteRow, TaskQuery}
 use connector_core::id::{ConnectionId, LinkId, NoteId, ThreadId};
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
-use connector_core::runtime::{ChannelUpdate, ConnectRequest, ConnectionUpdate, NewUserNote, Runtime, TaskView};
+use connector_core::runtime::{
+    ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, NewUserNote, Runtime, TaskView,
+};
 use connector_core::testing::{FakeService, TestHost};
 use serde_json::json;
 
@@ -409,6 +411,22 @@ impl Bench {
     /// What the process finds that comes up after this one was killed.
     pub(crate) async fn crash(self) -> Self {
         Self { host: self.host.crash().await, ..self }
+    }
+
+    /// A ticket that ada composes in channel `one`.
+    pub(crate) fn composition(&self, title: &str) -> Compose {
+        Compose {
+            user: "ada".into(),
+            connection: self.connection,
+            channel: Some("one".into()),
+            link_type: "ticket".into(),
+            status: None,
+            title: title.to_owned(),
+            content: None,
+            recipients: Vec::new(),
+            attachments: Vec::new(),
+            schedules: Vec::new(),
+        }
     }
 
     pub(crate) async fn advance(&self, text: &str) {

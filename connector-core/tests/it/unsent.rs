@@ -153,18 +153,7 @@ async fn a_composition_that_nobody_took_takes_no_replies() {
             Ok(WriteBack::accepted())
         }));
     });
-    let compose = Compose {
-        user: "ada".into(),
-        connection: bench.connection,
-        channel: Some("one".into()),
-        link_type: "ticket".into(),
-        status: None,
-        title: "Composed".to_owned(),
-        content: Some("The body".into()),
-        recipients: Vec::new(),
-        attachments: Vec::new(),
-        schedules: Vec::new(),
-    };
+    let compose = Compose { content: Some("The body".into()), ..bench.composition("Composed") };
     let draft = bench.runtime().compose(compose).await.unwrap();
     let reply = || {
         let new = NewUserNote {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use connector_core::engine::SyncState;
 use connector_core::prelude::*;
-use connector_core::runtime::{Compose, LinkUpdate, WorkView};
+use connector_core::runtime::{LinkUpdate, WorkView};
 use connector_core::walk::Items;
 use serde_json::json;
 
@@ -270,19 +270,7 @@ async fn what_a_user_has_not_sent_yet_stays() {
     let changed = bench.links().await.into_iter().find(|row| row.link.source == source(1)).unwrap();
     let update = LinkUpdate { status: Some("closed".into()), ..LinkUpdate::default() };
     bench.runtime().update_link(changed.id(), &"ada".into(), update).await.unwrap();
-    let compose = Compose {
-        user: "ada".into(),
-        connection: bench.connection,
-        channel: Some("one".into()),
-        link_type: "ticket".into(),
-        status: None,
-        title: "Composed".to_owned(),
-        content: None,
-        recipients: Vec::new(),
-        attachments: Vec::new(),
-        schedules: Vec::new(),
-    };
-    bench.runtime().compose(compose).await.unwrap();
+    bench.runtime().compose(bench.composition("Composed")).await.unwrap();
     service([2]);
     bench.runtime().sync_now(bench.connection).await.unwrap();
     bench.host.settle().await;

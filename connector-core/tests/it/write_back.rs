@@ -567,19 +567,12 @@ async fn a_connector_without_the_hook_is_read_only() {
 
 async fn compose(bench: &Bench, title: &str) -> Result<Link, ActionError> {
     let compose = Compose {
-        user: "ada".into(),
-        connection: bench.connection,
-        channel: Some("one".into()),
-        link_type: "ticket".into(),
-        status: None,
-        title: title.to_owned(),
         content: Some("The **body**".into()),
         recipients: vec![
             Recipient { actor: grace(), role: "to".into() },
             Recipient { actor: ada(), role: "cc".into() },
         ],
-        attachments: Vec::new(),
-        schedules: Vec::new(),
+        ..bench.composition(title)
     };
     bench.runtime().compose(compose).await
 }
@@ -674,18 +667,7 @@ async fn composing_what_is_wrong_is_refused() {
     let bench = Bench::enabled().await;
     assert!(compose(&bench, "  ").await.is_err());
     let wrong = async |change: &dyn Fn(&mut Compose)| {
-        let mut compose = Compose {
-            user: "ada".into(),
-            connection: bench.connection,
-            channel: Some("one".into()),
-            link_type: "ticket".into(),
-            status: None,
-            title: "T".into(),
-            content: None,
-            recipients: vec![],
-            attachments: Vec::new(),
-            schedules: Vec::new(),
-        };
+        let mut compose = bench.composition("T");
         change(&mut compose);
         bench.runtime().compose(compose).await.unwrap_err().to_string()
     };
