@@ -1,4 +1,4 @@
-//! What a search finds, the same in each engine.
+//! The text search of threads, with the same results in each engine.
 //!
 //! A search compares words in one form: compatibility-composed (UAX 15, NFKC) and without case. A text in a script
 //! that puts no spaces between words counts as its pairs of neighbouring characters. An engine stores the
@@ -26,23 +26,23 @@ const MAX_WORD: usize = 64;
 /// The least number of characters of a part of a word that is found within a word of a title.
 const PART: usize = 3;
 
-/// What to search for, and among which links.
+/// A search: its words, and the links that it looks in.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct SearchQuery {
     /// The words. Each of them has to be in one title with its preview, or in one note.
     pub text: String,
-    /// In links of these connections; `None` means all connections.
+    /// The connections whose links are looked in; `None` means all connections.
     pub connections: Option<Vec<ConnectionId>>,
-    /// In this channel.
+    /// The channel whose links are looked in; `None` means all channels.
     pub channel: Option<ChannelId>,
-    /// In links of this type.
+    /// The type of the links that are looked in; `None` means all types.
     pub link_type: Option<String>,
-    /// In links with this status.
+    /// The status of the links that are looked in; `None` means all statuses.
     pub status: Option<String>,
-    /// Also in archived links.
+    /// Whether archived links are looked in too.
     pub archived: bool,
-    /// After this place in the order of the results.
+    /// The place in the order of the results after which to begin; `None` means the beginning.
     pub after: Option<SearchPlace>,
     /// Maximum number of results.
     pub limit: usize,
@@ -84,7 +84,7 @@ impl SearchRank {
 pub struct SearchPlace {
     /// The rank.
     pub rank: SearchRank,
-    /// When the link last changed.
+    /// The time of the link's last change.
     pub updated_at: Timestamp,
     /// The link.
     pub link: LinkId,
@@ -225,7 +225,7 @@ pub fn tokens(connection: ConnectionId, title: Option<&str>, text: Option<&str>)
     found.join(" ")
 }
 
-/// What a row has to have of a search.
+/// One condition of a search, which a row of the index meets or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Term {
     /// This word, or in a title a word that has it as its part.
@@ -340,7 +340,7 @@ pub struct Ranking<'q> {
 }
 
 impl<'q> Ranking<'q> {
-    /// Of this search.
+    /// An empty ranking of the results of this search.
     pub fn new(query: &'q SearchQuery) -> Self {
         Self { query, seen: HashSet::new(), hits: Vec::new() }
     }

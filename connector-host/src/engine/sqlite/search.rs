@@ -213,14 +213,11 @@ pub(super) fn search(db: &Statements<'_>, query: &SearchQuery) -> Found<Vec<Sear
     }
     for rank in SearchRank::ALL {
         let mut found = Vec::new();
+        let in_link = |row: &LinkRow| terms.in_link(rank, row.link.title.as_deref(), row.link.preview.as_deref());
         for (id, row) in &changed {
             match row {
-                Row::Link(row) => {
-                    let (title, preview) = (row.link.title.as_deref(), row.link.preview.as_deref());
-                    if ranking.admits(row) && terms.in_link(rank, title, preview) {
-                        found.push((*id, (**row).clone()));
-                    }
-                }
+                Row::Link(row) if ranking.admits(row) && in_link(row) => found.push((*id, (**row).clone())),
+                Row::Link(_) => {}
                 Row::Note(row) if !row.note.archived && terms.in_note(rank, &row.note.content) => {
                     let link = queries::link(db, row.note.link)?;
                     found.extend(link.filter(|link| ranking.admits(link)).map(|link| (*id, link)));
@@ -236,10 +233,7 @@ pub(super) fn search(db: &Statements<'_>, query: &SearchQuery) -> Found<Vec<Sear
                 return Ok(true);
             }
             let link = match row(db, id)? {
-                Some(Row::Link(row)) => {
-                    let (title, preview) = (row.link.title.as_deref(), row.link.preview.as_deref());
-                    terms.in_link(rank, title, preview).then_some(*row)
-                }
+                Some(Row::Link(row)) => in_link(&row).then_some(*row),
                 Some(Row::Note(row)) => queries::link(db, row.note.link)?,
                 None => None,
             };
