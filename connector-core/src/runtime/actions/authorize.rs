@@ -19,9 +19,6 @@ use crate::runtime::dispatching::recovery;
 use crate::runtime::payload::TaskPayload;
 use crate::secret::Secret;
 
-/// Connections that are looked through at once.
-const PAGE: usize = 500;
-
 /// What a connection is admitted with.
 pub(super) enum Admitted {
     /// A credential that is not stored yet.
@@ -31,6 +28,9 @@ pub(super) enum Admitted {
     /// Nothing: the connector needs no credential, or has its key among the options.
     Without,
 }
+
+/// Connections that are looked through at once.
+const PAGE: usize = 500;
 
 /// The optional scope groups that a user has chosen.
 pub(super) fn chosen_groups(declaration: &Declaration, chosen: Option<&[String]>) -> Result<Vec<String>, ActionError> {
