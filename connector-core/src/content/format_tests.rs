@@ -48,6 +48,11 @@ fn mrkdwn_becomes_markdown() {
         (":wave: at 10:30:45 :party_parrot: :+1::skin-tone-3:", "👋 at 10:30:45 :party_parrot: 👍🏼"),
         ("one\n\n\ntwo", "one\n\ntwo"),
         ("```unclosed *x*", "\\`\\`\\`unclosed **x**"),
+        ("_`a https://a.example/_b_ c`_", "*`a https://a.example/_b_ c`*"),
+        ("*one `two* three` four*", "**one `two* three` four**"),
+        ("*one `two*", "**one `two**"),
+        ("*see <https://a.example/*x*|it *all*>*", "**see [it \\*all\\*](https://a.example/*x*)**"),
+        ("`a` `b`, *c* *d*", "`a` `b`, **c** **d**"),
     ] {
         assert_eq!(from_slack(slack), markdown, "{slack}");
     }
@@ -68,6 +73,9 @@ fn markdown_becomes_mrkdwn() {
         ("snake_case and 2 \\* 3", "snake_case and 2 * 3"),
         ("\\*not bold\\*", "\u{200B}*\u{200B}not bold\u{200B}*\u{200B}"),
         ("mid**dle**", "mid\u{200B}*dle*"),
+        ("*> no quote*", "_&gt; no quote_"),
+        ("a\n\\> no quote", "a\n\u{200B}&gt; no quote"),
+        ("a *\\~b* c *d*", "a \u{200B}~\u{200B}b c _d_"),
         ("| a | b |\n| --- | --- |\n| 1 | long |", "```\na  b\n1  long\n```"),
         ("@channel <!channel>", "@channel &lt;!channel&gt;"),
     ] {

@@ -98,7 +98,7 @@ fn paragraph_of(lines: &mut Vec<&str>, workspace: &Workspace<'_>) -> Option<Bloc
         if number > 0 {
             content.push(Inline::Break);
         }
-        content.extend(inlines(line.trim(), workspace, 0));
+        content.extend(line_content(line.trim(), workspace));
     }
     (!content.is_empty()).then_some(Block::Paragraph(content))
 }
@@ -140,7 +140,7 @@ fn list<'a>(
             Some(("☑", text)) => (Some(true), text.trim_start()),
             _ => (None, bullet.text),
         };
-        let content = inlines(text.trim(), workspace, 0);
+        let content = line_content(text.trim(), workspace);
         let mut blocks: Vec<_> = (!content.is_empty()).then_some(Block::Paragraph(content)).into_iter().collect();
         while let Some(below) = list(bullets, depth + 1, workspace) {
             blocks.push(below);
@@ -150,65 +150,80 @@ fn list<'a>(
     Some(Block::List(start, items))
 }
 
-fn inlines(text: &str, workspace: &Workspace<'_>, depth: usize) -> Vec<Inline> {
+/// The text of one line.
+fn line_content(text: &str, workspace: &Workspace<'_>) -> Vec<Inline> {
+    inlines(text, &masked(text), workspace, 0)
+}
+
+/// What stands in a masked line for a character that is no mark where it stands.
+const MASK: char = '\u{1}';
+
+/// The line, in which [`MASK`] stands for each `<` and backtick without counterpart, and for each mark within a
+/// reference or code: these bind more tightly than the other marks. It has as many bytes as the line.
+fn masked(line: &str) -> String {
+    let hidden = |part: &str| part.replace(['<', '>', '*', '_', '~', '`'], MASK.encode_utf8(&mut [0; 4]));
+    let mut references = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('<') {
+        let Some((inside, after)) = after.split_once('>') else { break };
+        references.push_str(before);
+        match inside {
+            "" => references.extend([MASK, MASK]),
+            inside => references.extend(["<", &hidden(inside), ">"]),
+        }
+        rest = after;
+    }
+    references.push_str(&rest.replace('<', MASK.encode_utf8(&mut [0; 4])));
+
+    let mut out = String::with_capacity(line.len());
+    let mut search = Search::new('`');
+    for (place, _) in references.match_indices('`') {
+        // One within the code before is hidden with it.
+        if place < out.len() {
+            continue;
+        }
+        out.push_str(references.get(out.len()..place).unwrap_or_default());
+        match search.counterpart(&references, place) {
+            Some(end) => out.extend(["`", &hidden(references.get(place + 1..end).unwrap_or_default()), "`"]),
+            None => out.push(MASK),
+        }
+    }
+    out.push_str(references.get(out.len()..).unwrap_or_default());
+    out
+}
+
+/// `mask` is what [`masked`] makes of the text.
+fn inlines(text: &str, mask: &str, workspace: &Workspace<'_>, depth: usize) -> Vec<Inline> {
     let mut content = Vec::new();
     let mut plain = String::new();
-    let mut rest = text;
-    let mut before = None;
-    // Marks, and `<`, that have no counterpart in the rest: it is looked for once.
-    let mut alone: Vec<char> = Vec::new();
-    // Up to where in the text a mark has no counterpart, as far as it was looked for.
-    let mut searched: Vec<(char, usize)> = Vec::new();
-    while let Some(next) = rest.chars().next() {
-        let after = rest.get(next.len_utf8()..).unwrap_or_default();
-        let found = match next {
-            _ if alone.contains(&next) => None,
-            '<' => match after.split_once('>') {
-                Some(("", _)) => None,
-                Some((inside, after)) => Some((reference(inside, workspace), after)),
-                None => {
-                    alone.push('<');
-                    None
-                }
-            },
-            mark if MARKS.contains(&mark) && depth < MAX_DEPTH => {
-                let place = text.len() - after.len();
-                let known = searched.iter().find(|(known, _)| *known == mark).map_or(0, |(_, until)| *until);
-                match marked(mark, before, after, known.saturating_sub(place)) {
-                    Marked::Found(inside, after) => {
-                        let inner = || inlines(inside, workspace, depth + 1);
-                        let inline = match mark {
-                            '`' => Inline::Code(unescaped(inside).replace(JOINT, "")),
-                            '*' => Inline::Strong(inner()),
-                            '_' => Inline::Emphasis(inner()),
-                            _ => Inline::Strikethrough(inner()),
-                        };
-                        Some((inline, after))
-                    }
-                    Marked::NoneLeft => {
-                        alone.push(mark);
-                        None
-                    }
-                    Marked::NotHere(until) => {
-                        searched.retain(|(known, _)| *known != mark);
-                        searched.push((mark, known.max(place + until)));
-                        None
-                    }
-                }
-            }
-            _ => None,
-        };
-        rest = match found {
-            Some((inline, after)) => {
-                content.extend([text_of(&mut plain), inline]);
-                after
-            }
-            None => {
-                plain.push(next);
-                after
+    let mut searches = ['*', '_', '~'].map(Search::new);
+    let mut place = 0;
+    while let Some(next) = mask.get(place..).and_then(|rest| rest.chars().next()) {
+        let begin = place + next.len_utf8();
+        let end = match next {
+            '<' => mask.get(begin..).and_then(|rest| rest.find('>')).map(|length| begin + length),
+            '`' => mask.get(begin..).and_then(|rest| rest.find('`')).map(|length| begin + length),
+            _ => {
+                let search = searches.iter_mut().find(|search| search.mark == next && depth < MAX_DEPTH);
+                search.and_then(|search| search.counterpart(mask, place))
             }
         };
-        before = Some(next);
+        let Some(end) = end else {
+            plain.push_str(text.get(place..begin).unwrap_or_default());
+            place = begin;
+            continue;
+        };
+        let inside = text.get(begin..end).unwrap_or_default();
+        let inner = || inlines(inside, mask.get(begin..end).unwrap_or_default(), workspace, depth + 1);
+        let inline = match next {
+            '<' => reference(inside, workspace),
+            '`' => Inline::Code(unescaped(inside).replace(JOINT, "")),
+            '*' => Inline::Strong(inner()),
+            '_' => Inline::Emphasis(inner()),
+            _ => Inline::Strikethrough(inner()),
+        };
+        content.extend([text_of(&mut plain), inline]);
+        place = end + 1;
     }
     content.push(text_of(&mut plain));
     tidy(content)
@@ -218,45 +233,42 @@ fn text_of(text: &mut String) -> Inline {
     Inline::Text(shortcode::expand(&unescaped(&std::mem::take(text))).replace(JOINT, ""))
 }
 
-/// What was found behind a mark.
-enum Marked<'a> {
-    /// What stands before its counterpart, and what follows that.
-    Found(&'a str, &'a str),
-    /// The mark does not count here: its counterpart is not among so many bytes behind it.
-    NotHere(usize),
-    /// It has no counterpart, and nor has a later one.
-    NoneLeft,
+/// Looks for the counterparts of one mark in one text, from its begin to its end.
+struct Search {
+    mark: char,
+    /// No mark before this byte ends anything that begins after the last one that was looked for.
+    from: usize,
 }
 
-/// `known` is the number of bytes behind the mark among which its counterpart is not.
-fn marked(mark: char, before: Option<char>, after: &str, known: usize) -> Marked<'_> {
-    if !before.is_none_or(is_boundary) || after.starts_with(is_blank) {
-        return Marked::NotHere(0);
+impl Search {
+    fn new(mark: char) -> Self {
+        Self { mark, from: 0 }
     }
-    // What is between < and > belongs together.
-    let (mut open, mut balanced) = (0_i32, true);
-    let mut last = after.get(..known).and_then(|before| before.chars().next_back());
-    let end = after.get(known..).unwrap_or_default().char_indices();
-    for (position, character) in end.map(|(position, character)| (position + known, character)) {
-        if position > MAX_SPAN {
-            return Marked::NotHere(if balanced && open == 0 { position } else { 0 });
+
+    /// Where the mark stands that ends what the mark at `place` begins.
+    fn counterpart(&mut self, text: &str, place: usize) -> Option<usize> {
+        let (before, begin) = (text.get(..place)?.chars().next_back(), place + self.mark.len_utf8());
+        if !before.is_none_or(is_boundary) || text.get(begin..)?.starts_with(is_blank) {
+            return None;
         }
-        match character {
-            '<' => open += 1,
-            '>' => open -= 1,
-            _ => {}
-        }
-        if character == mark {
-            let rest = after.get(position + mark.len_utf8()..).unwrap_or_default();
-            let ends = last.is_some_and(|last| !is_blank(last)) && rest.chars().next().is_none_or(is_boundary);
-            if ends && open == 0 {
-                return Marked::Found(after.get(..position).unwrap_or_default(), rest);
+        let from = self.from.max(begin);
+        let mut last = text.get(..from)?.chars().next_back();
+        for (end, character) in text.get(from..)?.char_indices().map(|(end, character)| (from + end, character)) {
+            if end > begin + MAX_SPAN {
+                self.from = end;
+                return None;
             }
-            balanced &= open == 0;
+            if character == self.mark && end > begin && last.is_some_and(|last| !is_blank(last)) {
+                let next = text.get(end + 1..)?.chars().next();
+                if next.is_none_or(is_boundary) {
+                    return Some(end);
+                }
+            }
+            last = Some(character);
         }
-        last = Some(character);
+        self.from = text.len();
+        None
     }
-    if balanced { Marked::NoneLeft } else { Marked::NotHere(0) }
 }
 
 fn is_blank(character: char) -> bool {
@@ -325,8 +337,8 @@ fn blocks(blocks: &[Block], between: &str) -> String {
 
 fn block(block: &Block) -> String {
     match block {
-        Block::Paragraph(content) => written(content, ""),
-        Block::Heading(_, content) => written(&[Inline::Strong(content.clone())], ""),
+        Block::Paragraph(content) => running(content),
+        Block::Heading(_, content) => running(&[Inline::Strong(content.clone())]),
         Block::Quote(quoted) => {
             let text = blocks(quoted, "\n\n");
             text.split('\n').map(|line| format!("&gt; {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
@@ -391,6 +403,16 @@ fn preformatted(header: &[Vec<Inline>], rows: &[Vec<Vec<Inline>>]) -> String {
     block(&Block::Code(None, text))
 }
 
+/// Running text of which no line reads as a quotation or an item of a list.
+fn running(content: &[Inline]) -> String {
+    let text = written(content, "");
+    let lines = text.split('\n').map(|line| {
+        let joint = quoted(line).is_some() || Bullet::of(line).is_some();
+        if joint { format!("{JOINT}{line}") } else { line.to_owned() }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn written(content: &[Inline], open: &str) -> String {
     let mut out = String::new();
     let mut rest = content.iter().peekable();
@@ -421,8 +443,9 @@ fn written(content: &[Inline], open: &str) -> String {
             Inline::Strong(content) => ('*', content_of('*', content, open)),
             Inline::Strikethrough(content) => ('~', content_of('~', content, open)),
         };
-        // Strong within strong text is no stronger.
-        if content.is_empty() || open.contains(mark) {
+        // Strong within strong text is no stronger, and a mark beside a blank does not count.
+        let counts = |line: &str| !line.is_empty() && !line.starts_with(is_blank) && !line.ends_with(is_blank);
+        if open.contains(mark) || !content.split('\n').all(counts) {
             out.push_str(&content);
             continue;
         }
@@ -453,10 +476,6 @@ fn starts_marked(inline: &Inline) -> bool {
 
 /// Text, with what would count as a mark kept from it.
 fn write_text(text: &str, more: bool, out: &mut String) {
-    let begins_line = out.is_empty() || out.ends_with('\n');
-    if begins_line && (text.starts_with('>') || Bullet::of(text).is_some()) {
-        out.push(JOINT);
-    }
     let pieces = pieces(text);
     for (number, piece) in pieces.iter().enumerate() {
         let text = match piece {
