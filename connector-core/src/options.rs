@@ -129,16 +129,48 @@ pub enum FieldKind {
 }
 
 /// What is wrong with the options that a user sent: every mistake, by field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{}", self.list())]
 #[serde(transparent)]
 pub struct OptionErrors(pub BTreeMap<String, String>);
 
 impl OptionErrors {
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn list(&self) -> String {
         let lines: Vec<_> = self.0.iter().map(|(field, message)| format!("{field}: {message}")).collect();
         lines.join("; ")
     }
+}
+
+/// What stored values give, as a declaration has its fields now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FittedOptions {
+    /// The values, by field.
+    pub values: Map<String, Value>,
+    /// What the fields need that must be given and have no value.
+    pub missing: OptionErrors,
+}
+
+/// The one member of the object that a sealed option is stored as. An option in the clear is never an object.
+const SEALED: &str = "sealed";
+
+/// The form in which a sealed text is stored among the options of a connection.
+pub(crate) fn sealed(text: String) -> Value {
+    json!({ SEALED: text })
+}
+
+/// The sealed text of an option that is stored sealed.
+pub(crate) fn sealed_text(stored: &Value) -> Option<&str> {
+    stored.as_object()?.get(SEALED)?.as_str()
+}
+
+/// Whether an option of a connection is stored sealed: its value is for the connector alone.
+pub fn is_sealed(stored: &Value) -> bool {
+    sealed_text(stored).is_some()
 }
 
 impl OptionsDeclaration {
@@ -202,14 +234,29 @@ impl OptionsDeclaration {
         if errors.is_empty() { Ok(values) } else { Err(OptionErrors(errors)) }
     }
 
-    /// Stored values, with the defaults of those fields that have no value.
-    pub(crate) fn with_defaults(&self, mut values: Map<String, Value>) -> Map<String, Value> {
+    /// The options that stored values give, which an earlier declaration may have checked (R11.11). A value that does
+    /// not fit its field any more gives way to the default; a value of no field is left out.
+    pub fn fit(&self, stored: &Map<String, Value>) -> FittedOptions {
+        let (mut values, mut missing) = (Map::new(), BTreeMap::new());
         for field in self.fields {
-            if let Some(default) = field.default().filter(|_| !values.contains_key(field.name)) {
-                values.insert(field.name.to_owned(), default);
-            }
+            let given = stored.get(field.name).filter(|value| !value.is_null());
+            let fitting = match given {
+                Some(sealed) if is_sealed(sealed) => match field.kind {
+                    FieldKind::Text { .. } => Ok(Some(sealed.clone())),
+                    _ => Err("must be given again".to_owned()),
+                },
+                given => field.value(given),
+            };
+            let value = fitting.unwrap_or_else(|reason| {
+                let default = field.default();
+                if default.is_none() && field.required() {
+                    missing.insert(field.name.to_owned(), reason);
+                }
+                default
+            });
+            values.extend(value.map(|value| (field.name.to_owned(), value)));
         }
-        values
+        FittedOptions { values, missing: OptionErrors(missing) }
     }
 
     /// The JSON Schema of what a user sends.

@@ -72,6 +72,9 @@ pub trait Vault: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VaultError {
+    /// It has not the form of sealed text.
+    #[error("it is no sealed text")]
+    NotSealed,
     /// It was not sealed here in this context, or it was changed.
     #[error("it was not sealed by this host for this place, or it was changed")]
     Forged,

@@ -39,6 +39,36 @@ pub struct RegisteredConnector {
     callbacks: Vec<((&'static str, &'static str), FoundCallback)>,
     /// Callbacks in order: namespace, then name.
     ordered: Vec<(&'static str, &'static CallbackEntry)>,
+    /// Declared work in the same order.
+    work: Vec<DeclaredWork>,
+}
+
+/// A piece of declared work of a connector, or of a tool that it uses.
+#[derive(Clone)]
+pub(crate) struct DeclaredWork {
+    /// What it is called among all work of the connector: the name of its callback, and for a tool's the tool before
+    /// that: `contacts.people`.
+    pub(crate) name: String,
+    pub(crate) work: Work,
+    /// The tool that it belongs to; empty for the connector's own.
+    pub(crate) namespace: &'static str,
+    pub(crate) entry: &'static CallbackEntry,
+}
+
+impl DeclaredWork {
+    pub(crate) fn is_sync(&self) -> bool {
+        matches!(self.work, Work::Sync { .. })
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        let former = |alias: &&str| work_name(self.namespace, alias) == name;
+        self.name == name || self.entry.aliases.iter().any(|alias| former(&alias))
+    }
+}
+
+/// What a piece of declared work is called among all work of a connector.
+fn work_name(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") }
 }
 
 /// Where a callback is.
@@ -106,19 +136,26 @@ impl RegisteredConnector {
     }
 
     /// Its webhook of the whole app.
-    pub(crate) fn app_webhook(&self) -> Option<(&'static str, WebhookDeclaration)> {
-        self.work().find_map(|entry| match entry.work {
-            Some(Work::Webhook(declared)) if declared.tenant.is_some() => Some((entry.name, declared)),
+    pub(crate) fn app_webhook(&self) -> Option<(&DeclaredWork, WebhookDeclaration)> {
+        self.work.iter().find_map(|work| match work.work {
+            Work::Webhook(declared) if declared.tenant.is_some() => Some((work, declared)),
             _ => None,
         })
     }
 
-    /// Its own declared work.
-    pub(crate) fn work(&self) -> impl Iterator<Item = &'static CallbackEntry> + '_ {
-        self.ordered
-            .iter()
-            .filter(|(namespace, entry)| namespace.is_empty() && entry.work.is_some())
-            .map(|(_, entry)| *entry)
+    /// The declared work of the connector and of its tools.
+    pub(crate) fn work(&self) -> &[DeclaredWork] {
+        &self.work
+    }
+
+    /// The declared work of this name, or with this as a former name.
+    pub(crate) fn work_named(&self, name: &str) -> Option<&DeclaredWork> {
+        self.work.iter().find(|work| work.is_named(name))
+    }
+
+    /// The declared work of a callback.
+    pub(crate) fn work_of(&self, namespace: &str, callback: &str) -> Option<&DeclaredWork> {
+        self.work.iter().find(|work| work.namespace == namespace && work.is_named(&work_name(namespace, callback)))
     }
 }
 
@@ -247,10 +284,21 @@ impl RegisteredConnector {
             }
         }
         ordered.sort_by_key(|(namespace, entry)| (*namespace, entry.name));
-        let of_app = ordered.iter().filter(|(namespace, entry)| {
-            namespace.is_empty() && matches!(entry.work, Some(Work::Webhook(declared)) if declared.tenant.is_some())
+        let work = ordered.iter().filter_map(|(namespace, entry)| {
+            Some(DeclaredWork { name: work_name(namespace, entry.name), work: entry.work?, namespace, entry })
         });
-        let of_app: Vec<_> = of_app.map(|(_, entry)| entry.name).collect();
+        let work: Vec<_> = work.collect();
+        for (index, twin) in work.iter().enumerate() {
+            if work.iter().take(index).any(|first| first.name == twin.name) {
+                errors.push(format!(
+                    "`{}` has two pieces of work with the name `{}`: rename one with `name = \"…\"`",
+                    declaration.id, twin.name
+                ));
+            }
+        }
+        let of_app =
+            work.iter().filter(|work| matches!(work.work, Work::Webhook(declared) if declared.tenant.is_some()));
+        let of_app: Vec<_> = of_app.map(|work| work.name.as_str()).collect();
         if of_app.len() > 1 {
             errors.push(format!(
                 "`{}` has {} webhooks of the whole app, which has one URL: {}",
@@ -261,7 +309,7 @@ impl RegisteredConnector {
         }
         let mut callbacks: Vec<_> = callbacks.into_iter().collect();
         callbacks.sort_by_key(|((namespace, name), _)| (*name, *namespace));
-        Self { declaration, hooks: registration.hooks, tools, registration, callbacks, ordered }
+        Self { declaration, hooks: registration.hooks, tools, registration, callbacks, ordered, work }
     }
 }
 

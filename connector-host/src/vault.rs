@@ -356,14 +356,14 @@ fn open_with<'a>(
     context: &SealContext<'_>,
     sealed: &str,
 ) -> Result<Vec<u8>, VaultError> {
-    let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| VaultError::Forged)?;
-    let (version, rest) = bytes.split_first().ok_or(VaultError::Forged)?;
-    let (id, rest) = rest.split_first_chunk::<KEY_ID_LENGTH>().ok_or(VaultError::Forged)?;
-    let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(VaultError::Forged)?;
+    let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| VaultError::NotSealed)?;
+    let (version, rest) = bytes.split_first().ok_or(VaultError::NotSealed)?;
+    let (id, rest) = rest.split_first_chunk::<KEY_ID_LENGTH>().ok_or(VaultError::NotSealed)?;
+    let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(VaultError::NotSealed)?;
     let associated = match (*version, context.place()) {
         (BOUND, Some(_)) => context.associated_data(),
         (UNBOUND, _) => SealContext::token(context.purpose()).associated_data(),
-        _ => return Err(VaultError::Forged),
+        _ => return Err(VaultError::NotSealed),
     };
     let key = keys.find(|key| key.id == *id).ok_or_else(|| VaultError::UnknownKey(hex(id)))?;
     let payload = Payload { msg: ciphertext, aad: &associated };

@@ -228,8 +228,10 @@ impl<C: Component> Context<C> {
     /// enabled nothing is looked for.
     pub async fn sync_now<M: SyncCallback<Component = C>>(&self, sync: M) -> Result<()> {
         let connection = self.connection();
+        let declared = self.dispatch.connection.connector.work_of(C::NAMESPACE, M::NAME);
+        let name = declared.map_or(M::NAME, |declared| declared.name.as_str());
         let mut unit = self.dispatch.unit();
-        for write in look_now(connection, LookScope::Sync { name: M::NAME, channel: sync.channel() }) {
+        for write in look_now(connection, LookScope::Sync { name, channel: sync.channel() }) {
             unit.push(write);
         }
         Ok(())

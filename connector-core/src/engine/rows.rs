@@ -45,6 +45,9 @@ pub enum ConnectionStatus {
     Active,
     /// Its credential does not work any more; its tasks are parked (R3.7).
     NeedsReauth,
+    /// Its options do not fit its connector any more; its tasks are parked (R11.11). It follows from the options and
+    /// the connector, so it is shown, and never stored.
+    NeedsAttention,
     /// Over one of the operator's limits; its tasks are parked (R6.7).
     Suspended,
     /// Disconnected, and kept until the service has been told to stop pushing; or its connector is not linked into
@@ -59,6 +62,7 @@ impl ConnectionStatus {
             Self::AwaitingAuthorization => "awaiting_authorization",
             Self::Active => "active",
             Self::NeedsReauth => "needs_reauth",
+            Self::NeedsAttention => "needs_attention",
             Self::Suspended => "suspended",
             Self::Disabled => "disabled",
         }

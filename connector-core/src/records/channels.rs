@@ -10,7 +10,7 @@ use crate::engine::{
 };
 use crate::id::{ChannelId, ConnectionId, TaskId};
 use crate::model::Channel;
-use crate::registry::RegisteredConnector;
+use crate::registry::{DeclaredWork, RegisteredConnector};
 use crate::runtime::payload::{HookTask, TaskPayload, work_task_key};
 use crate::runtime::subscriptions::subscription_task;
 use crate::work::Work;
@@ -36,11 +36,11 @@ pub(crate) fn enable_writes(
     row.recovering = recovering;
     row.walking.clear();
     let mut tasks = Vec::new();
-    for entry in connector.work().filter(|entry| entry.concerns(channel)) {
-        if let Some(Work::Sync { .. }) = entry.work {
-            row.walking.push(entry.name.to_owned());
+    for declared in connector.work().iter().filter(|declared| declared.entry.concerns(channel)) {
+        if declared.is_sync() {
+            row.walking.push(declared.name.clone());
         }
-        tasks.extend(work_task(engine, connection, entry.name, entry.work, Some(channel), TaskPriority::Backfill));
+        tasks.extend(work_task(engine, connection, declared, Some(channel), TaskPriority::Backfill));
     }
     if connector.hooks.has(Hooks::CHANNEL_ENABLED) {
         if row.walking.is_empty() {
@@ -65,15 +65,17 @@ pub(crate) fn enable_writes(
 pub(crate) fn work_task(
     engine: &dyn Engine,
     connection: ConnectionId,
-    name: &'static str,
-    work: Option<Work>,
+    declared: &DeclaredWork,
     channel: Option<&ChannelId>,
     priority: TaskPriority,
 ) -> Option<Write> {
-    let (payload, kind, every) = match work? {
-        Work::Sync { .. } => (TaskPayload::Sync { name: name.into(), channel: channel.cloned() }, "sync", None),
+    let name = declared.name.as_str();
+    let (payload, kind, every) = match declared.work {
+        Work::Sync { .. } => {
+            (TaskPayload::Sync { name: name.to_owned().into(), channel: channel.cloned() }, "sync", None)
+        }
         Work::Every { interval } => {
-            (TaskPayload::Every { name: name.into(), channel: channel.cloned() }, "every", Some(interval))
+            (TaskPayload::Every { name: name.to_owned().into(), channel: channel.cloned() }, "every", Some(interval))
         }
         // One of the whole app is registered once, by a person.
         Work::Webhook(declared) if declared.tenant.is_none() => {

@@ -9,7 +9,6 @@ use crate::model::{Delivery, LinkFilter};
 use crate::runtime::payload::{met_prefix, walk_key};
 use crate::value;
 use crate::walk::short_hash;
-use crate::work::Work;
 
 /// Links that are read at once.
 const PAGE: usize = 1000;
@@ -107,7 +106,7 @@ impl Resolver<'_> {
 
     /// Whether the channel, or the connection, has one sync alone: what it holds comes from that one.
     fn is_only_sync(&self, channel: Option<&ChannelId>) -> bool {
-        let syncs = self.about.connector.work().filter(|entry| matches!(entry.work, Some(Work::Sync { .. })));
+        let syncs = self.about.connector.work().iter().filter(|declared| declared.is_sync()).map(|sync| sync.entry);
         let concerned = syncs.filter(|entry| channel.is_none_or(|id| entry.concerns(id) || !entry.per_channel));
         concerned.count() == 1
     }
@@ -136,12 +135,12 @@ impl Resolver<'_> {
         }
         let (connection, engine) = (self.about.connection, self.about.engine);
         let mut scopes = Vec::new();
-        for entry in self.about.connector.work().filter(|entry| matches!(entry.work, Some(Work::Sync { .. }))) {
-            if entry.per_channel {
-                let concerned = saved.keys().filter(|channel| entry.concerns(channel));
-                scopes.extend(concerned.map(|channel| (entry.name, Some(channel.clone()))));
+        for sync in self.about.connector.work().iter().filter(|declared| declared.is_sync()) {
+            if sync.entry.per_channel {
+                let concerned = saved.keys().filter(|channel| sync.entry.concerns(channel));
+                scopes.extend(concerned.map(|channel| (sync.name.as_str(), Some(channel.clone()))));
             } else {
-                scopes.push((entry.name, None));
+                scopes.push((sync.name.as_str(), None));
             }
         }
         // What a step has met itself is stored with it.

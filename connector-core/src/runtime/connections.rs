@@ -8,11 +8,13 @@ use serde_json::{Map, Value};
 
 use super::Shared;
 use crate::context::Dispatch;
+use crate::declaration::Declaration;
 use crate::engine::{ChannelRow, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, ConnectionId};
 use crate::network::UrlRules;
-use crate::ports::SealContext;
+use crate::options::{FittedOptions, OptionErrors, sealed, sealed_text};
+use crate::ports::{SealContext, VaultError};
 use crate::registry::RegisteredConnector;
 use crate::secret::Secret;
 
@@ -37,6 +39,8 @@ pub(crate) struct ActiveConnection {
     /// A token that is being tried, and is not stored yet.
     pub(crate) offered: Option<Secret>,
     values: Map<String, Value>,
+    /// What its options need before it can run.
+    missing: OptionErrors,
     options: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -54,10 +58,26 @@ impl ActiveConnection {
         declaration.provider.as_ref().map_or(declaration.id, |provider| provider.id())
     }
 
+    /// Whether the connection waits for a change of its options.
+    pub(crate) fn needs_attention(&self) -> bool {
+        !self.missing.is_empty()
+    }
+
+    /// Options of another time; what they miss is as it is now.
+    pub(crate) fn completed(&self, fitted: FittedOptions) -> Map<String, Value> {
+        let mut values = fitted.values;
+        let now = fitted.missing.0.keys().filter_map(|name| Some((name.clone(), self.values.get(name)?.clone())));
+        values.extend(now);
+        values
+    }
+
     /// The typed options.
     pub(crate) fn options(&self) -> Result<Arc<dyn Any + Send + Sync>> {
         if let Some(options) = self.options.get() {
             return Ok(Arc::clone(options));
+        }
+        if !self.missing.is_empty() {
+            return Err(Error::rejected(needs_options(self.row.id, &self.missing)));
         }
         let options = (self.connector.registration.read_options)(&self.values)?;
         Ok(Arc::clone(self.options.get_or_init(|| options)))
@@ -134,6 +154,21 @@ impl<E: Into<Error>> From<E> for Unavailable {
     }
 }
 
+/// What a connection needs whose options miss something.
+pub(crate) fn needs_options(id: ConnectionId, missing: &OptionErrors) -> String {
+    format!("the options of {id} do not fit its connector any more, and have to be changed: {missing}")
+}
+
+/// What the options of a connection miss, as its connector declares them now (R11.11).
+pub(crate) fn missing_options(row: &ConnectionRow, declaration: &Declaration) -> OptionErrors {
+    let mut missing = declaration.options.fit(&row.options).missing;
+    // A key of the workspace is no option of the connection.
+    if let Some(key) = declaration.key_option.filter(|_| row.credential.is_some()) {
+        missing.0.remove(key);
+    }
+    missing
+}
+
 impl Shared {
     /// A connection, from memory where it is there.
     pub(crate) async fn active(&self, id: ConnectionId) -> Result<Arc<ActiveConnection>, Unavailable> {
@@ -181,7 +216,10 @@ impl Shared {
         if let (Some(key), Some(option)) = (&offered, connector.declaration.key_option) {
             values.insert(option.to_owned(), Value::String(key.expose().to_owned()));
         }
+        let missing = missing_options(&row, connector.declaration);
+        let FittedOptions { values, .. } = connector.declaration.options.fit(&values);
         Ok(ActiveConnection {
+            missing,
             offered,
             channels: channels.into_iter().map(|channel| (channel.channel.id.clone(), channel)).collect(),
             rules,
@@ -202,6 +240,17 @@ impl Shared {
         self.open_values(row.id, &row.options, connector)
     }
 
+    /// Stored options of a connection, opened, as its connector declares them now.
+    pub(crate) fn fitted_options(
+        &self,
+        connection: ConnectionId,
+        stored: &Map<String, Value>,
+        connector: &RegisteredConnector,
+    ) -> Result<FittedOptions> {
+        let opened = self.open_values(connection, stored, connector)?;
+        Ok(connector.declaration.options.fit(&opened))
+    }
+
     /// Opens the secure ones among the stored options of a connection.
     pub(crate) fn open_values(
         &self,
@@ -210,12 +259,23 @@ impl Shared {
         connector: &RegisteredConnector,
     ) -> Result<Map<String, Value>> {
         let mut values = stored.clone();
-        for field in connector.declaration.options.fields.iter().filter(|field| field.secure()) {
-            let Some(Value::String(sealed)) = values.get(field.name) else { continue };
-            let plain = self.ports.vault.open(&option_context(connection, field.name), sealed).map_err(|error| {
-                Error::new(ErrorKind::Bug, format!("the option `{}` cannot be opened", field.name)).with_source(error)
-            })?;
-            values.insert(field.name.to_owned(), Value::String(String::from_utf8_lossy(&plain).into_owned()));
+        for (name, value) in &mut values {
+            // Earlier versions stored the sealed text of a secure option as it is, like a text in the clear.
+            let secure = connector.declaration.options.has_secure(name);
+            let (sealed, marked) = match (sealed_text(value), value.as_str()) {
+                (Some(sealed), _) => (sealed, true),
+                (None, Some(text)) if secure => (text, false),
+                _ => continue,
+            };
+            match self.ports.vault.open(&option_context(connection, name), sealed) {
+                Ok(plain) => *value = Value::String(String::from_utf8_lossy(&plain).into_owned()),
+                // It was stored before the option became a secure one.
+                Err(VaultError::NotSealed) if !marked => {}
+                Err(error) => {
+                    let message = format!("the option `{name}` cannot be opened");
+                    return Err(Error::new(ErrorKind::Bug, message).with_source(error));
+                }
+            }
         }
         Ok(values)
     }
@@ -229,8 +289,8 @@ impl Shared {
     ) -> Map<String, Value> {
         for field in connector.declaration.options.fields.iter().filter(|field| field.secure()) {
             if let Some(Value::String(plain)) = values.get(field.name) {
-                let sealed = self.ports.vault.seal(&option_context(connection, field.name), plain.as_bytes());
-                values.insert(field.name.to_owned(), Value::String(sealed));
+                let text = self.ports.vault.seal(&option_context(connection, field.name), plain.as_bytes());
+                values.insert(field.name.to_owned(), sealed(text));
             }
         }
         values

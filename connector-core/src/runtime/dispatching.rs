@@ -102,7 +102,10 @@ impl Shared {
     }
 
     async fn is_active(&self, id: ConnectionId) -> bool {
-        self.active(id).await.is_ok_and(|connection| connection.row.status == ConnectionStatus::Active)
+        let works = |connection: Arc<ActiveConnection>| {
+            connection.row.status == ConnectionStatus::Active && !connection.needs_attention()
+        };
+        self.active(id).await.is_ok_and(works)
     }
 
     /// Goes on with the tasks of a connection.
@@ -163,6 +166,9 @@ impl Shared {
                 return self.die(&row, &error).await;
             }
         };
+        if status == ConnectionStatus::Active && connection.needs_attention() {
+            return Ran::Parked;
+        }
         // One that is disconnected has nothing but its end to run, and that whatever it has used.
         if (status == ConnectionStatus::Disabled) != matches!(payload, TaskPayload::Disconnect) {
             return Ran::Parked;
@@ -456,7 +462,10 @@ impl Shared {
             TaskPayload::Sync { name, channel } => self.sync_step(dispatch, name, channel.as_ref()).await,
             TaskPayload::Every { name, channel } => {
                 let args = scope_args(channel.as_ref())?;
-                dispatch.call("", name, &args, Input::Typed(Box::new(()))).await?;
+                let Some(declared) = dispatch.connection.connector.work_named(name) else {
+                    return Err(Error::bug(format!("`{name}` is not declared any more")));
+                };
+                dispatch.call(declared.namespace, declared.entry.name, &args, Input::Typed(Box::new(()))).await?;
                 Ok(End::Done)
             }
             TaskPayload::Subscription { name, channel } => self.reconcile(dispatch, name, channel.as_ref()).await,

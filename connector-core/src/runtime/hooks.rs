@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::hex;
 use crate::id::{ChannelId, ConnectionId, DeliveryId, TaskId};
 use crate::ports::{SealContext, Vault};
-use crate::registry::RegisteredConnector;
+use crate::registry::{DeclaredWork, RegisteredConnector};
 use crate::secret::Secret;
 use crate::value;
 use crate::webhook::{Handshake, Verified, VerifyError, WebhookDeclaration, WebhookRequest};
@@ -181,7 +181,7 @@ enum Place {
     /// The URL of one subscription.
     Own { connection: Arc<ActiveConnection>, key: String, hook: Box<StoredHook>, declared: Option<WebhookDeclaration> },
     /// The URL of a whole app.
-    App { connector: Arc<RegisteredConnector>, name: &'static str, declared: WebhookDeclaration },
+    App { connector: Arc<RegisteredConnector>, work: DeclaredWork, declared: WebhookDeclaration },
 }
 
 /// What a service hears.
@@ -264,8 +264,8 @@ impl Runtime {
     /// The webhook of a whole app.
     pub fn find_app_hook(&self, connector: &str) -> Result<Hook, HookError> {
         let connector = self.shared.registry.get(connector).ok_or(HookError::Unknown)?;
-        let (name, declared) = connector.app_webhook().ok_or(HookError::Unknown)?;
-        let place = Place::App { connector: Arc::clone(connector), name, declared };
+        let (work, declared) = connector.app_webhook().ok_or(HookError::Unknown)?;
+        let place = Place::App { connector: Arc::clone(connector), work: work.clone(), declared };
         Ok(Hook { shared: Arc::clone(&self.shared), place })
     }
 }
@@ -295,7 +295,7 @@ impl Hook {
             Place::Own { connection, key, hook, declared } => {
                 shared.receive(connection, key, *hook, declared, request).await
             }
-            Place::App { connector, name, declared } => shared.receive_app(&connector, name, declared, request).await,
+            Place::App { connector, work, declared } => shared.receive_app(&connector, &work, declared, request).await,
         };
         let outcome = match &answer {
             Ok(HookAnswer::Taken) => "taken",
@@ -368,7 +368,7 @@ impl Shared {
     async fn receive_app(
         self: &Arc<Self>,
         connector: &RegisteredConnector,
-        name: &'static str,
+        work: &DeclaredWork,
         declared: WebhookDeclaration,
         request: WebhookRequest,
     ) -> Result<HookAnswer, HookError> {
@@ -394,13 +394,13 @@ impl Shared {
         };
         let connections = self.ports.engine.connections_of_tenant(connector.declaration.id.into(), tenant).await?;
         let target = HookTarget {
-            namespace: String::new(),
-            name: name.to_owned(),
+            namespace: work.namespace.to_owned(),
+            name: work.entry.name.to_owned(),
             args: scope_args(None)?.into(),
             token: None,
             secret: None,
         };
-        let repeated = delivery_key(name, declared.delivery_id, Some(&declared), &request);
+        let repeated = delivery_key(&work.name, declared.delivery_id, Some(&declared), &request);
         let kept = connections
             .iter()
             .filter(|row| row.status != ConnectionStatus::Disabled)

@@ -23,7 +23,7 @@ use tokio::sync::{Notify, watch};
 
 pub use actions::{
     ActionError, ChannelUpdate, Compose, ConnectRequest, ConnectionUpdate, ConnectorError, LinkUpdate, Looking,
-    NewUserNote, ProductState, ProductView, Requester, Retrying, TaskView, Upload, WorkState, WorkView,
+    NewUserNote, ProductState, ProductView, Requester, Retrying, Standing, TaskView, Upload, WorkState, WorkView,
 };
 pub use budget::Budget;
 pub(crate) use connections::ActiveConnection;

@@ -380,7 +380,7 @@ fn interval_of(connector: &RegisteredConnector, row: &TaskRow, payload: &TaskPay
         return Some(SignedDuration::from_millis(every));
     }
     let TaskPayload::Sync { name, .. } = payload else { return None };
-    match connector.callback("", name)?.entry.work? {
+    match connector.work_named(name)?.work {
         Work::Sync { every } => SignedDuration::try_from(every).ok(),
         _ => None,
     }

@@ -190,9 +190,9 @@ impl Shared {
     ) -> Result<End> {
         let scope = Reconciling { shared: self, dispatch, name, channel, args: scope_args(channel)? };
         let stored = scope.stored().await?;
-        let found = dispatch.connection.connector.callback("", name);
-        let declared = found.and_then(|found| match (found.entry.work, found.entry.subscription) {
-            (Some(Work::Webhook(declared)), Some(fns)) => Some((declared, fns)),
+        let found = dispatch.connection.connector.work_named(name);
+        let declared = found.and_then(|found| match (found.work, found.entry.subscription) {
+            (Work::Webhook(declared), Some(fns)) => Some((declared, fns)),
             _ => None,
         });
         let enabled = channel
@@ -222,7 +222,7 @@ impl Shared {
         let id = connection.row.id;
         let mut left = Vec::new();
         for mut row in self.stored_subscriptions(id).await? {
-            let found = connection.connector.callback("", &row.name);
+            let found = connection.connector.work_named(&row.name);
             let Some(fns) = found.and_then(|found| found.entry.subscription) else { continue };
             let (name, channel) = (row.name.clone(), row.channel.clone());
             let dispatch = begin(&name);
@@ -426,13 +426,15 @@ impl Reconciling<'_> {
         let context = secret_context(self.connection(), &key);
         let hook = self.shared.ports.engine.state(self.connection(), vec![key.clone()]).await?.pop().flatten();
         let vault = &self.shared.ports.vault;
+        let declared = self.dispatch.connection.connector.work_named(self.name);
+        let declared = declared.ok_or_else(|| Error::bug("the webhook is not declared any more"))?;
         let mut hook: StoredHook = match hook {
             Some(hook) => value::from_bytes(&hook.value)
                 .map_err(|error| Error::bug("the stored webhook cannot be read").with_source(error))?,
             None => StoredHook {
                 target: HookTarget {
-                    namespace: String::new(),
-                    name: self.name.to_owned(),
+                    namespace: declared.namespace.to_owned(),
+                    name: declared.entry.name.to_owned(),
                     args: self.args.clone().into(),
                     token: None,
                     secret: Some(vault.seal(&context, hex::encode(&vault.random()).as_bytes())),

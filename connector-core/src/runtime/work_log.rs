@@ -59,11 +59,14 @@ pub(crate) fn log_key(kind: &str, name: &str, channel: Option<&ChannelId>) -> St
 fn log_of(connector: &RegisteredConnector, row: &TaskRow, payload: &TaskPayload) -> Option<String> {
     let name = match payload {
         TaskPayload::Sync { name, .. } | TaskPayload::Every { name, .. } => name,
-        TaskPayload::Drain(drain) if drain.namespace.is_empty() && drain.only.is_none() => &drain.name,
+        TaskPayload::Drain(drain) if drain.only.is_none() => {
+            let declared = connector.work_of(&drain.namespace, &drain.name)?;
+            return Some(log_key(declared.work.kind(), &declared.name, row.channel.as_ref()));
+        }
         _ => return None,
     };
-    let entry = connector.callback("", name)?.entry;
-    Some(log_key(entry.work?.kind(), entry.name, row.channel.as_ref()))
+    let declared = connector.work_named(name)?;
+    Some(log_key(declared.work.kind(), &declared.name, row.channel.as_ref()))
 }
 
 impl Shared {

@@ -382,8 +382,8 @@ impl Vault for TestVault {
     }
 
     fn open(&self, context: &SealContext<'_>, sealed: &str) -> Result<Vec<u8>, VaultError> {
-        let (given, digits) = sealed.split_at_checked(16).ok_or(VaultError::Forged)?;
-        let plain = hex::decode(digits).ok_or(VaultError::Forged)?;
+        let (given, digits) = sealed.split_at_checked(16).ok_or(VaultError::NotSealed)?;
+        let plain = hex::decode(digits).ok_or(VaultError::NotSealed)?;
         if tag(context, &plain) == given { Ok(plain) } else { Err(VaultError::Forged) }
     }
 

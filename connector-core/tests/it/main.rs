@@ -23,6 +23,7 @@ mod lifecycle;
 #[cfg(feature = "mail")]
 mod mails;
 mod manifest;
+mod older_options;
 mod rates;
 mod recording;
 mod records;

@@ -1,9 +1,10 @@
 //! A connector with tools, of which one uses another (R1.15).
 
+use connector_core::engine::SyncState;
 use connector_core::id::ConnectionId;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
-use connector_core::runtime::{ConnectRequest, ConnectionUpdate};
+use connector_core::runtime::{ChannelUpdate, ConnectRequest, ConnectionUpdate};
 use connector_core::testing::{FakeService, TestHost};
 use serde_json::json;
 
@@ -191,6 +192,53 @@ struct Stranger;
 
 impl Tool for Stranger {}
 
+/// A tool with work of its own, for the connection and for each channel.
+#[tool(id = "timed")]
+#[derive(Default)]
+struct Timed;
+
+impl Tool for Timed {}
+
+#[tool]
+impl Timed {
+    #[sync(every = "15m")]
+    async fn people(&self, cx: &Context<Self>, cursor: Option<u64>) -> Result<Step<u64>> {
+        log(format!("people {cursor:?} {:?}", cx.mode()));
+        cx.set("seen", &true).await?;
+        Ok(Step::Done(1))
+    }
+
+    #[sync(every = "15m")]
+    async fn labels(&self, cx: &Context<Self>, channel: ChannelId, cursor: Option<u64>) -> Result<Step<u64>> {
+        log(format!("labels of {channel} {cursor:?} {:?}", cx.mode()));
+        cx.mark_dirty(Label, [channel.to_string()]).await?;
+        Ok(Step::Done(1))
+    }
+
+    #[drain]
+    async fn label(&self, _: &Context<Self>, ids: Vec<String>) -> Result<Drained<String>> {
+        log(format!("label {ids:?}"));
+        Ok(Drained::all())
+    }
+
+    #[every("1h")]
+    async fn tidy(&self, cx: &Context<Self>) -> Result<()> {
+        log("tidy");
+        cx.sync_now(People).await
+    }
+}
+
+#[connector(id = "timely", tools = [Timed])]
+#[derive(Default)]
+struct Timely;
+
+#[connector]
+impl Connector for Timely {
+    async fn get_channels(&self, _: &Context<Self>, _: &Account) -> Result<Vec<Channel>> {
+        Ok(vec![Channel::new("one", "One")])
+    }
+}
+
 async fn connected(service: FakeService) -> (TestHost, ConnectionId) {
     logged();
     let host = TestHost::with_network(Registry::of::<Tooled>().unwrap(), service);
@@ -275,4 +323,38 @@ async fn the_scopes_of_a_tool_are_those_of_its_connector() {
 async fn a_tool_that_is_not_declared_is_refused() {
     let (host, id) = connected(quiet()).await;
     assert_eq!(change(&host, id, "stranger").await, ["the tool `stranger` is not declared: add it to `tools`"]);
+}
+
+/// R1.15, R11.1: declared work of a tool runs as that of its connector does.
+#[tokio::test]
+async fn declared_work_of_a_tool_runs() {
+    logged();
+    let host = TestHost::new(Registry::of::<Timely>().unwrap());
+    let id = host.runtime().connect(ConnectRequest::new("timely", "ada")).await.unwrap().id;
+    host.runtime().enable_channel(id, &"one".into(), ChannelUpdate::default()).await.unwrap();
+    host.settle().await;
+    let mut lines = logged();
+    lines.sort();
+    let began = ["labels of one None Backfill", "people None Backfill", "people Some(1) Live", "tidy"];
+    assert_eq!(lines, began, "and what the tool asks for");
+    let channels = host.runtime().channels(id).await.unwrap();
+    assert_eq!(channels[0].sync.state, SyncState::Synced);
+
+    host.advance(SignedDuration::from_mins(62)).await;
+    let lines = logged();
+    assert_eq!(lines.iter().filter(|line| *line == "people Some(1) Live").count(), 5, "4 by the clock: {lines:?}");
+    assert_eq!(lines.iter().filter(|line| *line == "labels of one Some(1) Live").count(), 4, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| *line == "tidy").count(), 1, "{lines:?}");
+    assert!(lines.contains(&r#"label ["one"]"#.to_owned()), "{lines:?}");
+
+    let work = host.runtime().work(id).await.unwrap();
+    let mut names: Vec<_> = work.iter().map(|view| (view.name.as_str(), view.kind)).collect();
+    names.sort_unstable();
+    let known = [("timed.label", "drain"), ("timed.labels", "sync"), ("timed.people", "sync"), ("timed.tidy", "every")];
+    assert_eq!(names, known);
+    assert!(work.iter().all(|view| view.last_end.is_some() && view.error.is_none()), "{work:?}");
+
+    host.runtime().disable_channel(id, &"one".into()).await.unwrap();
+    host.advance(SignedDuration::from_mins(20)).await;
+    assert_eq!(logged(), ["people Some(1) Live"], "what is of a channel ends with it");
 }

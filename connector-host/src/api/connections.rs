@@ -8,7 +8,8 @@ use connector_core::credential::Credential;
 use connector_core::engine::{ConnectionRow, ConnectionStatus, LastSync, SyncState};
 use connector_core::id::{ConnectionId, ConnectorId, UserId, WorkspaceId};
 use connector_core::model::{Account, Actor, Patch};
-use connector_core::runtime::{ConnectRequest, ConnectionUpdate, ProductView, Retrying, WorkView};
+use connector_core::options::{Field, is_sealed};
+use connector_core::runtime::{ConnectRequest, ConnectionUpdate, ProductView, Retrying, Standing, WorkView};
 use connector_core::secret::Secret;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -72,6 +73,8 @@ pub(super) struct ConnectionView {
     status: ConnectionStatus,
     /// Why it does not work.
     status_reason: Option<String>,
+    /// The options that have to be changed before it works, because its connector declares them differently now.
+    attention: Vec<Attention>,
     account: Account,
     /// The owner's own account at the service.
     identity: Option<Actor>,
@@ -88,31 +91,40 @@ pub(super) struct ConnectionView {
     created_at: Timestamp,
 }
 
+/// An option that has to be changed.
+#[derive(Serialize, JsonSchema)]
+struct Attention {
+    field: String,
+    reason: String,
+}
+
 impl ConnectionView {
     pub(super) fn new(host: &Host, row: &ConnectionRow) -> Self {
         let connector = host.runtime().registry().get(row.connector.as_str());
-        let secure: Vec<_> = connector.map_or_else(Vec::new, |connector| {
-            let fields = connector.declaration.options.fields.iter();
-            fields.filter(|field| field.secure()).map(|field| field.name).collect()
-        });
-        // Without the connector, nobody knows which of them are secret.
-        let shown = row.options.iter().filter(|(name, _)| connector.is_some() && !secure.contains(&name.as_str()));
-        let status_reason = match connector {
-            Some(_) => row.status_reason.clone(),
-            None => Some(format!("the connector `{}` is not linked into this host", row.connector)),
-        };
+        let fields = connector.map_or(&[][..], |connector| connector.declaration.options.fields);
+        let (secure, shown): (Vec<&Field>, Vec<&Field>) = fields.iter().partition(|field| field.secure());
+        let value_of = |field: &Field| row.options.get(field.name);
+        // What was secure in another version of the connector is sealed still.
+        let shown = shown.into_iter().filter_map(|field| Some((field.name, value_of(field)?)));
+        let shown = shown.filter(|(_, value)| !is_sealed(value));
+        let Standing { status, reason, missing } = host.runtime().standing(row);
         Self {
             id: row.id,
             connector: row.connector.clone(),
             name: row.name.clone(),
             user: row.owner.clone(),
             workspace: row.workspace.clone(),
-            status: if connector.is_some() { row.status } else { ConnectionStatus::Disabled },
-            status_reason,
+            status,
+            status_reason: reason,
+            attention: missing.0.into_iter().map(|(field, reason)| Attention { field, reason }).collect(),
             account: row.account.clone(),
             identity: row.identity.clone(),
-            options: shown.map(|(name, value)| (name.clone(), value.clone())).collect(),
-            secure_options: secure.into_iter().filter(|name| row.options.contains_key(*name)).collect(),
+            options: shown.map(|(name, value)| (name.to_owned(), value.clone())).collect(),
+            secure_options: secure
+                .into_iter()
+                .filter(|field| value_of(field).is_some())
+                .map(|field| field.name)
+                .collect(),
             scope_groups: row.scope_groups.clone(),
             asked_scopes: row.asked_scopes.clone(),
             auto_enable_new_channels: row.auto_enable_new_channels,
@@ -251,9 +263,9 @@ async fn show(
     let channels = host.engine().channels(id).await?;
     let enabled: Vec<_> = channels.into_iter().filter(|row| row.enabled).collect();
     let linked = runtime.registry().get(row.connector.as_str()).is_some();
+    let works = runtime.standing(&row).status == ConnectionStatus::Active;
     let looking = if linked { runtime.looking(id).await? } else { Default::default() };
     let walking = |state| matches!(state, SyncState::Queued | SyncState::Syncing | SyncState::Throttled);
-    let works = linked && row.status == ConnectionStatus::Active;
     Ok(Json(ConnectionState {
         connection: ConnectionView::new(&host, &row),
         syncing: works && (looking.pending > 0 || enabled.iter().any(|row| walking(row.sync.state))),
@@ -338,10 +350,15 @@ async fn sync(
     Path(ById { id }): Path<ById<ConnectionId>>,
 ) -> Answer<Accepted> {
     let row = caller.connection(&host, id).await?;
-    if row.status != ConnectionStatus::Active {
-        let why = row.status_reason.as_deref().unwrap_or("for no known reason");
-        let status = row.status.as_str();
-        let first = if row.status == ConnectionStatus::Suspended { "resume it" } else { "authorize it again" };
+    let Standing { status, reason, .. } = host.runtime().standing(&row);
+    if status != ConnectionStatus::Active {
+        let why = reason.as_deref().unwrap_or("for no known reason");
+        let first = match status {
+            ConnectionStatus::Suspended => "resume it",
+            ConnectionStatus::NeedsAttention => "change its options",
+            _ => "authorize it again",
+        };
+        let status = status.as_str();
         let detail = format!("{id} is {status} ({why}): {first} first");
         return Err(Problem::new(StatusCode::CONFLICT, "not-active", detail));
     }

@@ -263,7 +263,7 @@ impl Runtime {
     ) -> Result<(Map<String, Value>, Option<Secret>), ActionError> {
         let declaration = connector.declaration;
         let shared_key = declaration.key_option.filter(|_| declaration.shared && row.workspace.is_some());
-        let mut kept = self.shared.open_options(row, connector)?;
+        let mut kept = self.shared.fitted_options(row.id, &row.options, connector)?.values;
         if let (Some(option), Some(stored)) = (shared_key, stored) {
             kept.insert(option.to_owned(), Value::String(stored.access_token.expose().to_owned()));
         }
@@ -378,8 +378,8 @@ impl Runtime {
             }
         }
         writes.extend(recorded);
-        for entry in connector.work().filter(|entry| !entry.per_channel) {
-            writes.extend(work_task(&**engine, id, entry.name, entry.work, None, TaskPriority::Backfill));
+        for declared in connector.work().iter().filter(|declared| !declared.entry.per_channel) {
+            writes.extend(work_task(&**engine, id, declared, None, TaskPriority::Backfill));
         }
         let now = shared.ports.clock.now();
         writes.extend(channels_task(&connector, TaskId::from_number(engine.take_ids(1)), id, now));
@@ -450,8 +450,7 @@ impl Runtime {
             // A value that is sealed twice looks different, and a default is stored by the first change only: what
             // the connector reads tells.
             let read = |options: &Map<String, Value>| {
-                let opened = self.shared.open_values(id, options, &connector)?;
-                Ok::<_, Error>(connector.declaration.options.with_defaults(opened))
+                self.shared.fitted_options(id, options, &connector).map(|fitted| fitted.values)
             };
             let changed = read(&options)? != read(&before.options)?;
             if changed {
@@ -497,7 +496,7 @@ impl Runtime {
     pub async fn channels(&self, id: ConnectionId) -> Result<Vec<ChannelRow>, ActionError> {
         let shared = &self.shared;
         let row = self.connection(id).await?;
-        if row.status == ConnectionStatus::Active {
+        if self.standing(&row).status == ConnectionStatus::Active {
             let connection = shared.active(id).await.map_err(unavailable)?;
             if connection.connector.hooks.has(Hooks::GET_CHANNELS) {
                 let dispatch = dispatch_of(connection, "get_channels", true).begin(shared);
@@ -606,13 +605,14 @@ impl Runtime {
                 connection: id,
                 prefix: format!("h/{}", channel_key_prefix(channel)),
             });
-            for (namespace, entry) in dispatch.connection.connector.callbacks() {
+            for declared in dispatch.connection.connector.work() {
+                let entry = declared.entry;
                 if entry.subscription.is_some() && entry.concerns(channel) {
                     let task = TaskId::from_number(shared.ports.engine.take_ids(1));
-                    unit.push(subscription_task(task, id, entry.name, Some(channel))?);
+                    unit.push(subscription_task(task, id, &declared.name, Some(channel))?);
                 }
-                if let Some(Work::Drain { .. }) = entry.work {
-                    let prefix = drain_mark_prefix(&declared_drain_key(namespace, entry.name, Some(channel)));
+                if let Work::Drain { .. } = declared.work {
+                    let prefix = drain_mark_prefix(&declared_drain_key(declared.namespace, entry.name, Some(channel)));
                     unit.push(Write::DeleteStatePrefix { connection: id, prefix });
                 }
             }

@@ -2,7 +2,7 @@ use super::ActionError;
 use super::connect::dispatch_of;
 use crate::dispatch::HookCall;
 use crate::engine::{ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, SecretRow, Write, WriteSet};
-use crate::error::Result as Outcome;
+use crate::error::{ErrorKind, Result as Outcome};
 use crate::id::{ConnectionId, TaskId};
 use crate::runtime::connections::Unavailable;
 use crate::runtime::payload::TaskPayload;
@@ -36,6 +36,10 @@ impl Runtime {
                 }
             }
             Err(Unavailable::Gone | Unavailable::NotLinked) => {}
+            // What is stored of it cannot be read, and it is not wanted any more.
+            Err(Unavailable::Failed(error)) if matches!(error.kind(), ErrorKind::Bug) => {
+                tracing::warn!(connection = %id, "deactivate cannot run, and the connection goes away all the same: {error}");
+            }
             Err(Unavailable::Failed(error)) => return Err(error.into()),
         }
         let writes = if left.is_empty() { shared.end_of(&row).await? } else { shared.disabling(&row, left).await? };

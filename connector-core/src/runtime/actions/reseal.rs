@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::ActionError;
 use crate::engine::{CommitError, ConnectionRow, Expect, StateValue, Write, WriteSet};
 use crate::id::ConnectionId;
+use crate::options::sealed_text;
 use crate::runtime::hooks::{self, HOOK_KEYS};
 use crate::runtime::subscriptions::{self, SUBSCRIPTION_KEYS};
 use crate::runtime::{Runtime, Shared};
@@ -40,8 +41,11 @@ impl Shared {
         let mut current = Some(listed.clone());
         while let Some(before) = current.take() {
             let Some(connector) = self.registry.get(before.connector.as_str()) else { return Ok(false) };
-            let fields = connector.declaration.options.fields.iter().filter(|field| field.secure());
-            if !fields.filter_map(|field| before.options.get(field.name)?.as_str()).any(is_old) {
+            let sealed = before.options.iter().filter_map(|(name, value)| {
+                let unmarked = value.as_str().filter(|_| connector.declaration.options.has_secure(name));
+                sealed_text(value).or(unmarked)
+            });
+            if !sealed.into_iter().any(is_old) {
                 return Ok(false);
             }
             let opened = match self.open_options(&before, connector) {

@@ -10,6 +10,7 @@ use super::ActionError;
 use crate::engine::{ConnectionStatus, LastSync, TaskError, TaskRow};
 use crate::error::ErrorKind;
 use crate::id::{ChannelId, ConnectionId, TaskId};
+use crate::registry::DeclaredWork;
 use crate::runtime::Runtime;
 use crate::runtime::payload::{declared_drain_key, drain_mark_prefix, drain_task_key, work_task_key};
 use crate::runtime::work_log::{WorkLog, log_key};
@@ -44,8 +45,8 @@ pub struct Retrying {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct WorkView {
-    /// The callback.
-    pub name: &'static str,
+    /// Its callback; of one of a tool, with the tool before it: `contacts.people`.
+    pub name: String,
     /// `sync`, `every` or `drain`.
     pub kind: &'static str,
     /// Its channel; none for the whole connection.
@@ -103,22 +104,29 @@ pub enum WorkState {
 
 /// A piece of declared work in one scope.
 struct Scope {
-    name: &'static str,
-    work: Work,
+    declared: DeclaredWork,
     channel: Option<ChannelId>,
 }
 
 impl Scope {
     /// The key of its task.
     fn task_key(&self) -> String {
-        match self.work {
-            Work::Drain { .. } => drain_task_key(&declared_drain_key("", self.name, self.channel.as_ref())),
-            work => work_task_key(work.kind(), self.name, self.channel.as_ref()),
+        match self.declared.work {
+            Work::Drain { .. } => drain_task_key(&self.drain_key()),
+            work => work_task_key(work.kind(), &self.declared.name, self.channel.as_ref()),
         }
     }
 
+    fn drain_key(&self) -> String {
+        declared_drain_key(self.declared.namespace, self.declared.entry.name, self.channel.as_ref())
+    }
+
+    fn log_key(&self) -> String {
+        log_key(self.declared.work.kind(), &self.declared.name, self.channel.as_ref())
+    }
+
     fn interval(&self) -> Option<Duration> {
-        match self.work {
+        match self.declared.work {
             Work::Sync { every: interval } | Work::Every { interval } => Some(interval),
             Work::Drain { .. } | Work::Webhook(_) => None,
         }
@@ -132,11 +140,10 @@ impl Runtime {
         let connector = self.connector(&connection.connector)?;
         let channels = self.shared.ports.engine.channels(id).await?;
         let mut scopes = Vec::new();
-        for entry in connector.work() {
-            let Some(work) = entry.work.filter(|work| !matches!(work, Work::Webhook(_))) else { continue };
-            let scope = |channel| Scope { name: entry.name, work, channel };
-            if entry.per_channel {
-                let enabled = channels.iter().filter(|row| row.enabled && entry.concerns(&row.channel.id));
+        for declared in connector.work().iter().filter(|declared| !matches!(declared.work, Work::Webhook(_))) {
+            let scope = |channel| Scope { declared: declared.clone(), channel };
+            if declared.entry.per_channel {
+                let enabled = channels.iter().filter(|row| row.enabled && declared.entry.concerns(&row.channel.id));
                 scopes.extend(enabled.map(|row| scope(Some(row.channel.id.clone()))));
             } else {
                 scopes.push(scope(None));
@@ -150,7 +157,7 @@ impl Runtime {
         let (shared, engine) = (&self.shared, &self.shared.ports.engine);
         let active = self.connection(id).await?.status == ConnectionStatus::Active;
         let scopes = self.scopes(id).await?;
-        let keys = scopes.iter().map(|scope| log_key(scope.work.kind(), scope.name, scope.channel.as_ref())).collect();
+        let keys = scopes.iter().map(|scope| scope.log_key()).collect();
         let logs = shared.work_log(id, keys).await?;
         let now = shared.ports.clock.now();
         let mut views = Vec::new();
@@ -160,21 +167,20 @@ impl Runtime {
             let state = match &task {
                 _ if running => WorkState::Running,
                 Some(_) if !active => WorkState::Parked,
-                Some(task) => state_of(task, scope.work, &log, now),
+                Some(task) => state_of(task, scope.declared.work, &log, now),
                 None if log.error.is_some() => WorkState::Failed,
                 None => WorkState::Idle,
             };
-            let marked = match scope.work {
+            let marked = match scope.declared.work {
                 Work::Drain { .. } => {
-                    let prefix = drain_mark_prefix(&declared_drain_key("", scope.name, scope.channel.as_ref()));
+                    let prefix = drain_mark_prefix(&scope.drain_key());
                     Some(engine.state_entries(id, prefix, MAX_MARKS).await?.len())
                 }
                 _ => None,
             };
             let error = task.as_ref().and_then(|task| task.errors.last().cloned());
             views.push(WorkView {
-                name: scope.name,
-                kind: scope.work.kind(),
+                kind: scope.declared.work.kind(),
                 state,
                 last_run: log.last_run,
                 last_end: log.last_end,
@@ -188,6 +194,7 @@ impl Runtime {
                 attempt: task.as_ref().map_or(0, |task| task.attempt),
                 error: error.or(log.error),
                 task: task.map(|task| task.id),
+                name: scope.declared.name,
                 channel: scope.channel,
             });
         }

@@ -88,8 +88,8 @@ impl Shared {
                 return self.redeclare(dispatch).await;
             }
             HookTask::OptionsChanged { old, new } => HookCall::OptionsChanged {
-                old: self.open_values(connection.row.id, &old, &connection.connector)?,
-                new: self.open_values(connection.row.id, &new, &connection.connector)?,
+                old: connection.completed(self.fitted_options(connection.row.id, &old, &connection.connector)?),
+                new: connection.completed(self.fitted_options(connection.row.id, &new, &connection.connector)?),
             },
             HookTask::ChannelEnabled { channel, recovering } => {
                 let Some(row) = connection.channels.get(&channel) else { return Ok(()) };

@@ -12,7 +12,6 @@ use crate::registry::RegisteredConnector;
 use crate::runtime::Shared;
 use crate::runtime::payload::walked_key;
 use crate::value;
-use crate::work::Work;
 
 /// Connections that are looked through at once.
 const PAGE: usize = 500;
@@ -65,18 +64,15 @@ pub(crate) async fn recovery(
     for channel in engine.channels(id).await?.into_iter().filter(|channel| channel.enabled) {
         writes.extend(enable_writes(engine, connector, &channel, Some(channel.version), true));
     }
-    for entry in connector.work().filter(|entry| !entry.per_channel) {
-        if !matches!(entry.work, Some(Work::Sync { .. })) {
-            continue;
-        }
-        let key = walked_key(entry.name);
+    for sync in connector.work().iter().filter(|declared| declared.is_sync() && !declared.entry.per_channel) {
+        let key = walked_key(&sync.name);
         // One that has not ended its first walk goes on with that.
         if engine.state(id, vec![key.clone()]).await?.pop().flatten().is_some() {
             let value =
                 value::to_bytes(&false).map_err(|error| Error::bug("the walk cannot be stored").with_source(error))?;
             writes.push(Write::PutState { connection: id, key, value: value.into() });
         }
-        writes.extend(work_task(engine, id, entry.name, entry.work, None, TaskPriority::Backfill));
+        writes.extend(work_task(engine, id, sync, None, TaskPriority::Backfill));
     }
     Ok(writes)
 }

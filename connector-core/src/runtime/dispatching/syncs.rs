@@ -25,8 +25,8 @@ impl Shared {
         name: &str,
         channel: Option<&ChannelId>,
     ) -> Result<End> {
-        let work = dispatch.connection.connector.callback("", name).and_then(|found| found.entry.work);
-        let Some(Work::Sync { every }) = work else {
+        let declared = dispatch.connection.connector.work_named(name);
+        let Some((sync, Work::Sync { every })) = declared.map(|declared| (declared, declared.work)) else {
             return Err(Error::bug(format!("the sync `{name}` is not declared any more")));
         };
         let now = self.ports.clock.now();
@@ -44,7 +44,7 @@ impl Shared {
         };
         let given = cursor.clone();
         let args = scope_args(channel)?;
-        let step = match dispatch.call("", name, &args, Input::Cursor(cursor)).await? {
+        let step = match dispatch.call(sync.namespace, sync.entry.name, &args, Input::Cursor(cursor)).await? {
             Returned::Step(step) => step,
             Returned::Value(_) | Returned::Drained(_) => return Err(Error::bug(format!("`{name}` returned no step"))),
         };

@@ -7,7 +7,7 @@ use crate::engine::{SyncState, TaskPriority, TaskQuery, TaskRow, Write};
 use crate::error::Result;
 use crate::id::{ChannelId, TaskId};
 use crate::records::{OWN_WALK, channels_task, end_walk, work_task};
-use crate::registry::RegisteredConnector;
+use crate::registry::{DeclaredWork, RegisteredConnector};
 use crate::runtime::Shared;
 use crate::runtime::payload::TaskPayload;
 use crate::value;
@@ -17,7 +17,7 @@ use crate::work::Work;
 const PAGE: usize = 500;
 
 /// A piece of declared work, by its name of now, and its channel.
-type Scope = (&'static str, Option<ChannelId>);
+type Scope = (String, Option<ChannelId>);
 
 /// What a task of declared work is to the version that runs now.
 enum Known {
@@ -57,18 +57,18 @@ impl Shared {
                 break;
             }
         }
-        let mut begin = |name, work, channel: Option<&ChannelId>| {
-            if !there.contains(&(name, channel.cloned())) {
-                writes.extend(work_task(&**engine, id, name, work, channel, TaskPriority::Backfill));
+        let mut begin = |declared: &DeclaredWork, channel: Option<&ChannelId>| {
+            if !there.contains(&(declared.name.clone(), channel.cloned())) {
+                writes.extend(work_task(&**engine, id, declared, channel, TaskPriority::Backfill));
             }
         };
         let enabled: Vec<_> = engine.channels(id).await?.into_iter().filter(|row| row.enabled).collect();
-        for entry in connector.work() {
-            if entry.per_channel {
-                let concerned = enabled.iter().filter(|row| entry.concerns(&row.channel.id));
-                concerned.for_each(|row| begin(entry.name, entry.work, Some(&row.channel.id)));
+        for declared in connector.work() {
+            if declared.entry.per_channel {
+                let concerned = enabled.iter().filter(|row| declared.entry.concerns(&row.channel.id));
+                concerned.for_each(|row| begin(declared, Some(&row.channel.id)));
             } else {
-                begin(entry.name, entry.work, None);
+                begin(declared, None);
             }
         }
         if !looks_for_channels {
@@ -76,14 +76,14 @@ impl Shared {
         }
         for row in &enabled {
             let channel = &row.channel.id;
-            let syncs = connector.work().filter(|entry| entry.concerns(channel) && is_sync(entry.work));
-            let new: Vec<_> =
-                syncs.map(|entry| entry.name).filter(|name| !there.contains(&(name, Some(channel.clone())))).collect();
+            let syncs = connector.work().iter().filter(|sync| sync.is_sync() && sync.entry.concerns(channel));
+            let names = syncs.map(|sync| sync.name.clone());
+            let new: Vec<_> = names.filter(|name| !there.contains(&(name.clone(), Some(channel.clone())))).collect();
             self.change_channel(dispatch, channel, |row| {
                 for name in row.walking.clone() {
                     let declared = |name| {
-                        let found = connector.callback("", name).map(|found| found.entry);
-                        found.is_some_and(|entry| entry.concerns(channel) && is_sync(entry.work))
+                        let found = connector.work_named(name);
+                        found.is_some_and(|sync| sync.is_sync() && sync.entry.concerns(channel))
                     };
                     if name != OWN_WALK && !declared(&name) {
                         row.sync.failing.retain(|failing| *failing != name);
@@ -92,7 +92,7 @@ impl Shared {
                 }
                 for name in &new {
                     if !row.walking.iter().any(|walking| walking == name) {
-                        row.walking.push((*name).to_owned());
+                        row.walking.push(name.clone());
                     }
                     if row.sync.state == SyncState::Synced {
                         row.sync.state = SyncState::Queued;
@@ -107,10 +107,6 @@ impl Shared {
     }
 }
 
-fn is_sync(work: Option<Work>) -> bool {
-    matches!(work, Some(Work::Sync { .. }))
-}
-
 fn known(connector: &RegisteredConnector, task: &TaskRow) -> Known {
     if !task.key.as_ref().is_some_and(|key| key.starts_with("w/")) {
         return Known::Other;
@@ -123,20 +119,19 @@ fn known(connector: &RegisteredConnector, task: &TaskRow) -> Known {
         TaskPayload::RefreshChannels => return Known::Channels,
         _ => return Known::Other,
     };
-    let declared = connector.callback("", name).map(|found| found.entry);
-    let same = declared.filter(|entry| {
-        let work = match (&payload, entry.work) {
-            (TaskPayload::Every { .. }, Some(Work::Every { interval })) => {
+    let same = connector.work_named(name).filter(|declared| {
+        let work = match (&payload, declared.work) {
+            (TaskPayload::Every { .. }, Work::Every { interval }) => {
                 task.every_ms.is_some_and(|every| u128::try_from(every) == Ok(interval.as_millis()))
             }
-            (TaskPayload::Sync { .. }, Some(Work::Sync { .. })) => true,
-            (TaskPayload::Subscription { .. }, Some(Work::Webhook(_))) => true,
+            (TaskPayload::Sync { .. }, Work::Sync { .. }) => true,
+            (TaskPayload::Subscription { .. }, Work::Webhook(_)) => true,
             _ => false,
         };
-        work && channel.as_ref().map_or(!entry.per_channel, |channel| entry.concerns(channel))
+        work && channel.as_ref().map_or(!declared.entry.per_channel, |channel| declared.entry.concerns(channel))
     });
     match same {
-        Some(entry) => Known::As((entry.name, channel.clone())),
+        Some(declared) => Known::As((declared.name.clone(), channel.clone())),
         // What it registered, it deletes.
         None if matches!(payload, TaskPayload::Subscription { .. }) => Known::Other,
         None => Known::Obsolete,

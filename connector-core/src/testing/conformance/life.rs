@@ -20,6 +20,7 @@ use crate::engine::{
 };
 use crate::id::{ChannelId, ConnectionId, UserId};
 use crate::options::{Field, FieldKind};
+use crate::registry::DeclaredWork;
 use crate::registry::{RegisteredConnector, Registry};
 use crate::runtime::{ActionError, ChannelUpdate, ConnectRequest, ConnectionUpdate, Requester, Runtime};
 use crate::secret::Secret;
@@ -308,12 +309,12 @@ impl<'a, S: ConformanceService> Life<'a, S> {
 
     /// The time after which every change at the service has been looked for.
     pub(super) fn interval(&self) -> SignedDuration {
-        let of_items = |entry: &CallbackEntry| match entry.work {
+        let of_items = |declared: &DeclaredWork| match declared.work {
             // What has no channel are people and the like.
-            Some(Work::Sync { every }) if entry.per_channel => SignedDuration::try_from(every).ok(),
+            Work::Sync { every } if declared.entry.per_channel => SignedDuration::try_from(every).ok(),
             _ => None,
         };
-        let declared = self.connector().work().filter_map(of_items);
+        let declared = self.connector().work().iter().filter_map(of_items);
         declared.max().unwrap_or(SignedDuration::from_hours(24)) + minutes(2)
     }
 
@@ -335,9 +336,9 @@ impl<'a, S: ConformanceService> Life<'a, S> {
     }
 
     fn webhooks(&self) -> impl Iterator<Item = &'static CallbackEntry> + '_ {
-        self.connector()
-            .work()
-            .filter(|entry| matches!(&entry.work, Some(Work::Webhook(declared)) if declared.tenant.is_none()))
+        let pushed =
+            |declared: &&DeclaredWork| matches!(&declared.work, Work::Webhook(webhook) if webhook.tenant.is_none());
+        self.connector().work().iter().filter(pushed).map(|declared| declared.entry)
     }
 
     /// Lets the connector look at the service once.
