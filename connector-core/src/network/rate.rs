@@ -665,6 +665,24 @@ mod tests {
         assert_eq!(admits(&limiter, &Method::GET, 1), Admission::Go);
     }
 
+    /// R6.6: what an answer says of a window that is over counts no more in the next one.
+    #[test]
+    fn an_answer_that_comes_late_says_nothing_of_the_next_window() {
+        let limiter = RateLimiter::default();
+        let begin = 1_700_000_000;
+        let said = |left: &str, resets: i64, now| {
+            let resets = (begin + resets).to_string();
+            let headers =
+                [("x-ratelimit-limit", "100"), ("x-ratelimit-remaining", left), ("x-ratelimit-reset", &*resets)];
+            answer(&limiter, 200, &headers, begin + now);
+        };
+        said("50", 120, 61);
+        said("0", 60, 62);
+        assert_eq!(admits(&limiter, &Method::GET, begin + 63), Admission::Go);
+        said("0", 120, 64);
+        assert!(admits(&limiter, &Method::GET, begin + 65) != Admission::Go, "one of this window does");
+    }
+
     /// R6.6: what is lifted of an account is open at once.
     #[test]
     fn a_lifted_account_is_open() {

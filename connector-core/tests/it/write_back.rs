@@ -316,6 +316,30 @@ async fn a_repeatable_write_is_repeated_after_a_crash() {
     }
 }
 
+/// R9.5, L20: whether what was composed has arrived before a crash is unknown, and the feed tells so.
+#[tokio::test]
+async fn what_was_composed_before_a_crash_is_unknown() {
+    let (bench, _) = bench().await;
+    on(|handlers| {
+        handlers.create_link = Some(handler(|cx: Context<Lab>, _| async move {
+            log("sent");
+            cx.provider().post("/items").send().await?;
+            Ok(Some(composed(7)))
+        }));
+    });
+    let draft = compose(&bench, "Composed").await.unwrap();
+    bench.host.engine().fail_commits(|set| set.completes.is_some().then_some(Fault::CrashBefore));
+    bench.host.settle().await;
+    let bench = bench.crash().await;
+    let position = bench.runtime().ports().engine.feed_end().await.unwrap();
+    bench.host.settle().await;
+    assert_eq!(logged().iter().filter(|line| *line == "sent").count(), 1);
+    let link = bench.runtime().ports().engine.link(draft.id).await.unwrap().unwrap();
+    assert_eq!(link.link.delivery, Some(Delivery::Unknown));
+    let told = bench.runtime().ports().engine.feed(position, 99).await.unwrap();
+    assert!(told.iter().any(|entry| entry.id == draft.id.to_string()), "{told:?}");
+}
+
 /// R5.4, L20: state that another changed meanwhile does not make a note go out twice.
 #[tokio::test]
 async fn what_was_sent_is_not_sent_again_for_the_sake_of_state() {
