@@ -17,8 +17,8 @@ pub use crate::dispatch::{
 };
 pub use crate::error::Result;
 pub use crate::generated::{
-    JsonOutput, OtherOutput, Output, callback_argument, callback_future_must_be_send, callback_input, link_meta,
-    tool_declaration,
+    JsonOutput, KnownSchema, NamedSchema, OtherOutput, Output, Stored, callback_argument, callback_future_must_be_send,
+    callback_input, link_meta, tool_declaration,
 };
 pub use crate::id::ChannelId;
 pub use crate::link_type::{

@@ -21,7 +21,7 @@ use crate::model::{
     LinkChanges, LinkDraft, LinkFilter, NewLink, Note, Schedule, SyncContext, Thread, WriteBack,
 };
 use crate::options::Options;
-use crate::schema::{ArgumentsFn, ArgumentsSchema};
+use crate::schema::{ArgumentsFn, ArgumentsSchema, SchemaFn};
 use crate::tool::Tool;
 use crate::work::{Drained, Step, SubscriptionFns, Work};
 
@@ -186,6 +186,10 @@ pub struct CallbackEntry {
     pub arguments: ArgumentsFn,
     /// Shows its value as JSON, for one that is invoked with an input.
     pub output: Option<OutputFn>,
+    /// The schema of what it is given beside its arguments: an input, the cursor of a sync, the ids of a drain.
+    pub input: Option<SchemaFn>,
+    /// The schema of what it returns, for one that is invoked with an input.
+    pub returns: Option<SchemaFn>,
     /// How it is registered at the service, for a webhook that has a URL of its own.
     pub subscription: Option<SubscriptionFns>,
 }
@@ -202,6 +206,8 @@ impl CallbackEntry {
             product: None,
             arguments,
             output: None,
+            input: None,
+            returns: None,
             subscription: None,
         }
     }
@@ -224,6 +230,16 @@ impl CallbackEntry {
     /// With how its value is shown.
     pub const fn output(self, output: OutputFn) -> Self {
         Self { output: Some(output), ..self }
+    }
+
+    /// With the schema of what it is given beside its arguments.
+    pub const fn input(self, input: SchemaFn) -> Self {
+        Self { input: Some(input), ..self }
+    }
+
+    /// With the schema of what it returns.
+    pub const fn returns(self, returns: SchemaFn) -> Self {
+        Self { returns: Some(returns), ..self }
     }
 
     /// With how it is registered at the service.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::marker::PhantomData;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use crate::callback::{CallbackArgument, CallbackInput};
 use crate::component::DeclaredTool;
 use crate::error::{Error, Result};
 use crate::link_type::LinkMeta;
+use crate::schema::{name_of, schema_of};
 use crate::tool::ToolDeclaration;
 
 /// The future of a callback. A host runs it on any of its threads.
@@ -40,6 +42,41 @@ impl<T> Output<T> {
     #[allow(clippy::new_without_default, reason = "only generated code makes one")]
     pub const fn new() -> Self {
         Self(PhantomData)
+    }
+}
+
+/// Asks for the schema of a type that is stored, by which of two methods the compiler finds.
+pub struct Stored<T>(PhantomData<fn() -> T>);
+
+impl<T> Stored<T> {
+    /// Asks for `T`.
+    #[allow(clippy::new_without_default, reason = "only generated code makes one")]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// Found for a type that is `JsonSchema`.
+pub trait KnownSchema {
+    /// Its schema.
+    fn schema(&self) -> Value;
+}
+
+impl<T: JsonSchema> KnownSchema for Stored<T> {
+    fn schema(&self) -> Value {
+        schema_of::<T>()
+    }
+}
+
+/// Found for every other.
+pub trait NamedSchema {
+    /// A schema with the name of the type.
+    fn schema(&self) -> Value;
+}
+
+impl<T> NamedSchema for &Stored<T> {
+    fn schema(&self) -> Value {
+        name_of::<T>()
     }
 }
 

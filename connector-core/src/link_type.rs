@@ -3,6 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::schema::SchemaFn;
+
 /// A declared kind of external item, as `#[link_type]` implements it on an enum (one variant for
 /// each status) or on a unit struct (a kind without statuses).
 ///
@@ -118,6 +120,9 @@ pub struct LinkTypeDeclaration {
     pub compose: Option<Compose>,
     /// The reactions it takes, in place of the connector's.
     pub reactions: Option<Reactions>,
+    /// The schema of what a connector stores with a link of this type; none if it stores nothing.
+    #[serde(skip)]
+    pub meta: Option<SchemaFn>,
 }
 
 impl LinkTypeDeclaration {
@@ -146,6 +151,7 @@ impl LinkTypeDeclaration {
             },
             compose: None,
             reactions: None,
+            meta: None,
         }
     }
 

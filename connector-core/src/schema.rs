@@ -14,6 +14,23 @@ fn generator() -> SchemaGenerator {
     }))
 }
 
+/// The schema of a type.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
+    generator().into_root_schema_for::<T>().to_value()
+}
+
+/// Makes a schema; constant data holds one of these for each type that is stored.
+pub type SchemaFn = fn() -> Value;
+
+/// The schema of a type that has none: its name, without the modules that it is in.
+pub(crate) fn name_of<T>() -> Value {
+    let mut name = String::new();
+    for part in std::any::type_name::<T>().split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')) {
+        name.push_str(part.rsplit_once("::").map_or(part, |(_, last)| last));
+    }
+    serde_json::json!({ "type_name": name })
+}
+
 /// Names the arguments of a callback; constant data holds one of these for each.
 pub type ArgumentsFn = fn(&mut ArgumentsSchema);
 

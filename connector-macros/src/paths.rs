@@ -31,3 +31,15 @@ impl Paths {
         quote!(#core::__private)
     }
 }
+
+/// A function that makes the schema of a stored type.
+pub(crate) fn stored_schema(private: &TokenStream, ty: &TokenStream) -> TokenStream {
+    quote!({
+        fn schema() -> #private::serde_json::Value {
+            #[allow(unused_imports, reason = "which of them is used depends on the type")]
+            use #private::{KnownSchema as _, NamedSchema as _};
+            (&#private::Stored::<#ty>::new()).schema()
+        }
+        schema
+    })
+}

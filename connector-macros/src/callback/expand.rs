@@ -9,7 +9,7 @@ use syn::{LitStr, Type};
 use crate::callback::model::{Argument, ArgumentDefault, Callback, Work};
 use crate::docs;
 use crate::item::respan;
-use crate::paths::Paths;
+use crate::paths::{Paths, stored_schema};
 
 /// The messages, each with what makes it a callback.
 pub(crate) fn messages(callbacks: &[Callback], self_ty: &Type, paths: &Paths) -> TokenStream {
@@ -332,8 +332,14 @@ fn entry(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
     if let Some(product) = &callback.product {
         entry.extend(quote!(.product(#product)));
     }
+    if let Some(input) = &callback.input {
+        let schema = stored_schema(&private, &quote!(#input));
+        entry.extend(quote!(.input(#schema)));
+    }
     if callback.input.is_some() && !callback.is_work() {
         let bounds = all_bounds([callback], self_ty, paths);
+        let returns = stored_schema(&private, &quote!(<#message as #private::BoundCallback>::Output));
+        entry.extend(quote!(.returns(#returns)));
         entry.extend(quote!(.output({
             fn output(value: &dyn ::core::any::Any) -> #private::Result<#private::serde_json::Value> #bounds {
                 #[allow(unused_imports, reason = "which of them is used depends on the type")]

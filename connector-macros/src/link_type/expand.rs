@@ -6,6 +6,7 @@ use syn::spanned::Spanned;
 
 use super::{LinkType, Status};
 use crate::item::respan;
+use crate::paths::stored_schema;
 
 impl LinkType {
     pub(super) fn expand(&self, private: &TokenStream) -> TokenStream {
@@ -142,6 +143,10 @@ impl LinkType {
             let value =
                 quote!(#private::Compose { target: #private::ComposeTarget::#target, status: #status, todo: #todo });
             settings.extend(quote!(declaration.compose = ::core::option::Option::Some(#value);));
+        }
+        if let Some(meta) = &self.meta {
+            let schema = stored_schema(private, &meta.to_token_stream());
+            settings.extend(quote!(declaration.meta = ::core::option::Option::Some(#schema);));
         }
         if let Some(reactions) = &self.reactions {
             let value = reactions.expand(private);
