@@ -200,7 +200,16 @@ const _: () = {
         ChannelId > ("channel", ""); to.argument_or:: < u32 > ("page", "From one.",
         SyncPage::__connector_default_page); to.argument_or:: < Vec < String > >
         ("labels", "", ::core::default::Default::default); } arguments }).aliases(&
-        ["sync_page", "pages"]).output({ fn output(value : & dyn ::core::any::Any) ->
+        ["sync_page", "pages"]).input({ fn schema() ->
+        ::connector_core::__private::serde_json::Value { #[allow(unused_imports, reason =
+        "which of them is used depends on the type")] use ::connector_core::__private:: {
+        KnownSchema as _, NamedSchema as _ }; (& ::connector_core::__private::Stored:: <
+        Action > ::new()).schema() } schema }).returns({ fn schema() ->
+        ::connector_core::__private::serde_json::Value { #[allow(unused_imports, reason =
+        "which of them is used depends on the type")] use ::connector_core::__private:: {
+        KnownSchema as _, NamedSchema as _ }; (& ::connector_core::__private::Stored:: <
+        < SyncPage as ::connector_core::__private::BoundCallback > ::Output > ::new())
+        .schema() } schema }).output({ fn output(value : & dyn ::core::any::Any) ->
         ::connector_core::__private::Result <
         ::connector_core::__private::serde_json::Value > where for < '__connector >
         GitHub : ::connector_core::__private::Component, for < '__connector > ChannelId :

@@ -86,6 +86,17 @@ where
             status: ::core::option::Option::Some("open"),
             todo: false,
         });
+        declaration.meta = ::core::option::Option::Some({
+            fn schema() -> ::connector_core::__private::serde_json::Value {
+                #[allow(
+                    unused_imports,
+                    reason = "which of them is used depends on the type"
+                )]
+                use ::connector_core::__private::{KnownSchema as _, NamedSchema as _};
+                (&::connector_core::__private::Stored::<IssueMeta>::new()).schema()
+            }
+            schema
+        });
         declaration.reactions = ::core::option::Option::Some(::connector_core::__private::Reactions::Unicode {
             custom: false,
         });

@@ -327,11 +327,19 @@ const _: () = {
         ChannelId : ::connector_core::__private::CallbackArgument { to.argument:: <
         ChannelId > ("channel", ""); } arguments })
         .work(::connector_core::__private::Work::Sync { every :
-        ::core::time::Duration::from_millis(900000u64) }, true),
+        ::core::time::Duration::from_millis(900000u64) }, true).input({ fn schema() ->
+        ::connector_core::__private::serde_json::Value { #[allow(unused_imports, reason =
+        "which of them is used depends on the type")] use ::connector_core::__private:: {
+        KnownSchema as _, NamedSchema as _ }; (& ::connector_core::__private::Stored:: <
+        Option < Cursor > > ::new()).schema() } schema }),
         ::connector_core::__private::CallbackEntry::new("changed", "", | _ | {})
         .aliases(& ["changes"]).work(::connector_core::__private::Work::Drain { batch :
         50u32, delay : ::core::time::Duration::from_millis(500u64), max_attempts : 5u32
-        }, false), ::connector_core::__private::CallbackEntry::new("daily", "", { fn
+        }, false).input({ fn schema() -> ::connector_core::__private::serde_json::Value {
+        #[allow(unused_imports, reason = "which of them is used depends on the type")]
+        use ::connector_core::__private:: { KnownSchema as _, NamedSchema as _ }; (&
+        ::connector_core::__private::Stored:: < Vec < u64 > > ::new()).schema() } schema
+        }), ::connector_core::__private::CallbackEntry::new("daily", "", { fn
         arguments(to : & mut ::connector_core::__private::ArgumentsSchema) where for <
         '__connector > ChannelId : ::connector_core::__private::CallbackArgument { to
         .argument:: < ChannelId > ("channel", ""); } arguments })
@@ -348,6 +356,11 @@ const _: () = {
         parameter : "validationToken" }), delivery_id :
         ::core::option::Option::Some("X-GitHub-Delivery"), tenant :
         ::core::option::Option::None, max_body : ::core::option::Option::None, }), true)
+        .input({ fn schema() -> ::connector_core::__private::serde_json::Value {
+        #[allow(unused_imports, reason = "which of them is used depends on the type")]
+        use ::connector_core::__private:: { KnownSchema as _, NamedSchema as _ }; (&
+        ::connector_core::__private::Stored:: < Verified < WebhookRequest > > ::new())
+        .schema() } schema })
         .subscription(::connector_core::__private::SubscriptionFns::of:: < Events > ())],
         __connector_run)
     }
