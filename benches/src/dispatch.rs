@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use connector_core::callback::{Invocable, InvocationTarget};
+use connector_core::callback::{BoundTarget, Invocable, InvocationTarget};
 use connector_core::prelude::*;
 
 use crate::connector::{Compare, Item, Load, Measure};
@@ -16,7 +16,7 @@ impl Invocable<Load> for &Stored {
     type Output = u64;
 
     fn into_target(self) -> Result<InvocationTarget> {
-        Ok(InvocationTarget::Bound { namespace: "", name: "measure", args: self.0.clone(), channel: None })
+        Ok(InvocationTarget::Bound(BoundTarget { namespace: "", name: "measure", args: self.0.clone(), channel: None }))
     }
 }
 

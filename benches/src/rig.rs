@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_core::callback::BoundCallback;
+use connector_core::callback::CalledCallback;
 use connector_core::engine::Engine;
 use connector_core::id::ConnectionId;
 use connector_core::ports::{Ports, StoredCredentials};
@@ -71,7 +71,7 @@ pub(crate) async fn queue_in_turn<M>(
     count: usize,
     message: impl Fn(usize) -> M,
 ) where
-    M: BoundCallback<Input = ()>,
+    M: CalledCallback<Input = ()>,
 {
     let each = 10;
     for group in (0..count).step_by(each * connections.len()) {

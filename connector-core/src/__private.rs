@@ -3,9 +3,9 @@
 pub use inventory;
 pub use serde_json;
 
-pub use crate::callback::{BoundCallback, CallbackArgument, CallbackInput, CallbackReturn};
+pub use crate::callback::{BoundCallback, CallbackArgument, CallbackInput, CallbackReturn, CalledCallback};
 pub use crate::clock::BoxFuture;
-pub use crate::component::{Component, Declared, DeclaredTool};
+pub use crate::component::{Component, Declared, DeclaredTool, UsesTool};
 pub use crate::connector::Connector;
 pub use crate::context::Context;
 pub use crate::declaration::{

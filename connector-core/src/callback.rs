@@ -148,11 +148,15 @@ impl<I, O> JsonSchema for Callback<I, O> {
     }
 }
 
+/// A callback that runs when it is called, and not only when the host has a cursor, ids or a request for it.
+pub trait CalledCallback: BoundCallback {}
+
 /// What `run`, `run_task` and the schedules take: a message of `C`, or a token.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be run here",
     label = "not a callback of `{C}` that takes this input",
-    note = "pass a message such as `SyncPage {{ … }}` of this connector, or a `Callback` token with the same input"
+    note = "pass a message such as `SyncPage {{ … }}` of this connector, or a `Callback` token with the same input",
+    note = "declared work runs by itself: ask a `#[sync]` to look with `cx.sync_now(…)`, and give ids to a `#[drain]` with `cx.mark_dirty(…)`"
 )]
 pub trait Invocable<C: Component, I = ()> {
     /// What it gives back.
@@ -163,38 +167,49 @@ pub trait Invocable<C: Component, I = ()> {
     fn into_target(self) -> Result<InvocationTarget>;
 }
 
+/// A message in the form in which it is queued.
+#[doc(hidden)]
+#[derive(Debug, Clone)]
+pub struct BoundTarget {
+    /// Empty for the connector, else the tool.
+    pub namespace: &'static str,
+    /// The callback.
+    pub name: &'static str,
+    /// Its encoded arguments.
+    pub args: Vec<u8>,
+    /// Its lane.
+    pub channel: Option<ChannelId>,
+}
+
+impl BoundTarget {
+    pub(crate) fn of<M: BoundCallback>(message: &M) -> Result<Self> {
+        Ok(Self {
+            namespace: <M::Component as Component>::NAMESPACE,
+            name: M::NAME,
+            args: message.encode().map_err(|error| {
+                Error::bug(format!("the arguments of `{}` cannot be stored", M::NAME)).with_source(error)
+            })?,
+            channel: message.channel().cloned(),
+        })
+    }
+}
+
 /// A callback that is to be invoked: by its name with its encoded arguments, or by a token that is yet to be opened.
 #[doc(hidden)]
 #[derive(Debug, Clone)]
 pub enum InvocationTarget {
     /// A message of the component itself.
-    Bound {
-        /// Empty for the connector, else the tool.
-        namespace: &'static str,
-        /// The callback.
-        name: &'static str,
-        /// Its encoded arguments.
-        args: Vec<u8>,
-        /// Its lane.
-        channel: Option<ChannelId>,
-    },
+    Bound(BoundTarget),
     /// A token.
     Token(String),
 }
 
 #[diagnostic::do_not_recommend]
-impl<C: Component, M: BoundCallback<Component = C>> Invocable<C, M::Input> for M {
+impl<C: Component, M: CalledCallback<Component = C>> Invocable<C, M::Input> for M {
     type Output = M::Output;
 
     fn into_target(self) -> Result<InvocationTarget> {
-        Ok(InvocationTarget::Bound {
-            namespace: C::NAMESPACE,
-            name: M::NAME,
-            args: self.encode().map_err(|error| {
-                Error::bug(format!("the arguments of `{}` cannot be stored", M::NAME)).with_source(error)
-            })?,
-            channel: self.channel().cloned(),
-        })
+        BoundTarget::of(&self).map(InvocationTarget::Bound)
     }
 }
 

@@ -42,3 +42,11 @@ pub trait DeclaredTool: Component {
     /// What it declares.
     const DECLARATION: &'static ToolDeclaration;
 }
+
+/// A connector or a tool that declares this tool; implemented by `tools = […]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not declare the tool `{T}`",
+    label = "not in `tools` of `{Self}`",
+    note = "add it: `tools = [{T}]`"
+)]
+pub trait UsesTool<T> {}

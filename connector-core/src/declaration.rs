@@ -55,6 +55,10 @@ pub struct Declaration {
     pub quotas: &'static [QuotaDeclaration],
     /// Its options.
     pub options: &'static OptionsDeclaration,
+    /// The compiler has reported what is wrong with it, and that is left out here.
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub incomplete: bool,
     /// The tools that it uses.
     #[serde(skip)]
     pub tools: &'static [fn() -> &'static ToolDeclaration],
@@ -63,6 +67,41 @@ pub struct Declaration {
 }
 
 impl Declaration {
+    /// Whether something that is declared makes the host call this hook.
+    pub const fn calls(&self, hook: Hooks) -> bool {
+        if self.incomplete {
+            return true;
+        }
+        if Hooks::NOTE_CREATED.with(Hooks::NOTE_UPDATED).has(hook) {
+            return self.handle_replies;
+        }
+        if Hooks::OPTIONS_CHANGED.has(hook) {
+            return !self.options.fields.is_empty();
+        }
+        if Hooks::NOTE_REACTION_CHANGED.has(hook) && self.reactions.is_some() {
+            return true;
+        }
+        let of_items = Hooks::LINK_UPDATED.with(Hooks::THREAD_READ).with(Hooks::THREAD_TO_DO);
+        if of_items.with(Hooks::DOWNLOAD_ATTACHMENT).has(hook) {
+            return self.dynamic_link_types || !self.link_types.is_empty();
+        }
+        let of_some_type = Hooks::CREATE_LINK.with(Hooks::CONTACTS_CHANGED).with(Hooks::NOTE_REACTION_CHANGED);
+        if !of_some_type.has(hook) {
+            return true;
+        }
+        let mut types = self.link_types;
+        while let Some((first, rest)) = types.split_first() {
+            let called = (Hooks::CREATE_LINK.has(hook) && first.compose.is_some())
+                || (Hooks::CONTACTS_CHANGED.has(hook) && first.supports.contact_changes)
+                || (Hooks::NOTE_REACTION_CHANGED.has(hook) && first.reactions.is_some());
+            if called {
+                return true;
+            }
+            types = rest;
+        }
+        false
+    }
+
     /// A declaration in which everything but the id and the name has its default.
     pub const fn new(id: &'static str, name: &'static str) -> Self {
         Self {
@@ -92,6 +131,7 @@ impl Declaration {
             errors: None,
             quotas: &[],
             options: &OptionsDeclaration { fields: &[] },
+            incomplete: false,
             tools: &[],
             version: "1",
         }

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::options::same_text;
 use crate::schema::SchemaFn;
 
 /// A declared kind of external item, as `#[link_type]` implements it on an enum (one variant for
@@ -126,6 +127,11 @@ pub struct LinkTypeDeclaration {
 }
 
 impl LinkTypeDeclaration {
+    /// Whether another type has this one's id.
+    pub const fn has_id_of(&self, other: &Self) -> bool {
+        same_text(self.id, other.id)
+    }
+
     /// A declaration in which everything but the id and the label has its default.
     pub const fn new(id: &'static str, label: &'static str) -> Self {
         Self {

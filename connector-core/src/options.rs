@@ -187,6 +187,14 @@ impl OptionsDeclaration {
         }
     }
 
+    /// Whether there is a field with this name, and it must be given.
+    pub const fn has_required(&self, name: &str) -> bool {
+        match self.find(name) {
+            Some(field) => field.required(),
+            None => false,
+        }
+    }
+
     /// As [`Self::field`], in constant code.
     const fn find(&self, name: &str) -> Option<&'static Field> {
         let mut fields = self.fields;
@@ -384,7 +392,7 @@ fn number_value(number: f64, integer: bool) -> Value {
 }
 
 /// `==` of texts, which constant code cannot use yet.
-const fn same_text(left: &str, right: &str) -> bool {
+pub(crate) const fn same_text(left: &str, right: &str) -> bool {
     let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
     while let (Some((first, left_rest)), Some((second, right_rest))) = (left.split_first(), right.split_first()) {
         if *first != *second {

@@ -115,10 +115,6 @@ impl RegisteredConnector {
         self.callbacks.get(place).map(|(_, found)| *found)
     }
 
-    pub(crate) fn uses_tool(&self, id: &str) -> bool {
-        self.tools.iter().any(|tool| tool.id == id)
-    }
-
     /// The URL patterns of the connector and all of its tools.
     pub fn urls(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.declaration.urls.iter().chain(self.tools.iter().flat_map(|tool| tool.urls)).copied()

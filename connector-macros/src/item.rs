@@ -231,6 +231,23 @@ pub(crate) fn ungroup(ty: &Type) -> &Type {
     }
 }
 
+/// Whether a type has a lifetime that is left to the compiler: `Cow<'_, str>`.
+pub(crate) fn borrows(ty: &Type) -> bool {
+    fn has_elided(tokens: TokenStream) -> bool {
+        let mut quote = false;
+        tokens.into_iter().any(|tree| match tree {
+            TokenTree::Group(group) => has_elided(group.stream()),
+            TokenTree::Punct(punct) => {
+                quote = punct.as_char() == '\'';
+                false
+            }
+            TokenTree::Ident(ident) => std::mem::take(&mut quote) && ident == "_",
+            TokenTree::Literal(_) => false,
+        })
+    }
+    has_elided(ty.to_token_stream())
+}
+
 /// The last word of a path type: `Context` of `core::Context<Self>`.
 pub(crate) fn last_word(ty: &Type) -> Option<String> {
     match ungroup(ty) {

@@ -87,8 +87,12 @@ fn some_distinct<'a>(arg: &Arg, emoji: impl IntoIterator<Item = &'a LitStr> + Cl
         errors.at(arg.tokens(), "there is no emoji in the list: a connector without reactions has no `reactions`");
     }
     for emoji in emoji.clone() {
-        if emoji.value().is_empty() {
-            errors.at(emoji, "this is no emoji");
+        let text = emoji.value();
+        // Every emoji has a character from beyond Latin-1, but for © and ® (UTS 51, emoji-data.txt); digits begin keycaps.
+        let is_emoji = text.chars().any(|c| c > '\u{2000}' || matches!(c, '©' | '®'))
+            && !text.chars().any(|c| c.is_alphabetic() || c.is_whitespace());
+        if !is_emoji {
+            errors.at(emoji, "this is no emoji: write the character itself, as in `\"👍\"`");
         }
     }
     check_distinct(emoji.into_iter().map(|emoji| (emoji.value(), emoji.span())), "emoji", errors);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Dispatch};
-use crate::callback::{BoundCallback, Callback, CallbackInput, Invocable, InvocationTarget};
+use crate::callback::{BoundTarget, Callback, CallbackInput, CalledCallback, Invocable, InvocationTarget};
 use crate::component::Component;
 use crate::dispatch::{Call, Input, Returned};
 use crate::engine::{CallbackRow, Write};
@@ -53,10 +53,11 @@ enum Token {
 impl<C: Component> Context<C> {
     /// Makes a token for one of the connector's own callbacks, to keep or give away. It survives
     /// restarts and upgrades, and is valid until it is deleted (R4.3).
-    pub async fn callback<M: BoundCallback<Component = C>>(&self, message: M) -> Result<Callback<M::Input, M::Output>> {
-        let InvocationTarget::Bound { namespace, name, args, channel } = message.into_target()? else {
-            return Err(Error::bug("a message is no token"));
-        };
+    pub async fn callback<M: CalledCallback<Component = C>>(
+        &self,
+        message: M,
+    ) -> Result<Callback<M::Input, M::Output>> {
+        let BoundTarget { namespace, name, args, channel } = BoundTarget::of(&message)?;
         let ports = &self.dispatch.shared.ports;
         let mut nonce = hex::encode(&ports.vault.random());
         nonce.truncate(16);
@@ -116,7 +117,7 @@ impl<C: Component> Context<C> {
     pub async fn run<I: CallbackInput, T: Invocable<C, I>>(&self, target: T, input: I) -> Result<T::Output> {
         let input = Input::Typed(Box::new(input));
         let (name, returned) = match target.into_target()? {
-            InvocationTarget::Bound { namespace, name, args, .. } => {
+            InvocationTarget::Bound(BoundTarget { namespace, name, args, .. }) => {
                 (Cow::Borrowed(name), self.dispatch.call(namespace, name, &args, input).await?)
             }
             InvocationTarget::Token(token) => {

@@ -22,7 +22,7 @@ pub(crate) use tasks::own_key;
 pub use tasks::{Scheduled, TaskToken};
 
 use crate::clock::BoxFuture;
-use crate::component::{Component, DeclaredTool};
+use crate::component::{Component, DeclaredTool, UsesTool};
 use crate::engine::TaskPriority;
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -460,11 +460,10 @@ impl<C: Component> Context<C> {
     }
 
     /// The context of a tool, for its methods: `Contacts.sync(&cx.tool::<Contacts>()?)`.
-    pub fn tool<T: DeclaredTool>(&self) -> Result<Context<T>> {
-        let id = T::NAMESPACE;
-        if !self.dispatch.connection.connector.uses_tool(id) {
-            return Err(Error::bug(format!("the tool `{id}` is not declared: add it to `tools`")));
-        }
+    pub fn tool<T: DeclaredTool>(&self) -> Result<Context<T>>
+    where
+        C: UsesTool<T>,
+    {
         Context::new(&self.dispatch)
     }
 

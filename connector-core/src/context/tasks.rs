@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Dispatch, Mode};
-use crate::callback::{CallbackInput, Invocable, InvocationTarget};
+use crate::callback::{BoundTarget, CallbackInput, Invocable, InvocationTarget};
 use crate::component::Component;
 use crate::engine::{KeyedTask, TaskPriority, TaskQuery, TaskRow, Write};
 use crate::error::{Error, Result};
@@ -94,7 +94,7 @@ impl<C: Component> Context<C> {
     /// A task as it is queued, to run at once.
     async fn task(&self, target: InvocationTarget, input: Option<Bytes>) -> Result<TaskRow> {
         let (payload, channel) = match target {
-            InvocationTarget::Bound { namespace, name, args, channel } => {
+            InvocationTarget::Bound(BoundTarget { namespace, name, args, channel }) => {
                 let payload = TaskPayload::Callback {
                     namespace: namespace.into(),
                     name: name.into(),
@@ -272,9 +272,7 @@ impl<C: Component> Context<C> {
         if marks.is_empty() {
             return Ok(());
         }
-        let InvocationTarget::Bound { namespace, name, args, channel } = handler.into_target()? else {
-            return Err(Error::bug("a message is no token"));
-        };
+        let BoundTarget { namespace, name, args, channel } = BoundTarget::of(&handler)?;
         let drain = DrainTask {
             namespace: namespace.into(),
             name: name.into(),

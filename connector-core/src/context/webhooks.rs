@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use super::Context;
-use crate::callback::{Invocable, InvocationTarget};
+use crate::callback::{BoundTarget, Invocable, InvocationTarget};
 use crate::component::Component;
 use crate::error::{Error, Result};
 use crate::runtime::hooks::{HookTarget, StoredHook, encode, hook_key, hook_url, new_token, secret_context, token_of};
@@ -62,7 +62,7 @@ impl<C: Component> Context<C> {
         let (_, key) = hook_key(&token).ok_or_else(|| Error::bug("a new webhook has no key"))?;
         let sealed = Some(ports.vault.seal(&secret_context(self.connection(), &key), secret.as_bytes()));
         let (target, channel) = match callback.into_target()? {
-            InvocationTarget::Bound { namespace, name, args, channel } => {
+            InvocationTarget::Bound(BoundTarget { namespace, name, args, channel }) => {
                 let (namespace, name) = (namespace.to_owned(), name.to_owned());
                 (HookTarget { namespace, name, args: args.into(), token: None, secret: sealed }, channel)
             }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::fixture::{log, logged, quiet};
 
-#[connector(id = "tooled", provider = GitHub, scopes = ["own"], urls = ["https://own.test/*"], options = Settings, tools = [Outer, Beside])]
+#[connector(id = "tooled", provider = GitHub, scopes = ["own"], urls = ["https://own.test/*"], options = Settings, tools = [Outer, Beside, Inner])]
 #[derive(Default)]
 struct Tooled;
 
@@ -50,10 +50,6 @@ impl Connector for Tooled {
                 log(format!("{:?} {:?}", inner.get::<String>("who").await?, cx.get::<u32>("given").await?));
                 cx.tool::<Outer>()?.clear_all().await?;
                 log(format!("{:?} {:?}", cx.list("").await?, inner.list("").await?));
-            }
-            "stranger" => {
-                let error = cx.tool::<Stranger>().err().unwrap();
-                log(error.message());
             }
             _ => {}
         }
@@ -186,12 +182,6 @@ mod inner_callbacks {
     }
 }
 
-#[tool(id = "stranger")]
-#[derive(Default)]
-struct Stranger;
-
-impl Tool for Stranger {}
-
 /// A tool with work of its own, for the connection and for each channel.
 #[tool(id = "timed")]
 #[derive(Default)]
@@ -316,13 +306,6 @@ async fn the_scopes_of_a_tool_are_those_of_its_connector() {
     let breaks = with.breaks_since(&without);
     let found: Vec<_> = breaks.iter().map(|found| found.what.as_str()).collect();
     assert_eq!(found, ["scope `people`"]);
-}
-
-/// R1.15
-#[tokio::test]
-async fn a_tool_that_is_not_declared_is_refused() {
-    let (host, id) = connected(quiet()).await;
-    assert_eq!(change(&host, id, "stranger").await, ["the tool `stranger` is not declared: add it to `tools`"]);
 }
 
 /// R1.15, R11.1: declared work of a tool runs as that of its connector does.

@@ -53,6 +53,12 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
             impl #private::SyncCallback for #message #all_bounds {}
         }
     });
+    let called = matches!(callback.work, Work::None | Work::Every { .. }).then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #private::CalledCallback for #message #all_bounds {}
+        }
+    });
     // Asked on its own, so that the mistake is shown at the argument.
     let checks = callback.arguments.iter().map(|argument| {
         let ty = &argument.ty;
@@ -89,6 +95,7 @@ fn message(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
                 #stored
             }
 
+            #called
             #drain
             #sync
             #(#checks)*
@@ -152,16 +159,16 @@ fn fields(callback: &Callback, paths: &Paths) -> TokenStream {
     let defaults: Vec<_> = defaults.collect();
     let bounds = bounds([callback], paths);
     let defaults = (!defaults.is_empty()).then(|| quote!(#(#cfgs)* impl #message #bounds { #(#defaults)* }));
-    quote! {
+    // Where the method is, the compiler shows that a type has the name already.
+    let definition = quote_spanned! {message.span()=>
         #(#docs)*
         #[derive(::core::clone::Clone)]
         #[allow(missing_docs, reason = "the parameters of the method say what they are")]
         #vis struct #message #bounds {
             #(#fields,)*
         }
-
-        #defaults
-    }
+    };
+    quote!(#definition #defaults)
 }
 
 /// A `where` with what the arguments are to be. The lifetime makes the compiler ask for it where the
@@ -199,8 +206,10 @@ fn default_name(argument: &Argument) -> String {
 
 /// A message without arguments, whose name is its value.
 fn unit(callback: &Callback) -> TokenStream {
-    let Callback { docs, vis, message, .. } = callback;
-    quote! {
+    let Callback { docs, message, .. } = callback;
+    let vis = &callback.vis;
+    // Where the method is, the compiler shows that a type has the name already.
+    quote_spanned! {message.span()=>
         #(#docs)*
         #[derive(::core::clone::Clone, ::core::marker::Copy)]
         #[allow(missing_docs, reason = "the method says what it is")]
@@ -294,7 +303,7 @@ fn arm(index: usize, callback: &Callback, self_ty: &Type, paths: &Paths) -> Toke
 }
 
 fn entry(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
-    let Callback { message, name, aliases, .. } = callback;
+    let Callback { message, name, aliases, output, .. } = callback;
     let private = paths.private();
     let description = docs::description(&callback.docs);
     let arguments = if callback.arguments.is_empty() {
@@ -338,7 +347,7 @@ fn entry(callback: &Callback, self_ty: &Type, paths: &Paths) -> TokenStream {
     }
     if callback.input.is_some() && !callback.is_work() {
         let bounds = all_bounds([callback], self_ty, paths);
-        let returns = stored_schema(&private, &quote!(<#message as #private::BoundCallback>::Output));
+        let returns = stored_schema(&private, &quote!(<#output as #private::CallbackReturn>::Output));
         entry.extend(quote!(.returns(#returns)));
         entry.extend(quote!(.output({
             fn output(value: &dyn ::core::any::Any) -> #private::Result<#private::serde_json::Value> #bounds {

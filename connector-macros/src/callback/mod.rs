@@ -22,7 +22,7 @@ pub(crate) const ATTRIBUTES: [&str; 5] = ["callback", "sync", "drain", "every", 
 /// Expands one of the attributes where no `#[connector] impl` has taken it away: the item, and why that is wrong.
 pub(crate) fn expand_alone(attribute: &str, item: TokenStream) -> TokenStream {
     let message = format!(
-        "`#[{attribute}]` only works inside a `#[connector] impl` block: write `#[connector]` (or `#[tool]`) above the `impl`"
+        "`#[{attribute}]` only works in a block `#[connector] impl X` (or `#[tool] impl X`), which is apart from the hooks"
     );
     quote!(#item ::core::compile_error! { #message })
 }

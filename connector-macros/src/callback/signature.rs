@@ -185,11 +185,16 @@ impl Parameter {
                 ),
             ),
             Type::ImplTrait(_) => errors.at(ty, "a callback's arguments are stored with it: write the type itself"),
+            ty if item::borrows(ty) => errors.at(
+                ty,
+                "a callback's arguments are stored with it, so it cannot borrow: take an owned type, such as `String`",
+            ),
             _ => {}
         }
         let ty = match ty {
             // It has been reported; as a field it would be reported again, in words that say less.
             Type::Reference(_) | Type::ImplTrait(_) => syn::parse_quote!(()),
+            ty if item::borrows(ty) => syn::parse_quote!(()),
             ty => syn::parse2(item::without_self(ty, self_ty)).unwrap_or_else(|_| ty.clone()),
         };
         Self {
@@ -281,7 +286,15 @@ fn plain(parameters: Vec<Parameter>, self_ty: &Type, errors: &Errors) -> (Vec<Ar
     let mut input = None;
     for (index, parameter) in parameters.into_iter().enumerate() {
         match &parameter.input {
-            None => arguments.extend(parameter.into_argument(self_ty, errors)),
+            None => {
+                if parameter.is_channel() && item::last_word(&parameter.ty).as_deref() == Some("String") {
+                    errors.at(
+                        &parameter.ty,
+                        "a channel is a `ChannelId`: the task then waits with the channel, and ends with it; for anything else, give the parameter another name",
+                    );
+                }
+                arguments.extend(parameter.into_argument(self_ty, errors));
+            }
             Some(attr) => {
                 if index != last {
                     errors.at(

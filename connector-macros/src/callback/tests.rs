@@ -468,7 +468,7 @@ fn alone_it_is_an_error() {
     assert_eq!(
         messages(output),
         [
-            "`#[callback]` only works inside a `#[connector] impl` block: write `#[connector]` (or `#[tool]`) above the `impl`"
+            "`#[callback]` only works in a block `#[connector] impl X` (or `#[tool] impl X`), which is apart from the hooks"
         ]
     );
 }

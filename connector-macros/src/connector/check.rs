@@ -22,6 +22,24 @@ pub(crate) fn expand(connector: &Connector, target: &Struct, paths: &Paths) -> T
         let public = format!("`{0}` of `{words}` is not secure: make it a `{0}: Secret`", key.value());
         checks.extend(check(quote!(#declaration.has(#key)), &missing, key));
         checks.extend(check(quote!(!#declaration.has(#key) || #declaration.has_secure(#key)), &public, key));
+        let empty = format!(
+            "`{0}` of `{words}` may be empty, and without a key nobody is authorized: make it a `{0}: Secret`",
+            key.value()
+        );
+        let given = quote!(!#declaration.has_secure(#key) || #declaration.has_required(#key));
+        checks.extend(check(given, &empty, key));
+    }
+    for (index, second) in connector.link_types.iter().enumerate() {
+        for first in connector.link_types.iter().take(index) {
+            let declaration = |of: &syn::Path| quote!(<#of as #private::LinkType>::DECLARATION);
+            let (other, this) = (declaration(first), declaration(second));
+            let message = format!(
+                "`{}` has the id of `{}`, and stored links name their type by it: give one of them another `id`",
+                second.to_token_stream(),
+                first.to_token_stream()
+            );
+            checks.extend(check(quote!(!#this.has_id_of(#other)), &message, second));
+        }
     }
     let mut needs: Vec<(Option<TokenStream>, &str, String, TokenStream)> = Vec::new();
     if let Some(word) = &connector.handle_replies

@@ -19,7 +19,7 @@ pub(crate) fn declaration(connector: &Connector, target: &Struct, paths: &Paths,
     let ident = &target.ident;
     let options = connector.options.as_ref().map_or_else(|| quote!(()), |options| quote!(#options));
     let instance = instance(target);
-    let value = value(connector, paths);
+    let value = value(connector, !errors.is_empty(), paths);
     let registration = errors.is_empty().then(|| {
         let checks = check::expand(connector, target, paths);
         quote! {
@@ -27,9 +27,12 @@ pub(crate) fn declaration(connector: &Connector, target: &Struct, paths: &Paths,
             #checks
         }
     });
+    let tools = uses_tools(ident, &connector.tools, &private);
     let errors = errors.into_tokens();
     quote! {
         const _: () = {
+            #tools
+
             #[automatically_derived]
             impl #private::Component for #ident {
                 type Options = #options;
@@ -45,6 +48,23 @@ pub(crate) fn declaration(connector: &Connector, target: &Struct, paths: &Paths,
             #registration
         };
         #errors
+    }
+}
+
+/// What lets a connector or a tool take the contexts of its tools.
+pub(crate) fn uses_tools(ident: &syn::Ident, tools: &[syn::Path], private: &TokenStream) -> TokenStream {
+    let mut seen = Vec::new();
+    let each = tools.iter().filter(|tool| {
+        let text = tool.to_token_stream().to_string();
+        let new = !seen.contains(&text);
+        seen.push(text);
+        new
+    });
+    quote! {
+        #(
+            #[automatically_derived]
+            impl #private::UsesTool<#each> for #ident {}
+        )*
     }
 }
 
@@ -68,7 +88,7 @@ pub(crate) fn instance(target: &Struct) -> TokenStream {
 }
 
 /// A constant expression of type `Declaration`. What has its default is left out.
-fn value(connector: &Connector, paths: &Paths) -> TokenStream {
+fn value(connector: &Connector, incomplete: bool, paths: &Paths) -> TokenStream {
     let private = paths.private();
     let Connector { id, name, .. } = connector;
     let mut set = Vec::new();
@@ -77,6 +97,9 @@ fn value(connector: &Connector, paths: &Paths) -> TokenStream {
         set.push(quote!(declaration.#name = #value;));
     };
     let some = |value: TokenStream| quote!(::core::option::Option::Some(#value));
+    if incomplete {
+        field("incomplete", quote!(true));
+    }
     field("description", connector.description.clone());
     if let Some(logo) = &connector.logo {
         field("logo", some(quote!(#logo)));

@@ -1,12 +1,14 @@
 //! `#[connector] impl Connector for X`: records which hooks there are.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
+use syn::Attribute;
 
 use crate::attrs;
+use crate::callback::ATTRIBUTES;
 use crate::did_you_mean;
 use crate::errors::Errors;
-use crate::item::{Impl, Member};
+use crate::item::{self, Impl, Member, respan};
 use crate::paths::Paths;
 
 /// The hooks, and their constants in `Hooks`.
@@ -43,7 +45,7 @@ pub(crate) fn expand(block: &Impl, paths: &Paths, errors: Errors) -> TokenStream
         errors.at(path, "`#[connector]` only works on `impl Connector for X` and on `impl X`");
         return errors.into_tokens();
     }
-    let mut hooks = Vec::new();
+    let (mut hooks, mut uncalled) = (Vec::new(), TokenStream::new());
     for member in &block.members {
         match member {
             Member::Method(method) => {
@@ -52,8 +54,11 @@ pub(crate) fn expand(block: &Impl, paths: &Paths, errors: Errors) -> TokenStream
                 match HOOKS.iter().find(|(hook, _)| name == hook) {
                     Some((_, constant)) => {
                         let constant = format_ident!("{constant}");
+                        uncalled.extend(only_if_called(block, name, &constant, &private));
                         hooks.push(quote!(#(#cfgs)* { hooks = hooks.with(#private::Hooks::#constant); }));
                     }
+                    // What stands there instead says itself that it may not.
+                    None if is_callback(&method.attrs) => {}
                     None => {
                         let hint = did_you_mean::hint(&name.to_string(), HOOKS.iter().map(|(hook, _)| *hook));
                         errors.at(name, format!("there is no hook `{name}`: {hint}"));
@@ -80,6 +85,42 @@ pub(crate) fn expand(block: &Impl, paths: &Paths, errors: Errors) -> TokenStream
             }
         }
     });
+    let uncalled = errors.is_empty().then_some(uncalled);
     let errors = errors.into_tokens();
-    quote!(#implementation #errors)
+    quote!(#implementation #uncalled #errors)
+}
+
+fn is_callback(attributes: &[Attribute]) -> bool {
+    ATTRIBUTES.iter().any(|name| attributes.iter().any(|attribute| attrs::is_ours(attribute, name)))
+}
+
+/// What has to be declared for a hook to be called; none for one that is always called.
+const CALLED_FOR: [(&str, &str); 10] = [
+    ("on_options_changed", "`options = …`"),
+    ("on_link_updated", "`link_types = […]`"),
+    ("on_thread_read", "`link_types = […]`"),
+    ("on_thread_to_do", "`link_types = […]`"),
+    ("download_attachment", "`link_types = […]`"),
+    ("on_create_link", "a link type with `compose`"),
+    ("on_note_created", "`handle_replies`"),
+    ("on_note_updated", "`handle_replies`"),
+    ("on_contacts_changed", "a link type with `supports(contact_changes)`"),
+    ("on_note_reaction_changed", "`reactions(…)`"),
+];
+
+/// An assertion that the connector declares what the hook is called for.
+fn only_if_called(block: &Impl, hook: &Ident, constant: &Ident, private: &TokenStream) -> Option<TokenStream> {
+    let (_, needed) = CALLED_FOR.iter().find(|(name, _)| hook == name)?;
+    let name = item::last_word(&block.self_ty).unwrap_or_else(|| "the connector".to_owned());
+    let message = format!(
+        "nothing calls `{hook}`, as `{name}` does not declare {needed}: add that to its `#[connector(…)]`, or leave the hook out"
+    );
+    let self_ty = &block.self_ty;
+    let check = quote! {
+        const _: () = ::core::assert!(
+            <#self_ty as #private::Declared>::DECLARATION.calls(#private::Hooks::#constant),
+            #message
+        );
+    };
+    Some(respan(check, hook.span()))
 }

@@ -14,7 +14,7 @@ mod tests;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(crate) use expand::instance;
+pub(crate) use expand::{instance, uses_tools};
 pub(crate) use hooks::HOOKS;
 
 use crate::attrs::Args;
@@ -29,6 +29,11 @@ pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
     let args = Args::parse(attr, &errors);
     let paths = Paths::new(&args, &errors);
     match Item::read(item.clone()) {
+        Item::Struct(target) if target.attrs.iter().any(|attr| crate::attrs::is_ours(attr, "connector")) => {
+            errors.at(&target.ident, "`#[connector]` is given twice: write all of its arguments into one");
+            let errors = errors.into_tokens();
+            quote!(#item #errors)
+        }
         Item::Struct(target) => {
             let declaration = model::Connector::parse(&args, &target, &errors);
             let expansion = expand::declaration(&declaration, &target, &paths, errors);

@@ -164,7 +164,18 @@ impl Connector {
         if let (Some(key), None) = (args.get("key_option"), args.get("options")) {
             errors.at(key.value_tokens(), "`key_option` names a secure field of the options: add `options = …`");
         }
+        let anyone = self.provider.is_none() && self.key_option.is_none() && errors.is_empty();
+        if let Some(shared) = args.get("shared").filter(|_| anyone && self.flags.contains(&"shared")) {
+            errors.at(
+                &shared.name,
+                "a workspace shares a credential, and this connector has none: add `provider = …` or `key_option = …`, or leave `shared` out",
+            );
+        }
         let has = |flag: &str| self.channel_flags.contains(&flag);
+        if let Some(auto) = args.get("auto_enable_new_channels").filter(|_| has("fixed") && has("auto_enable_new")) {
+            errors
+                .at(&auto.name, "with `fixed_channels` there are no new channels to enable: leave one of the two out");
+        }
         if let Some(auto) = args.get("auto_enable_new_channels").filter(|_| has("single") && has("auto_enable_new")) {
             errors
                 .at(&auto.name, "with `single_channel` there are no new channels to enable: leave one of the two out");

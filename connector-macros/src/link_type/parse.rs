@@ -179,6 +179,11 @@ fn statuses(variants: &mut Punctuated<syn::Variant, Token![,]>, errors: &Errors)
         ids.push((id.clone(), given.map_or_else(|| name.span(), |id| id.span())));
         let words = case::sentence(&name.unraw().to_string());
         let is_todo = args.flag("todo", errors);
+        if let Some(todo) = args.get("todo").filter(|_| is_todo && args.flag("done", errors)) {
+            let problem =
+                "a status is `todo` or `done`: reopening puts an item in the one, and finishing it in the other";
+            errors.at(&todo.name, problem);
+        }
         if is_todo {
             let span = args.get("todo").map_or_else(|| name.span(), |arg| arg.name.span());
             match todo {

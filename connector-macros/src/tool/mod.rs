@@ -54,11 +54,14 @@ fn declare(args: &Args, target: &Struct, paths: &Paths, errors: Errors) -> Token
     let tools: Vec<Path> = args.get("tools").map(|arg| arg.list("tools", &errors)).unwrap_or_default();
     let description = docs::description(&target.attrs);
     let instance = connector::instance(target);
+    let uses = connector::uses_tools(ident, &tools, &private);
     let errors = errors.into_tokens();
     let generics = !target.generics.params.is_empty();
     let implementations = (!generics).then(|| {
         quote! {
             const _: () = {
+                #uses
+
                 #[automatically_derived]
                 impl #private::Component for #ident {
                     type Options = ();

@@ -104,6 +104,15 @@ const _: () = {
             })
         }
     }
+    #[automatically_derived]
+    impl ::connector_core::__private::CalledCallback for SyncPage
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Vec<String>: ::connector_core::__private::CallbackArgument,
+        for<'__connector> Action: ::connector_core::__private::CallbackInput,
+    {}
     ::connector_core::__private::callback_argument::<ChannelId>();
     ::connector_core::__private::callback_argument::<u32>();
     ::connector_core::__private::callback_argument::<Vec<String>>();
@@ -141,6 +150,11 @@ const _: () = {
             ::core::result::Result::Ok(Self)
         }
     }
+    #[automatically_derived]
+    impl ::connector_core::__private::CalledCallback for Tidy
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+    {}
 };
 const _: () = {
     fn __connector_run<'a>(
@@ -208,9 +222,9 @@ const _: () = {
         ::connector_core::__private::serde_json::Value { #[allow(unused_imports, reason =
         "which of them is used depends on the type")] use ::connector_core::__private:: {
         KnownSchema as _, NamedSchema as _ }; (& ::connector_core::__private::Stored:: <
-        < SyncPage as ::connector_core::__private::BoundCallback > ::Output > ::new())
-        .schema() } schema }).output({ fn output(value : & dyn ::core::any::Any) ->
-        ::connector_core::__private::Result <
+        < Result < Vec < Issue > > as ::connector_core::__private::CallbackReturn >
+        ::Output > ::new()).schema() } schema }).output({ fn output(value : & dyn
+        ::core::any::Any) -> ::connector_core::__private::Result <
         ::connector_core::__private::serde_json::Value > where for < '__connector >
         GitHub : ::connector_core::__private::Component, for < '__connector > ChannelId :
         ::connector_core::__private::CallbackArgument, for < '__connector > u32 :

@@ -39,6 +39,11 @@ const _: () = {
             ::core::result::Result::Ok(Self)
         }
     }
+    #[automatically_derived]
+    impl ::connector_core::__private::CalledCallback for Always
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+    {}
 };
 #[cfg(feature = "extra")]
 #[derive(::core::clone::Clone)]
@@ -100,6 +105,12 @@ const _: () = {
             })
         }
     }
+    #[automatically_derived]
+    impl ::connector_core::__private::CalledCallback for Sometimes
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {}
     ::connector_core::__private::callback_argument::<u32>();
 };
 const _: () = {

@@ -53,6 +53,12 @@ const _: () = {
             })
         }
     }
+    #[automatically_derived]
+    impl ::connector_core::__private::CalledCallback for SyncPage
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {}
     ::connector_core::__private::callback_argument::<u32>();
 };
 ::core::compile_error! {

@@ -17,3 +17,8 @@ impl ::connector_core::__private::HooksOf for GitHub {
         hooks
     };
 }
+const _: () = ::core::assert!(
+    < GitHub as ::connector_core::__private::Declared > ::DECLARATION
+    .calls(::connector_core::__private::Hooks::CREATE_LINK),
+    "nothing calls `on_create_link`, as `GitHub` does not declare a link type with `compose`: add that to its `#[connector(…)]`, or leave the hook out"
+);

@@ -16,6 +16,7 @@ const _: () = {
                 "example",
                 "Example",
             );
+            declaration.incomplete = true;
             declaration.description = "";
             declaration
         };

@@ -32,4 +32,9 @@ const _: () = {
         as crate ::__private::Options > ::DECLARATION.has_secure("api_key"),
         "`api_key` of `Keys` is not secure: make it a `api_key: Secret`"
     );
+    const _: () = ::core::assert!(
+        ! < Keys as crate ::__private::Options > ::DECLARATION.has_secure("api_key") || <
+        Keys as crate ::__private::Options > ::DECLARATION.has_required("api_key"),
+        "`api_key` of `Keys` may be empty, and without a key nobody is authorized: make it a `api_key: Secret`"
+    );
 };

@@ -6,6 +6,8 @@ pub struct GitHub {
 }
 const _: () = {
     #[automatically_derived]
+    impl ::connector_core::__private::UsesTool<Contacts> for GitHub {}
+    #[automatically_derived]
     impl ::connector_core::__private::Component for GitHub {
         type Options = GitHubOptions;
         const NAMESPACE: &'static str = "";
@@ -21,6 +23,7 @@ const _: () = {
                 "github",
                 "GitHub",
             );
+            declaration.incomplete = true;
             declaration.description = "Issues and pull requests\nof the repositories you choose.";
             declaration.logo = ::core::option::Option::Some(LOGO);
             declaration.provider = ::core::option::Option::Some(
@@ -75,64 +78,7 @@ const _: () = {
             declaration
         };
     }
-    ::connector_core::__private::inventory::submit! {
-        ::connector_core::__private::Registration::new:: < GitHub > ()
-    }
-    const __CONNECTOR_HOOKS: ::connector_core::__private::Hooks = <GitHub as ::connector_core::__private::HooksOf>::HOOKS;
-    const _: () = ::core::assert!(
-        __CONNECTOR_HOOKS.has(::connector_core::__private::Hooks::NOTE_CREATED),
-        "`GitHub` handles replies, so it needs the hook `on_note_created`: add it to `impl Connector for GitHub`"
-    );
-    const _: () = ::core::assert!(
-        __CONNECTOR_HOOKS.has(::connector_core::__private::Hooks::NOTE_REACTION_CHANGED),
-        "`GitHub` takes reactions, so it needs the hook `on_note_reaction_changed`: add it to `impl Connector for GitHub`"
-    );
-    const _: () = ::core::assert!(
-        < Issue as ::connector_core::__private::LinkType > ::DECLARATION.compose
-        .is_none() || __CONNECTOR_HOOKS
-        .has(::connector_core::__private::Hooks::CREATE_LINK),
-        "`Issue` has `compose`, so `GitHub` needs the hook `on_create_link`: add it to `impl Connector for GitHub`"
-    );
-    const _: () = ::core::assert!(
-        ! < Issue as ::connector_core::__private::LinkType > ::DECLARATION.supports
-        .contact_changes || __CONNECTOR_HOOKS
-        .has(::connector_core::__private::Hooks::CONTACTS_CHANGED),
-        "`Issue` supports contact changes, so `GitHub` needs the hook `on_contacts_changed`: add it to `impl Connector for GitHub`"
-    );
-    const _: () = ::core::assert!(
-        ! < Issue as ::connector_core::__private::LinkType > ::DECLARATION.supports
-        .schedule_changes || __CONNECTOR_HOOKS
-        .has(::connector_core::__private::Hooks::LINK_UPDATED),
-        "`Issue` supports schedule changes, so `GitHub` needs the hook `on_link_updated`: add it to `impl Connector for GitHub`"
-    );
-    const _: () = ::core::assert!(
-        < Issue as ::connector_core::__private::LinkType > ::DECLARATION.reactions
-        .is_none() || __CONNECTOR_HOOKS
-        .has(::connector_core::__private::Hooks::NOTE_REACTION_CHANGED),
-        "`Issue` takes reactions, so `GitHub` needs the hook `on_note_reaction_changed`: add it to `impl Connector for GitHub`"
-    );
-    const _: () = ::core::assert!(
-        < forge::PullRequest as ::connector_core::__private::LinkType > ::DECLARATION
-        .compose.is_none() || __CONNECTOR_HOOKS
-        .has(::connector_core::__private::Hooks::CREATE_LINK),
-        "`forge::PullRequest` has `compose`, so `GitHub` needs the hook `on_create_link`: add it to `impl Connector for GitHub`"
-    );
-    const _: () = ::core::assert!(
-        ! < forge::PullRequest as ::connector_core::__private::LinkType > ::DECLARATION
-        .supports.contact_changes || __CONNECTOR_HOOKS
-        .has(::connector_core::__private::Hooks::CONTACTS_CHANGED),
-        "`forge::PullRequest` supports contact changes, so `GitHub` needs the hook `on_contacts_changed`: add it to `impl Connector for GitHub`"
-    );
-    const _: () = ::core::assert!(
-        ! < forge::PullRequest as ::connector_core::__private::LinkType > ::DECLARATION
-        .supports.schedule_changes || __CONNECTOR_HOOKS
-        .has(::connector_core::__private::Hooks::LINK_UPDATED),
-        "`forge::PullRequest` supports schedule changes, so `GitHub` needs the hook `on_link_updated`: add it to `impl Connector for GitHub`"
-    );
-    const _: () = ::core::assert!(
-        < forge::PullRequest as ::connector_core::__private::LinkType > ::DECLARATION
-        .reactions.is_none() || __CONNECTOR_HOOKS
-        .has(::connector_core::__private::Hooks::NOTE_REACTION_CHANGED),
-        "`forge::PullRequest` takes reactions, so `GitHub` needs the hook `on_note_reaction_changed`: add it to `impl Connector for GitHub`"
-    );
 };
+::core::compile_error! {
+    "with `fixed_channels` there are no new channels to enable: leave one of the two out"
+}

@@ -2,6 +2,8 @@
 pub struct Contacts;
 const _: () = {
     #[automatically_derived]
+    impl ::connector_core::__private::UsesTool<Client> for Contacts {}
+    #[automatically_derived]
     impl ::connector_core::__private::Component for Contacts {
         type Options = ();
         const NAMESPACE: &'static str = "contacts";

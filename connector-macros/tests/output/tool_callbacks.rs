@@ -52,6 +52,12 @@ const _: () = {
             })
         }
     }
+    #[automatically_derived]
+    impl ::connector_core::__private::CalledCallback for Page
+    where
+        for<'__connector> Contacts: ::connector_core::__private::Component,
+        for<'__connector> u32: ::connector_core::__private::CallbackArgument,
+    {}
     ::connector_core::__private::callback_argument::<u32>();
 };
 const _: () = {

@@ -184,6 +184,12 @@ const _: () = {
             })
         }
     }
+    #[automatically_derived]
+    impl ::connector_core::__private::CalledCallback for Refresh
+    where
+        for<'__connector> GitHub: ::connector_core::__private::Component,
+        for<'__connector> ChannelId: ::connector_core::__private::CallbackArgument,
+    {}
     ::connector_core::__private::callback_argument::<ChannelId>();
 };
 #[derive(::core::clone::Clone)]

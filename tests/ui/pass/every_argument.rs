@@ -31,7 +31,6 @@ pub const ACME: CustomProvider = CustomProvider {
     shared = true,
     fixed_channels,
     hidden_channels = false,
-    auto_enable_new_channels,
     channel_noun("folder", "folders"),
     link_types = [Mail, Event],
     dynamic_link_types,

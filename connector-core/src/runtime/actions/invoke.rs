@@ -1,5 +1,5 @@
 use super::ActionError;
-use crate::callback::{BoundCallback, Invocable, InvocationTarget};
+use crate::callback::{BoundTarget, CalledCallback};
 use crate::component::Component;
 use crate::engine::{KeyedTask, TaskRow, Write, WriteSet};
 use crate::error::Error;
@@ -12,7 +12,7 @@ impl Runtime {
     /// knows the connector. When this returns, the task is stored.
     pub async fn queue<M>(&self, connection: ConnectionId, message: M) -> Result<TaskId, ActionError>
     where
-        M: BoundCallback<Input = ()>,
+        M: CalledCallback<Input = ()>,
     {
         let queued = self.queue_many(connection, [message]).await?;
         queued.first().copied().ok_or_else(|| Error::bug("nothing was queued").into())
@@ -25,7 +25,7 @@ impl Runtime {
         messages: impl IntoIterator<Item = M>,
     ) -> Result<Vec<TaskId>, ActionError>
     where
-        M: BoundCallback<Input = ()>,
+        M: CalledCallback<Input = ()>,
     {
         let row = self.connection(connection).await?;
         let connector = self.connector(&row.connector)?;
@@ -38,11 +38,7 @@ impl Runtime {
         }
         let (mut ids, mut writes) = (Vec::new(), Vec::new());
         for message in messages {
-            let InvocationTarget::Bound { namespace, name, args, channel } =
-                Invocable::<M::Component, ()>::into_target(message)?
-            else {
-                return Err(Error::bug("a message is no token").into());
-            };
+            let BoundTarget { namespace, name, args, channel } = BoundTarget::of(&message)?;
             let id = TaskId::from_number(self.shared.ports.engine.take_ids(1));
             let payload = TaskPayload::Callback {
                 namespace: namespace.into(),

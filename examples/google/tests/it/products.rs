@@ -31,12 +31,12 @@ async fn a_channel_has_the_work_of_its_product() {
     let work = rig.host.runtime().work(rig.connection).await.expect("there is the connection");
     let mut work: Vec<_> = work
         .iter()
-        .map(|work| (work.name, work.channel.as_ref().map(ToString::to_string).unwrap_or_default()))
+        .map(|work| (work.name.clone(), work.channel.as_ref().map(ToString::to_string).unwrap_or_default()))
         .collect();
     work.sort_unstable();
     let calendar = format!("calendar:{ADA}");
     let expected = [("conversations", "mail:INBOX"), ("events", &calendar), ("tasks", "tasks:home")];
-    assert_eq!(work, expected.map(|(name, channel)| (name, channel.to_owned())));
+    assert_eq!(work, expected.map(|(name, channel)| (name.to_owned(), channel.to_owned())));
     let subscriptions = rig.host.runtime().subscriptions(rig.connection).await.expect("there is the connection");
     let watched: Vec<_> = subscriptions.into_iter().map(|watch| watch.channel.map(|id| id.to_string())).collect();
     assert_eq!(watched, [Some(calendar)]);
