@@ -45,7 +45,7 @@ fn every_argument_is_in_the_declaration() {
     let groups: Vec<_> = COMBINED.scopes.optional.iter().map(|group| (group.id, group.scopes, group.default)).collect();
     assert_eq!(groups, [("calendar", &["calendar"][..], false), ("mail", &["mail", "mail.send"][..], true)]);
     assert!(
-        COMBINED.shared && COMBINED.channels.fixed && COMBINED.channels.auto_enable_new && COMBINED.dynamic_link_types
+        COMBINED.shared && !COMBINED.channels.fixed && COMBINED.channels.auto_enable_new && COMBINED.dynamic_link_types
     );
     assert!(!COMBINED.channels.hidden && COMBINED.handle_replies && COMBINED.multiple_instances);
     assert_eq!((COMBINED.channels.noun.singular, COMBINED.channels.noun.plural), ("folder", "folders"));

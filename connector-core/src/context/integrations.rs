@@ -4,7 +4,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Dispatch, Mode};
+use super::Dispatch;
 use crate::engine::{ChannelRow, LinkQuery};
 use crate::error::{Error, Result};
 use crate::id::ChannelId;
@@ -337,8 +337,11 @@ impl Integrations<'_> {
             ));
         };
         let row = connection.channels.get(&create.channel);
-        if row.is_none() && self.dispatch.mode != Mode::Live {
-            return Err(format!("there is no channel `{}`", create.channel));
+        if row.is_none() && !self.dispatch.is_new_channel(&create.channel) {
+            return Err(format!(
+                "there is no channel `{}`: the channels are those of `get_channels`, and what `set_channels` adds",
+                create.channel
+            ));
         }
         if let crate::model::Patch::Set(status) = &link.fields.status
             && !has_status(row, declaration, status.as_str())

@@ -393,3 +393,31 @@ async fn products_have_states() {
     host.runtime().ports().engine.commit(WriteSet::of([put])).await.unwrap();
     assert_eq!(states().await[0], ("mail", ProductState::ScopeMissing));
 }
+
+/// R3.1, R5.1: what hooks write while an account is connected is there for the next one, and is stored with the connection.
+#[tokio::test]
+async fn what_hooks_write_while_an_account_is_connected_is_stored() {
+    let host = TestHost::with_network(Registry::of::<Lab>().unwrap(), quiet());
+    on(|handlers| {
+        handlers.name = Some(handler(|cx: Context<Lab>, ()| async move {
+            cx.set("who", "ada").await?;
+            Ok(None)
+        }));
+        handlers.channels = Some(handler(|cx: Context<Lab>, ()| async move {
+            let times: u32 = cx.get("times").await?.unwrap_or(0);
+            cx.set("times", &(times + 1)).await?;
+            log(format!("lists for {:?} {times}", cx.get::<String>("who").await?));
+            Ok(vec![Channel::new("one", "One")])
+        }));
+        handlers.activate = Some(handler(|cx: Context<Lab>, ()| async move {
+            log(format!("activates {:?}", cx.get::<u32>("times").await?));
+            Ok(())
+        }));
+    });
+    logged();
+    let id = host.runtime().connect(lab_for("ada")).await.unwrap().id;
+    assert_eq!(logged(), ["lists for Some(\"ada\") 0", "activate ada gh-ada", "activates Some(1)"]);
+    host.runtime().reauthorize(id, Secret::new("another")).await.unwrap();
+    host.runtime().channels(id).await.unwrap();
+    assert_eq!(logged(), ["lists for Some(\"ada\") 1", "lists for Some(\"ada\") 2"]);
+}

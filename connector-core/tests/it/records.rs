@@ -106,6 +106,9 @@ async fn a_bad_item_fails_alone() {
                 at(0),
             );
             let bad_meta = NewLink::new(crate::fixture::Memo::Draft, source(5), ChannelId::from("one"), grace(), at(0));
+            let meta = TicketMeta { number: 6 };
+            let bad_channel =
+                NewLink::new(Ticket::Open.with(meta), source(6), ChannelId::from("nowhere"), grace(), at(0));
             let report = cx
                 .integrations()
                 .save_links([
@@ -114,6 +117,7 @@ async fn a_bad_item_fails_alone() {
                     bad_role,
                     bad_source,
                     bad_meta,
+                    bad_channel,
                     ticket(4),
                 ])
                 .await?;
@@ -124,10 +128,11 @@ async fn a_bad_item_fails_alone() {
             Ok(report)
         })
         .await;
-    assert_eq!((report.saved, report.failed.len()), (2, 4));
+    assert_eq!((report.saved, report.failed.len()), (2, 5));
     assert!(report.failed[0].message.contains("nope") && report.failed[0].source_text == source(2).to_string());
     assert!(report.failed[1].message.contains("bcc"));
     assert!(report.failed[3].message.contains("memo"));
+    assert!(report.failed[4].message.contains("there is no channel `nowhere`"));
     assert_eq!(bench.links().await.len(), 2);
 }
 

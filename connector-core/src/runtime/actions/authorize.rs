@@ -11,13 +11,16 @@ use crate::declaration::{Declaration, ScopeGroup};
 use crate::engine::{
     CommitError, ConnectionRow, ConnectionStatus, FeedEntry, FeedKind, KeyedTask, SecretRow, Write, WriteSet,
 };
+use crate::error::Error;
 use crate::id::{ConnectionId, TaskId, UserId};
+use crate::records::RecordIntent;
 use crate::registry::RegisteredConnector;
 use crate::runtime::Runtime;
 use crate::runtime::claims::{MAX_NUMBER, is_default_name, name_claim, not_stored, numbered, rename};
 use crate::runtime::dispatching::recovery;
 use crate::runtime::payload::TaskPayload;
 use crate::secret::Secret;
+use crate::unit_of_work::UnitOfWork;
 
 /// What a connection is admitted with.
 pub(super) enum Admitted {
@@ -218,7 +221,7 @@ impl Runtime {
             row.account.name = credential.account_name.clone().or(row.account.name);
         }
         let token = credential.as_ref().map(|credential| credential.access_token.clone());
-        let Probed { name, identity, tenant, channels } = self.probe(&row, token.as_ref()).await?;
+        let Probed { name, identity, tenant, channels, wrote } = self.probe(&row, token.as_ref()).await?;
         row.account.tenant = tenant.or(known_tenant);
         if let Some(name) = name {
             row.account.name = Some(name);
@@ -243,10 +246,11 @@ impl Runtime {
         }
         let mut set = if first {
             row.connector_version = connector.declaration.version.to_owned();
-            self.activation(&row, token.as_ref(), &channels).await?
+            self.activation(&row, token.as_ref(), &channels, wrote).await?
         } else {
             let mut set = WriteSet { connection: Some(id), ..WriteSet::default() };
             set.writes.push(Write::PutConnection { row: Box::new(row.clone()), expect: Some(row.version) });
+            set.writes.extend(written_while_authorized(wrote, id)?);
             set.writes.extend(recovery(&*shared.ports.engine, &row, &connector).await?);
             set
         };
@@ -281,6 +285,16 @@ impl Runtime {
         }
         self.connection(id).await
     }
+}
+
+/// What hooks have written while an account was authorized again.
+fn written_while_authorized(mut wrote: UnitOfWork, connection: ConnectionId) -> Result<Vec<Write>, ActionError> {
+    // The channels are those that the host knows, until it looks for new ones.
+    if wrote.records.iter().any(|record| !matches!(record, RecordIntent::Channels(_))) {
+        let message = "items cannot be saved while an account is authorized again: save them in a sync";
+        return Err(Error::bug(message).into());
+    }
+    Ok(wrote.drain(connection).1)
 }
 
 /// The connection's row among the writes gets the name of `row`, and its claims.

@@ -34,6 +34,7 @@ use crate::runtime::payload::{
 use crate::runtime::subscriptions::subscription_task;
 use crate::runtime::{DispatchOf, Runtime};
 use crate::secret::Secret;
+use crate::unit_of_work::UnitOfWork;
 use crate::work::Work;
 
 /// Connections of a user to one connector that are read at once.
@@ -86,6 +87,8 @@ pub(super) struct Probed {
     pub(super) identity: Option<Actor>,
     pub(super) tenant: Option<String>,
     pub(super) channels: Vec<Channel>,
+    /// What the hooks wrote that were asked.
+    pub(super) wrote: UnitOfWork,
 }
 
 /// A change of a connection; what is none stays.
@@ -279,23 +282,25 @@ impl Runtime {
             ErrorKind::NeedsReauth => ActionError::Invalid(format!("the credential was not accepted: {error}")),
             _ => ActionError::from(error),
         };
-        let account = row.account.clone();
-        let name = self
-            .hook_once(row, offered, HookCall::GetAccountName { account: account.clone() })
-            .await
-            .map_err(refused)?;
+        let (account, mut wrote) = (row.account.clone(), UnitOfWork::default());
+        let call = HookCall::GetAccountName { account: account.clone() };
+        let name = self.hook_once(row, offered, call, &mut wrote).await.map_err(refused)?;
         let name = if let HookReply::AccountName(name) = name { name } else { None };
         let call = HookCall::GetAccountIdentity { account: account.clone() };
-        let identity = self.hook_once(row, offered, call).await.map_err(refused)?;
+        let identity = self.hook_once(row, offered, call, &mut wrote).await.map_err(refused)?;
         let identity = if let HookReply::Identity(identity) = identity { identity } else { None };
         let tenant = match &row.account.tenant {
             Some(tenant) => HookReply::Tenant(Some(tenant.clone())),
-            None => self.hook_once(row, offered, HookCall::GetAccountTenant { account }).await.map_err(refused)?,
+            None => {
+                let call = HookCall::GetAccountTenant { account };
+                self.hook_once(row, offered, call, &mut wrote).await.map_err(refused)?
+            }
         };
         let tenant = if let HookReply::Tenant(tenant) = tenant { tenant } else { None };
-        let dispatch = self.provisional(row, offered, "get_channels", true)?.begin(&self.shared);
+        let dispatch = self.provisional(row, offered, "get_channels", true, &mut wrote)?;
         let channels = self.shared.guarded(&dispatch, self.shared.list_channels(&dispatch)).await.map_err(refused)?;
-        Ok(Probed { name, identity, tenant, channels })
+        let wrote = std::mem::take(&mut *dispatch.unit());
+        Ok(Probed { name, identity, tenant, channels, wrote })
     }
 
     async fn hook_once(
@@ -303,9 +308,12 @@ impl Runtime {
         row: &ConnectionRow,
         offered: Option<&Secret>,
         call: HookCall,
+        wrote: &mut UnitOfWork,
     ) -> Result<HookReply, Error> {
-        let dispatch = self.provisional(row, offered, call.hook().0, call.may_call_out())?.begin(&self.shared);
-        self.shared.guarded(&dispatch, self.shared.call_hook(&dispatch, call)).await
+        let dispatch = self.provisional(row, offered, call.hook().0, call.may_call_out(), wrote)?;
+        let reply = self.shared.guarded(&dispatch, self.shared.call_hook(&dispatch, call)).await?;
+        *wrote = std::mem::take(&mut *dispatch.unit());
+        Ok(reply)
     }
 
     /// Calls a hook of a connection here and now, for someone who waits for its answer, and stores what it wrote.
@@ -318,30 +326,34 @@ impl Runtime {
         Ok(reply)
     }
 
-    /// A dispatch for a connection that is not stored yet, or not so.
+    /// A dispatch for a connection that is not stored yet, or not so, which goes on from what others wrote for it.
     fn provisional(
         &self,
         row: &ConnectionRow,
         offered: Option<&Secret>,
         name: &str,
         may_call_out: bool,
-    ) -> Result<DispatchOf, Error> {
+        wrote: &mut UnitOfWork,
+    ) -> Result<Arc<Dispatch>, Error> {
         let row = Arc::new(ConnectionRow { version: 0, ..row.clone() });
         let connection = self.shared.activate_row(row, Vec::new(), offered.cloned()).map_err(unavailable)?;
-        Ok(dispatch_of(Arc::new(connection), name, may_call_out))
+        let dispatch = dispatch_of(Arc::new(connection), name, may_call_out).begin(&self.shared);
+        *dispatch.unit() = std::mem::take(wrote);
+        Ok(dispatch)
     }
 
-    /// Everything that is stored when a connection begins: its row, what `activate` wrote, its channels, its work.
+    /// Everything that is stored when a connection begins: its row, what its hooks wrote, its channels, its work.
     pub(super) async fn activation(
         &self,
         row: &ConnectionRow,
         offered: Option<&Secret>,
         channels: &[Channel],
+        mut wrote: UnitOfWork,
     ) -> Result<WriteSet, ActionError> {
         let shared = &self.shared;
         let (engine, id) = (&shared.ports.engine, row.id);
         let connector = self.connector(&row.connector)?;
-        let dispatch = self.provisional(row, offered, "activate", false)?.begin(shared);
+        let dispatch = self.provisional(row, offered, "activate", false, &mut wrote)?;
         let actor = row.identity.clone().unwrap_or_else(|| acting(&row.owner));
         let call = HookCall::Activate { authorization: Authorization::new(row.account.clone()), actor };
         shared.guarded(&dispatch, shared.call_hook(&dispatch, call)).await?;
