@@ -363,6 +363,7 @@ fn open_with<'a>(
     let associated = match (*version, context.place()) {
         (BOUND, Some(_)) => context.associated_data(),
         (UNBOUND, _) => SealContext::token(context.purpose()).associated_data(),
+        (BOUND, None) => return Err(VaultError::Forged),
         _ => return Err(VaultError::NotSealed),
     };
     let key = keys.find(|key| key.id == *id).ok_or_else(|| VaultError::UnknownKey(hex(id)))?;
@@ -498,7 +499,7 @@ mod tests {
             assert!(opened.is_err(), "{length} bytes");
         }
         for text in ["", "=", "not base64!", "🔑"] {
-            assert_eq!(vault.open(&context, text), Err(VaultError::Forged), "{text}");
+            assert_eq!(vault.open(&context, text), Err(VaultError::NotSealed), "{text}");
         }
     }
 

@@ -67,7 +67,7 @@ async fn what_an_earlier_version_sealed_is_bound_at_the_start() {
     };
     let id = host.runtime().connect(request).await.expect("a connection").id.to_string();
     let mut old = row(ports, &id).await;
-    assert!(is_bound(old.options["api_key"].as_str().expect("a text")));
+    assert!(is_bound(old.options["api_key"]["sealed"].as_str().expect("a text")));
     old.options.insert("api_key".to_owned(), json!(earlier("option", OPTION.as_bytes())));
     let secret = connector_core::engine::SecretRow {
         name: "credential/desk/acme".to_owned(),
@@ -88,7 +88,7 @@ async fn what_an_earlier_version_sealed_is_bound_at_the_start() {
     host.shutdown().await.expect("an end in order");
     let host = Host::open(desk::config(&directory), registry()).await.expect("a host");
     let ports = host.runtime().ports();
-    let sealed = row(ports, &id).await.options["api_key"].as_str().expect("a text").to_owned();
+    let sealed = row(ports, &id).await.options["api_key"]["sealed"].as_str().expect("a text").to_owned();
     let secret = ports.engine.secret("credential/desk/acme".to_owned()).await.expect("a store").expect("a secret");
     assert!(is_bound(&sealed) && is_bound(&secret.sealed), "{sealed} {}", secret.sealed);
     let open = |place: String, sealed: &str| ports.vault.open(&SealContext::stored("option", place), sealed);
