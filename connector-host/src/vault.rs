@@ -454,6 +454,15 @@ mod tests {
         assert_ne!(vault.seal(&credential("credential/1"), b"secret"), sealed, "a nonce is used once");
     }
 
+    /// Design 7: a log that shows the vault shows which keys it has, and no key.
+    #[test]
+    fn keys_are_shown_by_their_ids() {
+        let vault = vault(&format!("{}\n{}", key("one"), key("two")));
+        let shown = format!("{vault:?}");
+        assert!(shown.starts_with("KeyVault") && shown.contains(&vault.key_id()), "{shown}");
+        assert!(!shown.contains("long-enough"), "{shown}");
+    }
+
     /// R7.1: what was sealed before values had places.
     #[test]
     fn a_value_of_the_earlier_form_opens_for_its_purpose() {

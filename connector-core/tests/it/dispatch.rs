@@ -170,6 +170,23 @@ async fn a_store_that_fails_for_a_while_changes_nothing() {
     }
 }
 
+/// R6.5: what a store that fails puts off is none of the attempts of a task.
+#[tokio::test]
+async fn a_store_that_fails_for_long_uses_up_no_attempts() {
+    let bench = Bench::new().await;
+    act("kept", |cx| async move { cx.set("kept", &true).await });
+    let mut left = 40;
+    bench.host.engine().fail_commits(move |set| {
+        let fails = set.completes.is_some() && left > 0;
+        left -= i32::from(fails);
+        fails.then(|| Fault::Fail(connector_core::engine::EngineError::Failed("full".into()).into()))
+    });
+    bench.runtime().queue(bench.connection, Act { name: "kept".into() }).await.unwrap();
+    bench.advance("2h").await;
+    assert_eq!(bench.value("kept").await, true);
+    assert!(bench.dead().await.is_empty());
+}
+
 /// R7.1
 #[tokio::test]
 async fn a_checkpoint_stays_when_the_dispatch_fails() {

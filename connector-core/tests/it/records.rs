@@ -457,3 +457,23 @@ async fn the_token_is_that_of_an_enabled_channel() {
         .await;
     assert_eq!(tokens, (Some("token".to_owned()), None, None));
 }
+
+/// R8.2: a title is one line without blanks around it, of at most 500 characters; else it stays as it is.
+#[tokio::test]
+async fn a_title_is_one_line() {
+    let bench = Bench::enabled().await;
+    let (long, shortened) = ("é".repeat(1_000), "é".repeat(500));
+    let titles = [
+        (" padded ", "padded"),
+        ("two  blanks", "two  blanks"),
+        ("a\nb\tc", "a b c"),
+        (shortened.as_str(), shortened.as_str()),
+        (long.as_str(), shortened.as_str()),
+    ];
+    for (number, (given, kept)) in (1..).zip(titles) {
+        bench.save([ticket(number).title(given)]).await;
+        let links = bench.links().await;
+        let link = links.iter().find(|row| row.link.source == source(number)).unwrap();
+        assert_eq!(link.link.title.as_deref(), Some(kept));
+    }
+}

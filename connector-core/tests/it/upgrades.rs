@@ -228,6 +228,9 @@ async fn other_work_under_the_same_version_is_begun_and_ended() {
     let host = TestHost::new(Registry::of::<first::Growing>().unwrap());
     let id = host.runtime().connect(ConnectRequest::new("growing", "ada")).await.unwrap().id;
     host.runtime().enable_channel(id, &"one".into(), ChannelUpdate::default()).await.unwrap();
+    let other = host.runtime().connect(ConnectRequest::new("growing", "bob")).await.unwrap().id;
+    host.runtime().enable_channel(other, &"two".into(), ChannelUpdate::default()).await.unwrap();
+    host.runtime().enable_channel(other, &"one".into(), ChannelUpdate::default()).await.unwrap();
     host.settle().await;
     logged();
     // The first build that remembers its work takes what is there for that.
@@ -238,7 +241,8 @@ async fn other_work_under_the_same_version_is_begun_and_ended() {
     let host = host.upgrade(Registry::of::<rebuilt::Growing>().unwrap()).await;
     host.runtime().upgrade_connections().await.unwrap();
     host.settle().await;
-    assert_eq!(logged(), ["comes one None Backfill"]);
+    let began = ["comes one None Backfill", "comes one None Backfill", "comes two None Backfill"];
+    assert_eq!(sorted(), began, "in each connection");
     host.advance(SignedDuration::from_hours(2)).await;
     assert!(!logged().iter().any(|line| line.starts_with("goes") || line.starts_with("ticks")));
     let engine = &host.runtime().ports().engine;

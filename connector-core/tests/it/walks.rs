@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use connector_core::engine::SyncState;
+use connector_core::engine::{LinkQuery, SyncState};
 use connector_core::prelude::*;
-use connector_core::runtime::{LinkUpdate, WorkView};
+use connector_core::registry::Registry;
+use connector_core::runtime::{ChannelUpdate, ConnectRequest, LinkUpdate, WorkView};
+use connector_core::testing::TestHost;
 use connector_core::walk::Items;
 use serde_json::json;
 
@@ -358,4 +360,58 @@ async fn a_connector_lists_the_links_that_it_has_saved() {
         })
         .await;
     assert_eq!(shown(&bench).await, [0, 4]);
+}
+
+/// A connector with one sync, and something else that saves.
+#[connector(id = "single", link_types = [Listed, Told])]
+#[derive(Default)]
+struct Single;
+
+#[link_type(label = "Listed")]
+struct Listed;
+
+#[link_type(label = "Told")]
+struct Told;
+
+#[connector]
+impl Connector for Single {
+    async fn get_channels(&self, _: &Context<Self>, _: &Account) -> Result<Vec<Channel>> {
+        Ok(vec![Channel::new("one", "One")])
+    }
+}
+
+#[connector]
+impl Single {
+    #[sync(every = "15m")]
+    async fn tickets(&self, cx: &Context<Self>, _channel: ChannelId, _cursor: Option<u64>) -> Result<Step<u64>> {
+        cx.integrations().save_link(NewLink::new(Listed, source(1), ChannelId::from("one"), grace(), at(0))).await?;
+        Ok(Step::Complete(LinkFilter::default(), 1))
+    }
+
+    #[callback]
+    async fn pushed(&self, cx: &Context<Self>) -> Result<()> {
+        let told = NewLink::new(Told, source(2), ChannelId::from("one"), grace(), at(0));
+        cx.integrations().save_link(told).await.map(drop)
+    }
+}
+
+/// R11.7: in a channel with one sync, what a push has saved is gone when the walk over everything does not meet it,
+/// though the sync has never saved anything of its kind.
+#[tokio::test]
+async fn the_only_sync_of_a_channel_tells_what_is_gone() {
+    let host = TestHost::new(Registry::of::<Single>().unwrap());
+    let id = host.runtime().connect(ConnectRequest::new("single", "ada")).await.unwrap().id;
+    host.runtime().enable_channel(id, &"one".into(), ChannelUpdate::default()).await.unwrap();
+    host.settle().await;
+    host.runtime().queue(id, Pushed).await.unwrap();
+    host.settle().await;
+    let shown = async |host: &TestHost| {
+        let links = host.runtime().ports().engine.links(LinkQuery::all(9)).await.unwrap();
+        let mut sources: Vec<_> = links.into_iter().map(|row| row.link.source).collect();
+        sources.sort();
+        sources
+    };
+    assert_eq!(shown(&host).await, [source(1), source(2)]);
+    host.advance(SignedDuration::from_mins(16)).await;
+    assert_eq!(shown(&host).await, [source(1)]);
 }

@@ -325,3 +325,56 @@ pub(super) fn data(provider: Provider) -> ProviderData {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The account is where the provider's own page has it in the answer of the token endpoint.
+    #[test]
+    fn accounts_are_found_in_the_answers_of_providers() {
+        let answers = [
+            (
+                Provider::Asana,
+                json!({"access_token": "a", "data": {"id": 4673218951_u64, "gid": "4673218951", "name": "Greg Sanchez"}}),
+                "4673218951",
+                "Greg Sanchez",
+            ),
+            (
+                Provider::Asana,
+                json!({"access_token": "a", "data": {"id": "4673218951", "name": "Greg Sanchez"}}),
+                "4673218951",
+                "Greg Sanchez",
+            ),
+            (
+                Provider::Notion,
+                json!({"bot_id": "b-1", "owner": {"type": "user", "user": {"id": "u-1"}}, "workspace_name": "Acme"}),
+                "u-1",
+                "Acme",
+            ),
+            (
+                Provider::Notion,
+                json!({"bot_id": "b-1", "owner": {"type": "workspace"}, "workspace_name": "Acme"}),
+                "b-1",
+                "Acme",
+            ),
+            (
+                Provider::Slack,
+                json!({"ok": true, "authed_user": {"id": "U1234"}, "team": {"id": "T9", "name": "Acme"}}),
+                "U1234",
+                "Acme",
+            ),
+        ];
+        for (provider, answer, id, name) in answers {
+            let data = data(provider);
+            let first = |places: &[&str]| places.iter().find_map(|place| answer.pointer(place)).and_then(Value::as_str);
+            assert_eq!(
+                (first(data.answer.account_id), first(data.answer.account_name)),
+                (Some(id), Some(name)),
+                "{answer}"
+            );
+        }
+    }
+}

@@ -61,6 +61,7 @@ impl Hooked {
 
     #[webhook(
         verify = hmac_sha256(header = "X-Hub-Signature-256", prefix = "sha256="),
+        handshake = echo_query("hub.challenge"),
         delivery_id = "X-Delivery",
         max_body = 3_145_728
     )]
@@ -143,6 +144,17 @@ fn digest(secret: &str, body: &[u8]) -> String {
 
 impl Served {
     /// The status and body of the answer to these bytes. What is written after the answer may fail.
+    /// Status, head and body of the answer to a request without a body.
+    async fn whole(&self, head: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).await.expect("a connection");
+        stream.write_all(head.replace('\n', "\r\n").as_bytes()).await.expect("the head is taken");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, head.to_owned(), body.to_owned())
+    }
+
     async fn raw(&self, head: &str, body: impl Iterator<Item = Vec<u8>>) -> (u16, String) {
         let stream = TcpStream::connect(self.address).await.expect("a connection");
         let (mut read, mut write) = stream.into_split();
@@ -384,4 +396,16 @@ async fn a_body_is_taken_up_to_the_declared_size() {
     assert_eq!(served.handed_over().await.len(), 2);
     served.stop.take().expect("it serves").send(()).expect("it serves");
     served.host.shutdown().await.expect("it stops");
+}
+
+/// L14, design 6.2: what a service asks to be sent back is sent as text, which no browser takes for anything else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_challenge_is_sent_back_as_text() {
+    let served = served().await;
+    let path = served.signed.0.clone();
+    let head = format!("GET {path}?hub.challenge=%3Cb%3E42 HTTP/1.1\nHost: x\nConnection: close\n\n");
+    let (status, headers, body) = served.whole(&head).await;
+    assert_eq!((status, body.as_str()), (200, "<b>42"));
+    let headers = headers.to_ascii_lowercase();
+    assert!(headers.contains("content-type: text/plain") && headers.contains("x-content-type-options: nosniff"));
 }

@@ -5,6 +5,7 @@ mod browser;
 mod emulator;
 mod film;
 mod flow;
+mod identity;
 mod meter;
 mod refresh;
 mod revocation;

@@ -58,6 +58,8 @@ pub(crate) struct Seen {
     pub(crate) authorizations: Vec<String>,
     /// The token endpoint answers nothing but 503, to as many requests.
     pub(crate) outage: Option<u32>,
+    /// What stands in the answers beside tokens.
+    pub(crate) beside: Vec<(&'static str, Value)>,
     /// A refresh token works after it was used, with the same answer.
     pub(crate) forgives: bool,
     number: u32,
@@ -127,6 +129,9 @@ impl Authority {
             json!({"access_token": access, "token_type": "Bearer", "expires_in": seen.life, "refresh_token": refresh});
         if let Some(grants) = &seen.grants {
             answer["scope"] = json!(grants);
+        }
+        for (name, value) in &seen.beside {
+            answer[*name] = value.clone();
         }
         answer
     }
