@@ -3,8 +3,8 @@
 //! `cargo-mutants` lists the changes of the areas below; a printed seed draws some of them. They are not run by
 //! `cargo mutants` itself, which builds and tests the whole workspace for each. Here, one copy of the workspace is
 //! changed, built incrementally, and tested by the tests that are nearest first; the first failure ends the run of a
-//! change. What came of each change is kept under `target/mutants`, so a run can be stopped and goes on, and
-//! `docs/mutants.md` has the table. This is no part of CI: 200 changes take hours.
+//! change. What came of each change is kept in `docs/mutants.json`, so a run can be stopped and goes on, also on another
+//! machine, and `docs/mutants.md` has the table. This is no part of CI: 200 changes take hours.
 
 mod areas;
 mod draw;
@@ -73,7 +73,7 @@ impl MutantsError {
 pub(crate) fn run(workspace: &Workspace, ask: &Ask) -> Result<bool, MutantsError> {
     let folder = workspace.target().join("mutants");
     fs::create_dir_all(&folder).map_err(MutantsError::file(&folder, "cannot be made"))?;
-    let mut results = Results::read(&folder.join("results.json"), workspace.root(), ask.seed)?;
+    let mut results = Results::read(&workspace.root().join("docs/mutants.json"), workspace.root(), ask.seed)?;
     println!("seed {}", results.seed());
     let tool = install(workspace)?;
     let mutants = draw::list(workspace, &tool)?;

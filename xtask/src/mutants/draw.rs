@@ -1,5 +1,6 @@
 //! All changes of the areas, and those that a seed draws.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -69,24 +70,31 @@ pub(super) fn list(workspace: &Workspace, tool: &Path) -> Result<Vec<Mutant>, Mu
     Ok(mutants)
 }
 
-/// The changes that a seed draws, each at most once. The first ones of a larger number are those of a smaller.
+/// The changes that a seed draws, each at most once. The first ones of a larger number are those of a smaller. Whether
+/// one is drawn depends on the seed and its key, so most are the same ones after other code has changed.
 pub(super) fn draw(mut mutants: Vec<Mutant>, seed: u64, count: usize, only: Option<&str>) -> Vec<Mutant> {
     mutants.retain(|mutant| only.is_none_or(|only| mutant.name.contains(only)));
-    let mut dice = seed;
-    for place in 0..mutants.len().min(count) {
-        let rest = mutants.len() - place;
-        // The remainder is a little uneven, which does not matter here.
-        let drawn = place + usize::try_from(next(&mut dice) % rest as u64).unwrap_or_default();
-        mutants.swap(place, drawn);
-    }
-    mutants.truncate(count);
-    mutants
+    let mut alike: HashMap<String, u64> = HashMap::new();
+    let mut ranked: Vec<_> = mutants
+        .into_iter()
+        .map(|mutant| {
+            let key = mutant.key();
+            let number = alike.entry(key.clone()).or_default();
+            *number += 1;
+            let mut rank = seed.wrapping_add(*number);
+            for byte in key.bytes() {
+                rank = next(rank ^ u64::from(byte));
+            }
+            (rank, mutant)
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, mutant)| mutant).take(count).collect()
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut drawn = *state;
+fn next(state: u64) -> u64 {
+    let mut drawn = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     drawn ^ (drawn >> 31)
@@ -98,7 +106,7 @@ mod tests {
 
     fn mutants(count: usize) -> Vec<Mutant> {
         let one = |number| Mutant {
-            name: format!("a.rs:{number}:5: replace f -> u8 with 0"),
+            name: format!("a.rs:{number}:5: replace f{number} -> u8 with 0"),
             file: "a.rs".to_owned(),
             function: "f".to_owned(),
             replacement: "0".to_owned(),
@@ -121,6 +129,17 @@ mod tests {
     }
 
     #[test]
+    fn other_code_hardly_changes_what_is_drawn() {
+        let drawn = draw(mutants(100), 7, 20, None);
+        let mut more = mutants(100);
+        more.remove(3);
+        more.iter_mut().for_each(|mutant| mutant.name = mutant.name.replacen(":5:", ":9:", 1));
+        let keys = |drawn: &[Mutant]| drawn.iter().map(|mutant| mutant.start.0).collect::<Vec<_>>();
+        let (before, after) = (keys(&drawn), keys(&draw(more, 7, 20, None)));
+        assert!(before.iter().filter(|line| after.contains(line)).count() >= 10, "{before:?} {after:?}");
+    }
+
+    #[test]
     fn no_more_changes_are_drawn_than_there_are() {
         assert_eq!(draw(mutants(3), 1, 200, None).len(), 3);
         assert_eq!(draw(mutants(12), 1, 200, Some(":11:")).len(), 1);
@@ -128,6 +147,6 @@ mod tests {
 
     #[test]
     fn the_key_of_a_change_has_no_place() {
-        assert_eq!(mutants(1)[0].key(), "a.rs: replace f -> u8 with 0");
+        assert_eq!(mutants(1)[0].key(), "a.rs: replace f0 -> u8 with 0");
     }
 }

@@ -125,7 +125,7 @@ impl Results {
             .iter()
             .map(|(key, one)| (key, json!({"outcome": one.outcome.word(), "seconds": one.seconds})))
             .collect();
-        let text = json!({"seed": self.seed, "sound": self.sound, "tested": tested}).to_string();
+        let text = format!("{:#}\n", json!({"seed": self.seed, "sound": self.sound, "tested": tested}));
         let temporary = self.path.with_extension("tmp");
         fs::write(&temporary, text)
             .and_then(|()| fs::rename(&temporary, &self.path))
