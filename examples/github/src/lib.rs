@@ -91,7 +91,7 @@ pub enum PullRequest {
 }
 
 /// What GitHub says of an issue beyond the common model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IssueMeta {
     /// The number in its repository.
     pub number: u64,
@@ -102,7 +102,7 @@ pub struct IssueMeta {
 }
 
 /// What GitHub says of a pull request beyond the common model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PullRequestMeta {
     /// What it has as an issue, which every pull request is as well.
     #[serde(flatten)]

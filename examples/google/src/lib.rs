@@ -72,7 +72,7 @@ pub struct Google;
 pub struct Conversation;
 
 /// What Gmail says of a conversation beyond the common model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConversationMeta {
     /// Gmail's id of it in this mailbox.
     pub thread: String,
@@ -103,7 +103,7 @@ pub enum Event {
 }
 
 /// What Google Calendar says of an event beyond the common model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventMeta {
     /// Its id in its calendar; of what recurs, that of the master.
     pub event: String,
@@ -123,7 +123,7 @@ pub enum Task {
 }
 
 /// What Google Tasks says of a task beyond the common model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskMeta {
     /// When it is due.
     pub due: Option<Date>,

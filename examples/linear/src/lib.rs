@@ -68,7 +68,7 @@ pub enum Issue {
 }
 
 /// What Linear says of an issue beyond the common model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IssueMeta {
     /// As people call it: `ENG-12`.
     pub identifier: String,

@@ -85,7 +85,7 @@ pub struct Message;
 pub struct DirectMessage;
 
 /// What Slack says of a message beyond the common model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageMeta {
     /// The time by which Slack knows it in its channel.
     pub ts: String,

@@ -6,6 +6,7 @@ use super::life::{Difference, Kind, Life};
 use super::{ConformanceService, Item};
 use crate::engine::{LinkRow, SyncState, TaskQuery};
 use crate::model::{Delivery, Schedule, When};
+use crate::runtime::WorkView;
 
 impl<S: ConformanceService> Life<'_, S> {
     /// How the host and the service differ.
@@ -67,7 +68,22 @@ impl<S: ConformanceService> Life<'_, S> {
                 ));
             }
         }
+        if let Some(error) = self.last_error(&work).await {
+            let stale = |kind| matches!(kind, Kind::Missing | Kind::NoteMissing | Kind::Status | Kind::Schedule);
+            for (_, what) in found.iter_mut().filter(|(kind, _)| stale(*kind)) {
+                what.push_str(&format!("; the last error was: {error}"));
+            }
+        }
         found
+    }
+
+    /// The last error of something that is tried again, or of declared work that was given up.
+    async fn last_error(&self, work: &[WorkView]) -> Option<String> {
+        let query = TaskQuery { connection: self.connection, ..TaskQuery::all(1_000) };
+        let tasks = self.runtime().tasks(query).await.unwrap_or_default();
+        let of_tasks = tasks.iter().filter_map(|task| task.errors.last());
+        let errors = of_tasks.chain(work.iter().filter_map(|view| view.error.as_ref()));
+        errors.max_by_key(|error| error.at).map(|error| error.message.clone())
     }
 
     async fn compare(&self, item: &Item, link: &LinkRow, found: &mut Vec<Difference>) {

@@ -74,10 +74,12 @@ macro_rules! bugs {
 bugs! {
     l1_a_sync_that_never_ends: NeverEnds breaks 1 of polled, at 0 points;
     l2_work_that_forks: Forks breaks 2 of polled, at 0 points;
+    l2_work_that_forks_without_a_call: ForksQuietly breaks 2 of polled, at 0 points;
     l4_all_pages_in_one_run: AllInOneRun breaks 4 of polled, at 0 points;
     l5_a_call_while_a_channel_is_enabled: CallsWhenEnabled breaks 5 of polled, at 0 points;
     l7_a_cursor_that_moves_before_its_items: MovesItsCursorFirst breaks 7 of polled, at 12 points;
     l8_state_that_stays_after_its_channel: LeavesState breaks 8 of polled, at 0 points;
+    l8_state_that_stays_under_any_key: LeavesStateUnderItsOwnName breaks 8 of polled, at 0 points;
     l9_an_upgrade_that_fails: UpgradeFails breaks 9 of polled, at 0 points;
     l10_permanent_failures_that_are_retried: TakesAllForTransient breaks 10 of polled, at 0 points;
     l12_a_lost_token_that_nobody_sees: SwallowsRefusals breaks 12 of polled, at 0 points;

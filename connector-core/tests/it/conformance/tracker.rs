@@ -13,10 +13,12 @@ pub(super) enum Bug {
     None,
     NeverEnds,
     Forks,
+    ForksQuietly,
     AllInOneRun,
     CallsWhenEnabled,
     MovesItsCursorFirst,
     LeavesState,
+    LeavesStateUnderItsOwnName,
     UpgradeFails,
     TakesAllForTransient,
     AsksAgainAtOnce,
@@ -202,6 +204,13 @@ impl Connector for Tracker {
         if has(Bug::LeavesState) {
             cx.set(&format!("seen/{}", channel.id), &true).await?;
         }
+        if has(Bug::LeavesStateUnderItsOwnName) {
+            let backwards: String = channel.id.as_str().chars().rev().collect();
+            cx.set(&format!("seen/{backwards}"), &true).await?;
+        }
+        if has(Bug::ForksQuietly) {
+            cx.run_task(Count { left: 1 }).await?;
+        }
         if has(Bug::Forks) {
             cx.run_task(Poll { channel: channel.id }).await?;
         }
@@ -312,6 +321,16 @@ impl Tracker {
             let complete = walk.all && !has(Bug::NeverComplete);
             return Ok(if complete { Step::Complete(LinkFilter::default(), next) } else { Step::Done(next) });
         }
+    }
+
+    /// Asks the service nothing.
+    #[callback]
+    async fn count(&self, cx: &Context<Self>, left: u32) -> Result<()> {
+        let times = if left > 0 { 2 } else { 1 };
+        for _ in 0..times {
+            cx.run_task_at(Count { left: (left + 1) % 8 }, cx.now() + SignedDuration::from_hours(1)).await?;
+        }
+        Ok(())
     }
 
     #[callback]

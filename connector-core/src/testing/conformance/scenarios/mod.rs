@@ -2,6 +2,7 @@
 
 mod faults;
 mod grants;
+mod leftovers;
 mod pairs;
 mod plain;
 mod pushing;
@@ -21,6 +22,7 @@ pub(super) async fn all<S: ConformanceService>(setup: &Setup<S>, report: &mut Re
     if report.failed().contains(&Promise::new(2)) {
         return;
     }
+    Box::pin(leftovers::leftovers(setup, report)).await;
     Box::pin(grants::revoked(setup, report)).await;
     Box::pin(grants::declined(setup, report)).await;
     Box::pin(faults::refused(setup, report)).await;

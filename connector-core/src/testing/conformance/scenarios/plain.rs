@@ -146,17 +146,22 @@ async fn late<S: ConformanceService>(life: &mut Life<'_, S>, report: &mut Report
 /// When nothing happens, what is done does not grow.
 async fn quiet<S: ConformanceService>(life: &mut Life<'_, S>, report: &mut Report) {
     const LOOKS: usize = 4;
-    let mut calls = Vec::new();
+    let (mut calls, mut tasks) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         let before = life.gate.count();
         for _ in 0..LOOKS {
             life.look().await;
         }
         calls.push(life.gate.count() - before);
+        tasks.push(life.engine().counts().await.map(|counts| counts.tasks).unwrap_or_default());
     }
     // Some come by chance, as times do not divide evenly; work that forks doubles.
     let grows = calls.last().zip(calls.first()).is_some_and(|(last, first)| 2 * last > 3 * first + 6);
     let grown = grows.then(|| format!("the calls in times in which nothing happens grow: {calls:?}"));
+    report.check(2, grown);
+    // Work that forks need not call the service.
+    let forks = tasks.is_sorted_by(|before, after| before < after);
+    let grown = forks.then(|| format!("the tasks in times in which nothing happens grow: {tasks:?}"));
     report.check(2, grown);
     // It has to go on, too: later changes are still found.
     let note = Edit::Note("A late note.".to_owned());
