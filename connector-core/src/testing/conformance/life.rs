@@ -477,9 +477,18 @@ impl<'a, S: ConformanceService> Life<'a, S> {
         .await;
     }
 
-    /// The user authorizes the connection again.
+    /// The user authorizes the connection again, or gives another key.
     pub(super) async fn reauthorize(&mut self) {
         let Some(id) = self.connection else { return };
+        if let Some(key) = self.setup.connector.declaration.key_option {
+            self.act("giving another key", async |life| {
+                let value = Value::String(life.gate.restore().expose().to_owned());
+                let options = Some([(key.to_owned(), value)].into_iter().collect());
+                life.runtime().update_connection(id, ConnectionUpdate { options, ..Default::default() }).await.map(drop)
+            })
+            .await;
+            return;
+        }
         self.act("authorizing again", async |life| {
             let row = life.runtime().connection(id).await?;
             life.gate.restore();

@@ -1,5 +1,6 @@
 //! The conformance kit finds what it is for: a toy tracker keeps its promises, and each of its bugs breaks one.
 
+mod keyed;
 mod service;
 mod tracker;
 
@@ -109,6 +110,20 @@ bugs! {
     l13_two_registrations_at_once: RegistersTwice breaks 13 of TrackerService::pushing, at 0 points;
     l13_a_registration_that_ends: HidesTheEndOfItsRegistration breaks 13 of TrackerService::pushing, at 0 points;
     l14_a_push_that_is_not_signed: TakesWhatIsNotSigned breaks 14 of TrackerService::pushing, at 0 points;
+}
+
+/// R12.2, L12: a key that the service takes no more is seen, and another one is taken.
+#[test]
+fn l12_a_lost_key() {
+    let lives = |bug: Bug| {
+        BUG.set(bug);
+        Conformance::of::<keyed::KeyedTracker>(polled).points(0).run()
+    };
+    let report = lives(Bug::None);
+    report.assert();
+    assert!(matches!(report.verdict(Promise::new(12)), Verdict::Passed { .. }), "{report}");
+    let report = lives(Bug::SwallowsRefusals);
+    assert!(report.failed().contains(&Promise::new(12)), "{report}");
 }
 
 proptest::proptest! {

@@ -8,9 +8,10 @@ use super::super::{ConformanceService, Edit, Report};
 use super::enter;
 use crate::engine::ConnectionStatus;
 
-/// The grant is revoked, and given again.
+/// The grant is revoked, or the key is lost, and another one is given.
 pub(super) async fn revoked<S: ConformanceService>(setup: &Setup<S>, report: &mut Report) {
-    if setup.connector.declaration.provider.is_none() {
+    let declaration = setup.connector.declaration;
+    if declaration.provider.is_none() && declaration.key_option.is_none() {
         return;
     }
     let mut life = Life::new(setup, Wrong::default()).await;
