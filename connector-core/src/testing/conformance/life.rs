@@ -24,7 +24,7 @@ use crate::registry::DeclaredWork;
 use crate::registry::{RegisteredConnector, Registry};
 use crate::runtime::{ActionError, ChannelUpdate, ConnectRequest, ConnectionUpdate, Requester, Runtime};
 use crate::secret::Secret;
-use crate::testing::{Fault, TestHost};
+use crate::testing::{Fault, MemoryEngine, TestHost};
 use crate::work::Work;
 
 /// What every life of a connector begins with.
@@ -546,6 +546,12 @@ impl<'a, S: ConformanceService> Life<'a, S> {
         self.host = self.host.upgrade(self.setup.registry.clone()).await;
         self.attach();
         self.act("upgrading", async |life| life.runtime().upgrade_connections().await).await;
+    }
+
+    /// The host starts on a backup of its store.
+    pub(super) async fn restore(&mut self, backup: MemoryEngine) {
+        self.host = self.host.restore(backup).await;
+        self.attach();
     }
 
     /// Someone else makes an item.

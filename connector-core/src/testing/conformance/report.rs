@@ -6,7 +6,7 @@ use std::fmt;
 pub struct Promise(u8);
 
 /// What each promise says, and what stands for it where the kit has nothing to try.
-const PROMISES: [(u8, &str, &str); 34] = [
+const PROMISES: [(u8, &str, &str); 35] = [
     (1, "syncing ends, and only when all of it has", ""),
     (2, "work neither forks nor dies", ""),
     (3, "a burst of pushes is one pass, and none is lost", "the connector takes no pushes"),
@@ -39,6 +39,7 @@ const PROMISES: [(u8, &str, &str); 34] = [
     (30, "what is indexed late, or in the same second, is not skipped", ""),
     (31, "a wrong clock of the service hides nothing", ""),
     (32, "a walk ends, also where the list does not", "the service has no lists that could lead in a circle"),
+    (35, "a host that starts from a backup loses no message", "users write no notes"),
     (37, "what is deleted at the service goes here", "nothing can be deleted at the service, or no sync has a cursor"),
     (42, "an odd item loses nothing but itself", ""),
 ];

@@ -100,6 +100,7 @@ bugs! {
     l30_a_watermark_without_overlap: NoOverlap breaks 30 of polled, at 0 points;
     l31_a_watermark_beyond_now: FoldsTheNewest breaks 31 of polled, at 0 points;
     l32_pages_that_are_asked_for_for_ever: AsksForEver breaks 32 of polled, at 0 points;
+    l35_keys_that_a_backup_repeats: SendsItsOwnKeys breaks 35 of polled, at 0 points;
     l37_what_is_deleted_stays: NeverComplete breaks 37 of polled, at 0 points;
     l42_pages_that_are_read_whole: ReadsWholePages breaks 42 of polled, at 0 points;
     l3_a_task_for_each_push: FetchesEachPush breaks 3 of TrackerService::pushing, at 0 points;

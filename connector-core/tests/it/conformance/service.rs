@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub(super) struct TrackerService {
     tickets: BTreeMap<(String, u64), Ticket>,
     comments: u64,
+    /// Comments by the idempotency key that they were sent with: the same key is the same comment.
+    keyed: BTreeMap<String, Value>,
     /// It pushes; else it has no endpoint for that.
     pushes: bool,
     hooks: BTreeMap<u64, Hook>,
@@ -164,7 +166,13 @@ impl TrackerService {
             }
             ("POST" | "PUT", ["projects", project, number, "comments"]) => {
                 let key = (project.to_string(), number.parse().ok()?);
-                json!(self.comment(now, &key, "me", body["text"].as_str()?)?)
+                let sent = request.headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+                if let Some(known) = sent.and_then(|sent| self.keyed.get(sent)) {
+                    return Some(known.clone());
+                }
+                let comment = json!(self.comment(now, &key, "me", body["text"].as_str()?)?);
+                self.keyed.extend(sent.map(|sent| (sent.to_owned(), comment.clone())));
+                comment
             }
             ("PATCH", ["projects", project, number, "comments", id]) => {
                 let key = (project.to_string(), number.parse().ok()?);

@@ -25,6 +25,7 @@ pub(super) enum Bug {
     SwallowsRefusals,
     AsksElsewhere,
     KeepsTheToken,
+    SendsItsOwnKeys,
     SendsNothing,
     NamesNobody,
     WritesWhatItReads,
@@ -252,7 +253,12 @@ impl Connector for Tracker {
         let comments = path(thread.link_of(note)?)? + "/comments";
         let appends = has(Bug::RepeatsAnAppend) || has(Bug::MarksAnAppend);
         let method = if appends { "PUT" } else { "POST" };
-        let comment: Comment = ask(cx, method, &comments, json!({ "text": note.content })).await?;
+        let comment: Comment = if has(Bug::SendsItsOwnKeys) {
+            let request = cx.provider().post(&comments).header("Idempotency-Key", note.id.to_string());
+            request.json(&json!({ "text": note.content })).fetch().await?
+        } else {
+            ask(cx, method, &comments, json!({ "text": note.content })).await?
+        };
         let result = WriteBack::delivered(comment.id.to_string());
         Ok(match BUG.get() {
             Bug::ForgetsWhatWasStored => result,

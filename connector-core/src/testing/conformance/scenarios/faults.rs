@@ -129,3 +129,26 @@ pub(super) async fn expired<S: ConformanceService>(setup: &Setup<S>, report: &mu
     let found = life.differences().await;
     enter(report, &[10], "with new cursors", found, |_| 10);
 }
+
+/// The host starts from a backup, and its user goes on: what they write is no repetition for the service.
+pub(super) async fn restored<S: ConformanceService>(setup: &Setup<S>, report: &mut Report) {
+    let mut life = Life::new(setup, Wrong::default()).await;
+    report.lived();
+    if !life.begin().await {
+        return;
+    }
+    let backup = life.host.engine().restored();
+    if !life.reply(SECOND, "A note that the backup does not have.").await {
+        return;
+    }
+    life.advance(SignedDuration::from_mins(5)).await;
+    life.restore(backup).await;
+    life.reply(SECOND, "A note after the backup.").await;
+    life.advance(SignedDuration::from_mins(5)).await;
+    life.look().await;
+    let found = life.differences().await;
+    enter(report, &[35], "after a start from a backup", found, |kind| match kind {
+        Kind::NoteForeign | Kind::NoteMissing => 35,
+        kind => blame(kind),
+    });
+}

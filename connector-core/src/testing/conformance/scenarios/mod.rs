@@ -26,6 +26,7 @@ pub(super) async fn all<S: ConformanceService>(setup: &Setup<S>, report: &mut Re
     Box::pin(grants::revoked(setup, report)).await;
     Box::pin(grants::declined(setup, report)).await;
     Box::pin(faults::refused(setup, report)).await;
+    Box::pin(faults::restored(setup, report)).await;
     Box::pin(faults::expired(setup, report)).await;
     Box::pin(walks::wrong_clocks(setup, report)).await;
     Box::pin(walks::endless(setup, report)).await;
