@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::engine::{Expect, TaskRow, Write};
 use crate::id::{ChannelId, ConnectionId, TaskId};
 use crate::model::Source;
-use crate::records::RecordIntent;
+use crate::records::{RecordIntent, with_parents};
 use crate::walk::{LeftOut, short_hash};
 
 /// Writes and reads of one dispatch since it began, or since its last checkpoint.
@@ -198,6 +198,14 @@ impl UnitOfWork {
     /// Takes back the tasks that were not stored yet and are such.
     pub(crate) fn take_back_tasks(&mut self, such: impl Fn(&TaskRow) -> bool) {
         self.writes.retain(|write| !matches!(write, Write::PutTask { task, .. } if such(task)));
+    }
+
+    /// Whether the dispatch stores this channel at its end.
+    pub(crate) fn lists_channel(&self, id: &ChannelId) -> bool {
+        self.records.iter().any(|record| match record {
+            RecordIntent::Channels(channels) => with_parents(channels).iter().any(|(_, channel)| channel.id == *id),
+            _ => false,
+        })
     }
 
     /// What must still be so, and what is to be stored, but for the records. A dispatch that writes

@@ -90,7 +90,7 @@ impl Integrations<'_> {
         let mut unit = self.dispatch.unit();
         for link in links {
             unit.met.source(link.source());
-            if let Err(message) = self.check(&link.input) {
+            if let Err(message) = self.check(&unit, &link.input) {
                 self.fail(&mut report, &mut unit, link.source(), message);
             } else if earliest.is_some_and(|earliest| is_older(&link, earliest)) {
                 report.filtered += 1;
@@ -115,8 +115,8 @@ impl Integrations<'_> {
 
     /// Changes an item that is there; one that is not stays away (R8.4).
     pub async fn patch_link(&self, patch: LinkPatch) -> Result<()> {
-        self.check(&patch.input).map_err(Error::bug)?;
         let mut unit = self.dispatch.unit();
+        self.check(&unit, &patch.input).map_err(Error::bug)?;
         unit.saved += 1;
         unit.met.source(&patch.input.source);
         unit.met.saves(patch.input.source.as_str(), &version_of(&patch.input));
@@ -321,7 +321,7 @@ impl Integrations<'_> {
     }
 
     /// What is wrong with an item.
-    fn check(&self, link: &LinkInput) -> Result<(), String> {
+    fn check(&self, unit: &UnitOfWork, link: &LinkInput) -> Result<(), String> {
         let connection = &self.dispatch.connection;
         if link.source.as_str().is_empty() {
             return Err("its source is empty".to_owned());
@@ -337,7 +337,8 @@ impl Integrations<'_> {
             ));
         };
         let row = connection.channels.get(&create.channel);
-        if row.is_none() && !self.dispatch.is_new_channel(&create.channel) {
+        // The channels of a connection that begins are stored with it.
+        if row.is_none() && !self.dispatch.is_provisional() && !unit.lists_channel(&create.channel) {
             return Err(format!(
                 "there is no channel `{}`: the channels are those of `get_channels`, and what `set_channels` adds",
                 create.channel

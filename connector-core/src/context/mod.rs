@@ -33,7 +33,6 @@ use crate::network::{
     Admission, Answers, Asking, Counted, FailureFn, LONG_WAIT, MAX_PATIENCE, Network, NetworkPort, Outbound,
     ProviderApi, PutOff, Request, Response, UrlRules,
 };
-use crate::records::{RecordIntent, with_parents};
 use crate::runtime::payload::Creates;
 use crate::runtime::{ActiveConnection, Shared};
 use crate::secret::Secret;
@@ -102,15 +101,6 @@ impl Dispatch {
     /// The connection is not stored yet, so nothing of it may be.
     pub(crate) fn is_provisional(&self) -> bool {
         self.connection.row.version == 0
-    }
-
-    /// Whether a channel is one that only the end of the dispatch stores, as those of a connection that begins are.
-    pub(crate) fn is_new_channel(&self, id: &ChannelId) -> bool {
-        let of_list = |record: &RecordIntent| match record {
-            RecordIntent::Channels(channels) => with_parents(channels).iter().any(|(_, channel)| channel.id == *id),
-            _ => false,
-        };
-        self.is_provisional() || self.unit().records.iter().any(of_list)
     }
 
     /// Leaves an item out of which the identity is not known, visibly, while its siblings are saved (L42).
