@@ -16,7 +16,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 pub(crate) use channels::{
-    OWN_WALK, auto_enables, channels_task, enable_writes, end_walk, new_channel, with_parents, work_task,
+    OWN_WALK, auto_enables, channels_task, check_channels, enable_writes, end_walk, new_channel, with_parents,
+    work_task,
 };
 pub(crate) use links::draft_key;
 pub(crate) use sweep::Sweep;

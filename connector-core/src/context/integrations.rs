@@ -13,7 +13,7 @@ use crate::model::{
     Reaction, Source,
 };
 use crate::network::Outbound;
-use crate::records::{RecordIntent, contact_key};
+use crate::records::{RecordIntent, check_channels, contact_key};
 use crate::secret::Secret;
 use crate::unit_of_work::UnitOfWork;
 use crate::value;
@@ -304,10 +304,12 @@ impl Integrations<'_> {
 
     /// The channels that there are now: new ones appear, those that are gone disappear.
     pub async fn set_channels(&self, channels: impl IntoIterator<Item = Channel>) -> Result<()> {
+        let channels: Vec<_> = channels.into_iter().collect();
+        check_channels(self.dispatch.connection.connector.declaration, &channels, "set_channels")?;
         let mut unit = self.dispatch.unit();
         // The last word of a dispatch counts: two listings would be in each other's way.
         unit.records.retain(|intent| !matches!(intent, RecordIntent::Channels(_)));
-        unit.records.push(RecordIntent::Channels(channels.into_iter().collect()));
+        unit.records.push(RecordIntent::Channels(channels));
         Ok(())
     }
 

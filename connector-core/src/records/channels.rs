@@ -1,13 +1,14 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::Resolver;
-use crate::declaration::Hooks;
+use crate::declaration::{Declaration, Hooks};
 use crate::engine::{
     ChannelRow, ChannelSync, ConnectionRow, Engine, EngineResult, FeedEntry, FeedKind, KeyedTask, SyncState,
     TaskPriority, TaskRow, Write,
 };
+use crate::error::{Error, Result};
 use crate::id::{ChannelId, ConnectionId, TaskId};
 use crate::model::Channel;
 use crate::registry::{DeclaredWork, RegisteredConnector};
@@ -139,6 +140,24 @@ pub(crate) fn with_parents(channels: &[Channel]) -> Vec<(Option<ChannelId>, &Cha
         all.push((parent, channel));
     }
     all
+}
+
+/// Refuses channels that a connector cannot have: what gave them, a hook or a call, is named.
+pub(crate) fn check_channels(declaration: &Declaration, channels: &[Channel], by: &str) -> Result<()> {
+    let (id, all) = (declaration.id, with_parents(channels));
+    if declaration.channels.single && all.len() != 1 {
+        let message =
+            format!("`{id}` is declared with `single_channel`, and `{by}` gave {} channels in place of one", all.len());
+        return Err(Error::bug(message));
+    }
+    let mut ids = HashSet::new();
+    match all.into_iter().find(|(_, channel)| !ids.insert(&channel.id)) {
+        Some((_, twice)) => {
+            let message = format!("`{by}` of `{id}` gave the channel `{}` twice: give each channel once", twice.id);
+            Err(Error::bug(message))
+        }
+        None => Ok(()),
+    }
 }
 
 impl Resolver<'_> {

@@ -99,7 +99,7 @@ async fn a_channel_that_is_listed_twice_is_named() {
         }));
     });
     let refused = refused(&host, lab_for("ada")).await;
-    assert!(refused.contains("returned the channel `same` twice"), "{refused}");
+    assert!(refused.contains("gave the channel `same` twice"), "{refused}");
 }
 
 /// R3.1, R3.2, R3.3
@@ -174,7 +174,13 @@ async fn channels_come_and_go() {
                     five,
                     Channel::new("six", "Six").enabled_by_default(false),
                 ])
-                .await
+                .await?;
+            let meta = crate::fixture::TicketMeta { number: 5 };
+            let of_five = crate::fixture::Ticket::Open.with(meta);
+            let source = crate::fixture::source(5);
+            let link = NewLink::new(of_five, source, ChannelId::from("five"), Author::Owner, cx.now());
+            assert_eq!(cx.integrations().save_links([link]).await?.saved, 1, "in a channel that comes with it");
+            Ok(())
         })
         .await;
     assert_eq!(names().await, ["five true", "four true", "one true", "six false", "three false"]);
@@ -420,4 +426,46 @@ async fn what_hooks_write_while_an_account_is_connected_is_stored() {
     host.runtime().reauthorize(id, Secret::new("another")).await.unwrap();
     host.runtime().channels(id).await.unwrap();
     assert_eq!(logged(), ["lists for Some(\"ada\") 1", "lists for Some(\"ada\") 2"]);
+}
+
+/// Declared with `single_channel`, and gives more.
+#[connector(id = "only-one", single_channel)]
+#[derive(Default)]
+struct OnlyOne;
+
+thread_local! {
+    static CHILDREN: std::cell::Cell<bool> = const { std::cell::Cell::new(true) };
+}
+
+#[connector]
+impl Connector for OnlyOne {
+    async fn get_channels(&self, _: &Context<Self>, _: &Account) -> Result<Vec<Channel>> {
+        let children = CHILDREN.get().then(|| Channel::new("below", "Below"));
+        Ok(vec![Channel::new("one", "One").children(children)])
+    }
+}
+
+#[connector]
+impl OnlyOne {
+    #[callback]
+    async fn adds(&self, cx: &Context<Self>) -> Result<()> {
+        let two = [Channel::new("one", "One"), Channel::new("two", "Two")];
+        log(cx.integrations().set_channels(two).await.unwrap_err().message());
+        Ok(())
+    }
+}
+
+/// R1.6: one channel is one, however another one is given.
+#[tokio::test]
+async fn a_single_channel_is_all_there_is() {
+    let host = TestHost::new(Registry::of::<OnlyOne>().unwrap());
+    let error = host.runtime().connect(ConnectRequest::new("only-one", "ada")).await.unwrap_err();
+    assert!(error.to_string().contains("`get_channels` gave 2 channels in place of one"), "{error}");
+    CHILDREN.set(false);
+    let id = host.runtime().connect(ConnectRequest::new("only-one", "ada")).await.unwrap().id;
+    host.runtime().queue(id, Adds).await.unwrap();
+    logged();
+    host.settle().await;
+    let said = logged();
+    assert!(said.len() == 1 && said[0].contains("`set_channels` gave 2 channels in place of one"), "{said:?}");
 }

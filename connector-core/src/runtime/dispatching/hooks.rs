@@ -1,6 +1,5 @@
 //! Hooks: what each is called with, and how a write-back is marked while it is sent (R9).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -12,7 +11,7 @@ use crate::engine::{After, CommitError, Completion, LinkQuery, LinkRow, NoteRow,
 use crate::error::{Error, Result};
 use crate::id::{ConnectionId, LinkId, NoteId, ThreadId, UserId};
 use crate::model::{Actor, Channel, Delivery, Link, Note, Schedule, SyncContext, Thread};
-use crate::records::{OWN_WALK, RecordIntent, draft_key, with_parents};
+use crate::records::{OWN_WALK, RecordIntent, check_channels, draft_key};
 use crate::runtime::Shared;
 use crate::runtime::payload::{Creates, HookTask, TaskPayload};
 use crate::value;
@@ -23,21 +22,7 @@ impl Shared {
         let account = dispatch.connection.row.account.clone();
         match self.call_hook(dispatch, HookCall::GetChannels { account }).await? {
             HookReply::Channels(channels) => {
-                let declared = dispatch.connection.connector.declaration;
-                if declared.channels.single && channels.len() != 1 {
-                    return Err(Error::bug(format!(
-                        "`{}` is declared with `single_channel`, and `get_channels` returned {} channels in place of one",
-                        declared.id,
-                        channels.len()
-                    )));
-                }
-                let mut ids = HashSet::new();
-                if let Some((_, twice)) = with_parents(&channels).into_iter().find(|(_, it)| !ids.insert(&it.id)) {
-                    return Err(Error::bug(format!(
-                        "`get_channels` of `{}` returned the channel `{}` twice: return each channel once",
-                        declared.id, twice.id
-                    )));
-                }
+                check_channels(dispatch.connection.connector.declaration, &channels, "get_channels")?;
                 Ok(channels)
             }
             _ => Ok(Vec::new()),
