@@ -5,6 +5,7 @@
 mod access;
 mod agenda;
 mod api;
+mod attention;
 mod bounds;
 mod bureau;
 mod desk;
