@@ -1,10 +1,12 @@
 //! A connector with tools, of which one uses another (R1.15).
 
+use std::cell::RefCell;
+
 use connector_core::engine::SyncState;
 use connector_core::id::ConnectionId;
 use connector_core::prelude::*;
 use connector_core::registry::Registry;
-use connector_core::runtime::{ChannelUpdate, ConnectRequest, ConnectionUpdate};
+use connector_core::runtime::{ChannelUpdate, ConnectRequest, ConnectionUpdate, SubscriptionState};
 use connector_core::testing::{FakeService, TestHost};
 use serde_json::json;
 
@@ -216,6 +218,28 @@ impl Timed {
         log("tidy");
         cx.sync_now(People).await
     }
+
+    #[webhook(verify = none("a toy"))]
+    async fn told(&self, _: &Context<Self>, #[input] request: Verified<WebhookRequest>) -> Result<()> {
+        log(format!("told {}", String::from_utf8_lossy(&request.body)));
+        Ok(())
+    }
+}
+
+impl Subscription for Told {
+    async fn create(&self, _: &Context<Timed>, endpoint: &Endpoint) -> Result<Registration> {
+        ENDPOINT.set(endpoint.url.clone());
+        Ok(Registration::new("1"))
+    }
+
+    async fn delete(&self, _: &Context<Timed>, _: &Registration) -> Result<()> {
+        log("unregisters");
+        Ok(())
+    }
+}
+
+thread_local! {
+    static ENDPOINT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 #[connector(id = "timely", tools = [Timed])]
@@ -340,4 +364,24 @@ async fn declared_work_of_a_tool_runs() {
     host.runtime().disable_channel(id, &"one".into()).await.unwrap();
     host.advance(SignedDuration::from_mins(20)).await;
     assert_eq!(logged(), ["people Some(1) Live"], "what is of a channel ends with it");
+}
+
+/// R1.15, R11.4: so does what a service pushes to a tool.
+#[tokio::test]
+async fn a_tool_takes_pushes() {
+    let host = TestHost::new(Registry::of::<Timely>().unwrap())
+        .configure(|config| config.public_url = Some("https://host.example".to_owned()));
+    let id = host.runtime().connect(ConnectRequest::new("timely", "ada")).await.unwrap().id;
+    host.settle().await;
+    let subscriptions = host.runtime().subscriptions(id).await.unwrap();
+    assert_eq!(subscriptions[0].state, SubscriptionState::Live);
+    let url = ENDPOINT.take();
+    let token = url.rsplit('/').next().unwrap();
+    logged();
+    let request = WebhookRequest::new("POST", "hello", host.clock().now());
+    host.runtime().find_hook(token).await.unwrap().receive(request).await.unwrap();
+    host.settle().await;
+    assert!(logged().contains(&"told hello".to_owned()));
+    host.runtime().disconnect(id).await.unwrap();
+    assert_eq!(logged(), ["unregisters"]);
 }
