@@ -64,13 +64,19 @@ pub(crate) struct MetItems {
 pub(crate) const MAX_LEFT_OUT: usize = 5;
 
 impl MetItems {
-    /// An item is at the service.
+    /// An item is at the service: a step of a sync has met it.
     pub(crate) fn source(&mut self, source: &Source) {
+        if self.sync.is_none() {
+            return;
+        }
         self.sources.push(short_hash(source.as_str().as_bytes()));
     }
 
     /// Something with this identity and of this version was handed over to be saved.
     pub(crate) fn saves(&mut self, identity: &str, version: &[u8]) {
+        if self.sync.is_none() {
+            return;
+        }
         let mut bytes = Vec::with_capacity(identity.len() + version.len() + 1);
         bytes.extend_from_slice(identity.as_bytes());
         bytes.push(0);

@@ -114,7 +114,7 @@ impl Resolver<'_> {
     /// Tells the walks that are under way of what others have saved or changed meanwhile: it is at the service, also if it
     /// is where the walk has been already.
     pub(super) async fn tell_walks(&mut self, intents: &[RecordIntent]) -> EngineResult<()> {
-        let mut saved: BTreeMap<ChannelId, BTreeSet<u64>> = BTreeMap::new();
+        let mut saved: BTreeMap<ChannelId, BTreeSet<LinkId>> = BTreeMap::new();
         for intent in intents {
             let link = match intent {
                 RecordIntent::Link(input) => self.link_of(&input.source),
@@ -127,8 +127,7 @@ impl Resolver<'_> {
             else {
                 continue;
             };
-            let hash = short_hash(row.link.source.as_str().as_bytes());
-            saved.entry(row.link.channel.clone()).or_default().insert(hash);
+            saved.entry(row.link.channel.clone()).or_default().insert(row.id());
         }
         if saved.is_empty() {
             return Ok(());
@@ -151,10 +150,12 @@ impl Resolver<'_> {
         let keys = scopes.iter().map(|(name, channel)| walk_key(name, channel.as_ref())).collect();
         let under_way = engine.state(connection, keys).await?;
         for ((name, channel), _) in scopes.into_iter().zip(under_way).filter(|(_, walk)| walk.is_some()) {
-            let met: Vec<u64> = match &channel {
-                Some(channel) => saved.get(channel).into_iter().flatten().copied().collect(),
-                None => saved.values().flatten().copied().collect(),
+            let links: Vec<_> = match &channel {
+                Some(channel) => saved.get(channel).into_iter().flatten().collect(),
+                None => saved.values().flatten().collect(),
             };
+            let sources = links.into_iter().filter_map(|id| Some(&self.links.get(id)?.current.link.source));
+            let met: Vec<u64> = sources.map(|source| short_hash(source.as_str().as_bytes())).collect();
             let Ok(value) = value::to_bytes(&met) else { continue };
             // A number of its own, as that of a step is small.
             let key = format!("{}{}", met_prefix(name, channel.as_ref()), engine.take_ids(1));
