@@ -61,8 +61,8 @@ impl DeclaredWork {
     }
 
     fn is_named(&self, name: &str) -> bool {
-        let former = |alias: &&str| work_name(self.namespace, alias) == name;
-        self.name == name || self.entry.aliases.iter().any(|alias| former(&alias))
+        let mut former = self.entry.aliases.iter().map(|alias| work_name(self.namespace, alias));
+        self.name == name || former.any(|former| former == name)
     }
 }
 
