@@ -54,7 +54,8 @@ pub(crate) fn expand(block: &Impl, paths: &Paths, errors: Errors) -> TokenStream
                 match HOOKS.iter().find(|(hook, _)| name == hook) {
                     Some((_, constant)) => {
                         let constant = format_ident!("{constant}");
-                        uncalled.extend(only_if_called(block, name, &constant, &private));
+                        let check = only_if_called(block, name, &constant, &private);
+                        uncalled.extend(check.map(|check| quote!(#(#cfgs)* #check)));
                         hooks.push(quote!(#(#cfgs)* { hooks = hooks.with(#private::Hooks::#constant); }));
                     }
                     // What stands there instead says itself that it may not.

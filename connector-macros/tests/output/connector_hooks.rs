@@ -17,6 +17,7 @@ impl ::connector_core::__private::HooksOf for GitHub {
         hooks
     };
 }
+#[cfg(feature = "write")]
 const _: () = ::core::assert!(
     < GitHub as ::connector_core::__private::Declared > ::DECLARATION
     .calls(::connector_core::__private::Hooks::CREATE_LINK),
