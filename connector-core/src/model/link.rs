@@ -449,6 +449,9 @@ impl Link {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LinkChanges {
+    /// The kind of the link; none in what an earlier version stored.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub link_type: Option<LinkTypeId>,
     /// The title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
@@ -466,8 +469,18 @@ pub struct LinkChanges {
 
 impl LinkChanges {
     /// The new status, in the type of the link's kind; none if it was not changed, or is known at run time only.
-    pub fn status<T: LinkType>(&self) -> Option<T> {
-        self.raw_status.as_ref().and_then(|status| T::from_status(status.as_str()))
+    ///
+    /// # Errors
+    ///
+    /// The link is of another kind: ask with [`Link::is`] first where a connector has several.
+    pub fn status<T: LinkType>(&self) -> Result<Option<T>> {
+        let wanted = T::DECLARATION.id;
+        match &self.link_type {
+            Some(link_type) if link_type.as_str() != wanted => {
+                Err(Error::bug(format!("the change is one of a `{link_type}`, not of a `{wanted}`")))
+            }
+            _ => Ok(self.raw_status.as_ref().and_then(|status| T::from_status(status.as_str()))),
+        }
     }
 
     /// Nothing was changed.

@@ -37,7 +37,7 @@ impl Connector for Tracker {
 
     async fn on_link_updated(&self, cx: &Context<Self>, link: &Link, changes: &LinkChanges) -> Result<()> {
         let number = link.meta::<Ticket>()?.number;
-        let closed = changes.status::<Ticket>() == Some(Ticket::Closed);
+        let closed = changes.status::<Ticket>()? == Some(Ticket::Closed);
         cx.provider().patch(format!("/tickets/{number}")).json(&closed).send().await?;
         Ok(())
     }

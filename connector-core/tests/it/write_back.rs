@@ -496,7 +496,9 @@ async fn only_the_changes_of_a_link_are_handed_over() {
     let (bench, _) = bench().await;
     on(|handlers| {
         handlers.link_updated = Some(handler(|_, (link, changes): (Link, LinkChanges)| async move {
-            let closed = changes.status::<Ticket>().is_some_and(|status| matches!(status, Ticket::Closed));
+            let wrong = changes.status::<Memo>().unwrap_err();
+            assert!(wrong.message().contains("one of a `ticket`, not of a `memo`"), "{wrong}");
+            let closed = changes.status::<Ticket>()?.is_some_and(|status| matches!(status, Ticket::Closed));
             log(format!(
                 "{} {:?} {closed} {:?}",
                 link.meta::<Ticket>()?.number,

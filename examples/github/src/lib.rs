@@ -161,7 +161,7 @@ impl Connector for GitHub {
         if let Some(title) = &changes.title {
             api.patch(item.path()).json(&json!({ "title": title })).send().await?;
         }
-        if link.is::<PullRequest>() && changes.status() == Some(PullRequest::Merged) {
+        if link.is::<PullRequest>() && changes.status()? == Some(PullRequest::Merged) {
             api.put(item.path() + "/merge").json(&json!({})).send().await?;
         } else if let Some(state) = &changes.raw_status {
             // The ids of the statuses are GitHub's names of its states.

@@ -225,7 +225,7 @@ fn event_path(link: &Link, id: &str) -> String {
 
 pub(crate) async fn update(cx: &Context<Google>, link: &Link, changes: &LinkChanges) -> Result<()> {
     let path = event_path(link, &link.meta::<Event>()?.event);
-    if changes.status::<Event>() == Some(Event::Cancelled) {
+    if changes.status::<Event>()? == Some(Event::Cancelled) {
         cx.provider().delete(path).send().await.unless_gone()?;
         // It is gone there, and so it is here.
         return cx.integrations().archive_links(LinkFilter::sources([link.source.clone()])).await;

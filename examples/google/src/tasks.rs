@@ -92,7 +92,7 @@ pub(crate) async fn walk(cx: &Context<Google>, channel: &ChannelId, after: Optio
 }
 
 pub(crate) async fn update(cx: &Context<Google>, link: &Link, changes: &LinkChanges) -> Result<()> {
-    let status = changes.status::<Task>().map(|status| if status == Task::Done { "completed" } else { "needsAction" });
+    let status = changes.status::<Task>()?.map(|status| if status == Task::Done { "completed" } else { "needsAction" });
     let mut task = serde_json::Map::new();
     task.extend(changes.title.as_ref().map(|title| ("title".to_owned(), json!(title))));
     task.extend(status.map(|status| ("status".to_owned(), json!(status))));

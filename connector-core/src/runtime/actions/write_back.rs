@@ -377,7 +377,8 @@ impl Runtime {
         let before = acting.row.clone();
         let mut row = before.clone();
         let declaration = acting.declaration();
-        let mut changes = LinkChanges::default();
+        let link_type = Some(before.link.link_type.clone());
+        let mut changes = LinkChanges { link_type, ..LinkChanges::default() };
         if let Some(title) = update.title.filter(|title| Some(title) != before.link.title.as_ref()) {
             row.link.title = Some(title.clone());
             changes.title = Some(title);

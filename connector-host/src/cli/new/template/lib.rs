@@ -55,7 +55,7 @@ impl Connector for Acme {
         if let Some(title) = &changes.title {
             cx.provider().patch(path(link)?).json(&json!({ "title": title })).send().await?;
         }
-        if let Some(status) = changes.status::<Task>() {
+        if let Some(status) = changes.status::<Task>()? {
             cx.provider().patch(path(link)?).json(&json!({ "done": status == Task::Done })).send().await?;
         }
         Ok(())
